@@ -1,0 +1,1 @@
+"""The gate for proposed patches: accept on consensus, abstain otherwise."""

@@ -1,0 +1,78 @@
+"""Choosing among candidates by what they did: pure decisions, no I/O, no model, no clock.
+
+Programs that are right behave alike; programs that are wrong differ from one another. A rule receives the
+behaviour of every candidate on the same probes and returns clusters, a winner with a confidence, or an
+abstention with a reason a person understands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from sandbox.outcome import Outcome
+from sandbox.values import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """An expected value for one probe: a generated assert (weak) or a doctest of the docstring (hard)."""
+
+    probe: int
+    expected: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything a rule may look at. `outcomes[i][j]` is candidate i on probe j; shapes are checked."""
+
+    outcomes: tuple[tuple[Outcome, ...], ...]
+    sources: tuple[str, ...]
+    """Source text of each candidate, so that near-duplicates need not count as independent votes."""
+    log_probabilities: tuple[float, ...]
+    """Mean log-probability of a candidate's tokens (natural log; perplexity is exp of its negative)."""
+    asserts: tuple[Vote, ...] = ()
+    """Weak votes: expected values from generated tests, about a third of them right."""
+    constraints: tuple[Vote, ...] = ()
+    """Hard constraints: examples in the docstring, which the author vouches for."""
+
+    def __post_init__(self) -> None:
+        n = len(self.outcomes)
+        if not len(self.sources) == len(self.log_probabilities) == n:
+            raise ValueError("outcomes, sources and log_probabilities must have one entry for each candidate")
+        if len({len(row) for row in self.outcomes}) > 1:
+            raise ValueError("every candidate needs an outcome for every probe")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Candidates with the same behaviour signature, best representative first."""
+
+    members: tuple[int, ...]
+    score: float
+    """The rule's own score: comparable within one decision only."""
+    share: float
+    """Part of all candidates that are in this cluster, in [0, 1]: the consensus strength."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a rule says: a winner with a confidence, or an abstention with its reason."""
+
+    rule: str
+    clusters: tuple[Cluster, ...]
+    """Best first. Candidates that crashed everywhere or gave only opaque values are in none."""
+    winner: int | None
+    """Index of the chosen candidate; None exactly when the rule abstains."""
+    confidence: float
+    """Calibrated estimate, in [0, 1], that the winner is right (0 when abstaining)."""
+    reason: str
+    """One sentence for a person: why this winner, or why none."""
+
+
+class Rule(Protocol):
+    """A consensus rule. Never raises on any evidence: no candidates, all crash, NaN, contradictory votes."""
+
+    name: str
+
+    def decide(self, evidence: Evidence) -> Decision: ...

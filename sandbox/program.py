@@ -1,0 +1,84 @@
+"""What goes into the sandbox: a program, and the probes that ask it for behaviour.
+
+A probe never carries an expected answer. Whoever holds one compares it outside, with the `Value` that comes
+back (evidence: EvalPlus hands the answers to the process that runs the untrusted program, where it can read
+them).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sandbox.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Source text of one candidate, executed once as a module before its probes run."""
+
+    source: str
+    language: str = "python"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call `function(*args, **kwargs)`; the value is the result, and the arguments where they were mutated.
+
+    `function` may be dotted (`Stack.from_list`). Arguments are plain data (see `sandbox.values`).
+    """
+
+    function: str
+    args: tuple[object, ...] = ()
+    kwargs: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Build an object with `construct`, then apply `steps` (method calls) to it.
+
+    The value is the list of every step's result followed by the object's final public and private attributes,
+    so that two classes which answer alike but keep different state are told apart.
+    """
+
+    construct: Call
+    steps: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """Evaluate a Python expression in the program's namespace, for example `parse("1 + 2").value`."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Run statements in the program's namespace; the value is None when they finish without an exception.
+
+    For test functions that raise (HumanEval's `check(candidate)`). The statements run beside untrusted code,
+    so a hostile candidate can forge a pass: never the only evidence for accepting anything.
+    """
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Run the program from the top as `__main__` with `stdin`; the value is its text on standard output.
+
+    Each script probe is a fresh run: nothing is shared with other probes of the job.
+    """
+
+    stdin: str = ""
+
+
+Probe = Call | Sequence | Expression | Check | Script
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One program and its probes, answered by exactly one `JobResult` with one `Outcome` a probe."""
+
+    program: Program
+    probes: tuple[Probe, ...]
+    limits: Limits = Limits()

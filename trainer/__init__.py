@@ -1,0 +1,1 @@
+"""A night of self-training: problems, tests, samples, consensus, fine-tuning, a gated adapter. Needs the `train` extra."""

@@ -1,0 +1,1 @@
+"""The inference engine: K candidates from one prompt on a local quantized model. The only importer of llama_cpp."""
