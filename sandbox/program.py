@@ -81,4 +81,4 @@ class Job:
 
     program: Program
     probes: tuple[Probe, ...]
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)

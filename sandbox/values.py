@@ -2,7 +2,7 @@
 
 The child encodes, the supervisor only ever parses bounded bytes (never pickle), and two values are equal when
 their canonical bytes are. Exact builtin types only: anything else is *opaque*, equal to nothing, in no cluster
-(evidence: always-equal objects fool every checker that compares inside the process).
+(always-equal objects fool every checker that compares inside the process).
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Value:
-    """One canonical value. `==` and `hash` follow the canonical bytes; an opaque value equals nothing, itself included."""
+    """One canonical value.
+
+    `==` and `hash` follow the canonical bytes; an opaque value equals nothing, itself included.
+    """
 
     canonical: bytes
     opaque: bool = False

@@ -1,1 +1,4 @@
-"""A night of self-training: problems, tests, samples, consensus, fine-tuning, a gated adapter. Needs the `train` extra."""
+"""A night of self-training: problems, tests, samples, consensus, fine-tuning, a gated adapter.
+
+Needs the `train` extra.
+"""

@@ -1,1 +1,1 @@
-"""The language server and what it serves with: configuration, engine, model store, adapters, completion flow."""
+"""The language server and what it serves with: configuration, engine, models, adapters, completion."""
