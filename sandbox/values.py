@@ -1,8 +1,8 @@
 """Canonical, type-tagged values: what a program returned, in a form that only data can have.
 
 The child encodes, the supervisor only ever parses bounded bytes (never pickle), and two values are equal when
-their canonical bytes are. Exact builtin types only: anything else is *opaque*, equal to nothing, in no cluster
-(always-equal objects fool every checker that compares inside the process).
+their canonical bytes are. Exact builtin types only: anything else is *opaque*, equal to nothing, in no
+cluster (always-equal objects fool every checker that compares inside the process).
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     """A candidate ends before the first of these strings."""
     stop_when: Callable[[str], int | None] | None = None
-    """Called with the text so far after each token; an index ends the candidate there, keeping text[:index]."""
+    """Called with the text so far after each token; an index ends the candidate there: text[:index]."""
     deadline_s: float | None = None
     """Seconds from submission; what is decoded by then is returned, marked DEADLINE."""
     adapter: str | None = None
