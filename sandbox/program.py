@@ -82,3 +82,22 @@ class Job:
     program: Program
     probes: tuple[Probe, ...]
     limits: Limits = field(default_factory=Limits)
+
+
+def probe_text(probe: Probe) -> str:
+    """The probe as a person would write it, on one line."""
+    match probe:
+        case Call():
+            return _call_text(probe.function, probe)
+        case Sequence():
+            steps = "".join(f"; .{_call_text(step.function, step)}" for step in probe.steps)
+            return _call_text(probe.construct.function, probe.construct) + steps
+        case Script():
+            return f"stdin {probe.stdin!r}"
+        case Expression() | Check():
+            return " ".join(probe.source.split())
+
+
+def _call_text(name: str, call: Call) -> str:
+    arguments = [repr(arg) for arg in call.args] + [f"{key}={value!r}" for key, value in call.kwargs.items()]
+    return f"{name}({', '.join(arguments)})"
