@@ -43,11 +43,15 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     """A candidate ends before the first of these strings."""
     stop_when: Callable[[str], int | None] | None = None
-    """Called with the text so far after each token; an index ends the candidate there: text[:index]."""
+    """Called in the engine's thread with the text so far after each token; an index ends the candidate there:
+    text[:index]. An exception in it fails the request."""
     deadline_s: float | None = None
     """Seconds from submission; what is decoded by then is returned, marked DEADLINE."""
     adapter: str | None = None
     """Identity of a loaded adapter version, or None for the base model."""
+    on_candidate: Callable[[int, Candidate], None] | None = None
+    """Called in the engine's thread with (index, candidate) as each one ends, so that it can be run while
+    others are still decoded; it must return at once. An exception in it fails the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Candidate:
 
     text: str
     tokens: tuple[int, ...]
+    """Without the token that ended it; where a stop rule cut the text, the last may reach beyond the cut."""
     logprobs: tuple[float, ...]
     """Natural log-probability of each token under the model at temperature 1."""
     finish: Finish

@@ -1,0 +1,260 @@
+"""The boundary with llama.cpp: a loaded model, and a context that decodes rows of tokens.
+
+Everything native is behind these two classes: pointers, the batch, return codes. One KV cache is shared by
+all sequences (`kv_unified`), so copying a sequence is bookkeeping; with split KV a partial copy aborts the
+process.
+
+Not thread-safe: whoever makes a context uses and closes it in one thread (`engine.Engine` does).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import llama_cpp as C
+import numpy as np
+from numpy.typing import NDArray
+
+from ucoder_lsp.engine import native_log
+from ucoder_lsp.engine.errors import AdapterLoadError, EngineError, ModelLoadError
+from ucoder_lsp.engine.vocab import Vocab
+
+MAX_SEQUENCES = 256
+"""llama.cpp's own limit (`llama_max_parallel_sequences`)."""
+
+Logits = NDArray[np.float32]
+"""Shape (rows, vocabulary)."""
+
+
+def default_threads() -> int:
+    """The cores this process may run on: more threads than cores is slower."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+class Model:
+    """Weights and vocabulary of one GGUF file."""
+
+    def __init__(self, path: Path, n_gpu_layers: int = -1) -> None:
+        """Load a file.
+
+        Args:
+            n_gpu_layers: layers to put on a GPU where llama.cpp was built for one; negative is all.
+
+        Raises:
+            ModelLoadError: no such file, not a GGUF, or an architecture llama.cpp does not know.
+        """
+        native_log.install()
+        C.llama_backend_init()
+        if not path.is_file():
+            raise ModelLoadError(
+                f"There is no model file at {path}: set model.path to a GGUF file that exists."
+            )
+        params = C.llama_model_default_params()
+        params.n_gpu_layers = n_gpu_layers
+        native_log.take_errors()
+        self.handle = C.llama_model_load_from_file(os.fsencode(path), params)
+        if not self.handle:
+            raise ModelLoadError(
+                f"llama.cpp cannot load {path} ({native_log.take_errors() or 'no reason given'}): "
+                "use a complete GGUF file of a decoder model."
+            )
+        self.path = path
+        self.vocab = Vocab(self.handle)
+        self.n_ctx_train = int(C.llama_model_n_ctx_train(self.handle))
+        self.n_params = int(C.llama_model_n_params(self.handle))
+        self.architecture = self.metadata("general.architecture") or "unknown"
+        self.name = self.metadata("general.name") or path.stem
+        template = C.llama_model_chat_template(self.handle, None)
+        self.chat_template = template.decode("utf-8", "replace") if template else None
+
+    def metadata(self, key: str) -> str | None:
+        """A metadata value as text, None where the file has none."""
+        size = 256
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            n = C.llama_model_meta_val_str(self.handle, key.encode(), buffer, size)
+            if n < 0:
+                return None
+            if n < size:
+                return buffer.value.decode("utf-8", "replace")
+            size = n + 1
+
+    def close(self) -> None:
+        """Free the weights; the contexts must be gone."""
+        if self.handle:
+            C.llama_model_free(self.handle)
+            self.handle = None
+
+
+class Context:
+    """A KV cache and the decoding of rows."""
+
+    def __init__(
+        self, model: Model, *, n_cells: int, n_seq: int, n_rows: int, n_batch: int, n_threads: int
+    ) -> None:
+        """Args:
+        n_cells: tokens that the KV cache holds, over all sequences; shared prefixes count once.
+        n_seq: sequence ids in use are 0 to n_seq - 1.
+        n_rows: the most rows that one decode returns logits for.
+        n_batch: the most tokens of one decode.
+        """
+        params = C.llama_context_default_params()
+        params.n_ctx = n_cells
+        params.n_seq_max = n_seq
+        params.kv_unified = True
+        params.n_batch = n_batch
+        params.n_ubatch = n_batch
+        params.n_outputs_max = (
+            n_rows  # else llama.cpp reserves logits for n_batch rows: 300 MB at 150 k tokens
+        )
+        params.n_threads = params.n_threads_batch = n_threads
+        params.no_perf = True
+        native_log.take_errors()
+        self.handle = C.llama_init_from_model(model.handle, params)
+        if not self.handle:
+            reason = native_log.take_errors() or "no reason given"
+            raise EngineError(
+                f"llama.cpp cannot open a context of {n_cells} tokens ({reason}): "
+                "lower n_ctx or k_max, or free some memory."
+            )
+        self.n_cells = int(C.llama_n_ctx(self.handle))
+        self.n_batch = n_batch
+        self.n_rows = n_rows
+        self._model = model
+        self._memory = C.llama_get_memory(self.handle)
+        self._batch = _Batch(n_batch)
+
+    def decode(
+        self,
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        sequences: Sequence[int],
+        with_logits: Sequence[bool],
+    ) -> None:
+        """Compute rows: token i stands at positions[i] of sequence sequences[i].
+
+        Raises:
+            EngineError: llama.cpp failed; the KV cache is unusable until `clear`.
+        """
+        native_log.take_errors()
+        code = C.llama_decode(self.handle, self._batch.fill(tokens, positions, sequences, with_logits))
+        if code == 1:
+            raise EngineError("The KV cache is full: lower k or max_tokens, or raise n_ctx.")
+        if code != 0:
+            raise EngineError(
+                f"llama.cpp failed to decode (code {code}, {native_log.take_errors() or 'no reason given'}); "
+                "the cache was cleared, try again."
+            )
+
+    def logits(self, n_rows: int) -> Logits:
+        """A view of the logits of the last decode, in batch order, valid until the next one."""
+        pointer = C.llama_get_logits(self.handle)
+        return np.ctypeslib.as_array(pointer, shape=(n_rows, self._model.vocab.n_tokens))
+
+    def copy(self, source: int, target: int, n_tokens: int = -1) -> None:
+        """Let `target` share the first n_tokens cells of `source` (all when negative)."""
+        C.llama_memory_seq_cp(self._memory, source, target, -1, n_tokens)
+
+    def truncate(self, sequence: int, n_tokens: int) -> None:
+        """Forget everything of a sequence from position n_tokens on."""
+        if not C.llama_memory_seq_rm(self._memory, sequence, n_tokens, -1):
+            # Recurrent models cannot forget a tail: their state is one vector.
+            C.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+            raise EngineError(
+                "This model's memory cannot be cut back (a recurrent architecture): use a transformer."
+            )
+
+    def drop(self, sequence: int) -> None:
+        """Forget a sequence."""
+        C.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        C.llama_memory_clear(self._memory, True)
+
+    def set_adapter(self, adapter: Adapter | None) -> None:
+        """Compute with this adapter alone from now on; the caller clears the KV cache, made with another."""
+        if adapter is None:
+            code = C.llama_set_adapters_lora(self.handle, None, 0, None)
+        else:
+            handles = (C.llama_adapter_lora_p_ctypes * 1)(adapter.handle)
+            code = C.llama_set_adapters_lora(self.handle, handles, 1, (ctypes.c_float * 1)(1.0))
+        if code != 0:
+            raise EngineError(
+                f"llama.cpp did not take the adapter (code {code}): serve the base model, export it again."
+            )
+
+    def close(self) -> None:
+        """Free the cache."""
+        if self.handle:
+            C.llama_free(self.handle)
+            self.handle = None
+
+
+class Adapter:
+    """A LoRA adapter's weights, loaded beside a model."""
+
+    def __init__(self, model: Model, path: Path) -> None:
+        if not path.is_file():
+            raise AdapterLoadError(f"There is no adapter file at {path}: publish it again, or roll back.")
+        native_log.take_errors()
+        self.handle = C.llama_adapter_lora_init(model.handle, os.fsencode(path))
+        if not self.handle:
+            raise AdapterLoadError(
+                f"llama.cpp cannot load the adapter {path} "
+                f"({native_log.take_errors() or 'no reason given'}): "
+                "it is damaged or made for another base model; export it again, or roll back."
+            )
+
+    def close(self) -> None:
+        """Free the weights; no context may use them any more."""
+        if self.handle:
+            C.llama_adapter_lora_free(self.handle)
+            self.handle = None
+
+
+class _Batch:
+    """One llama_batch over numpy buffers, used again for every decode."""
+
+    def __init__(self, size: int) -> None:
+        self._token = np.zeros(size, np.int32)
+        self._pos = np.zeros(size, np.int32)
+        self._n_seq = np.ones(size, np.int32)
+        self._seq = np.zeros(size, np.int32)
+        self._logits = np.zeros(size, np.int8)
+        # llama.cpp wants for each row a pointer to its list of sequences: ours are one long and lie side by
+        # side.
+        self._seq_pointers = self._seq.ctypes.data + np.arange(size, dtype=np.uintp) * self._seq.itemsize
+        self._native = C.llama_batch(
+            n_tokens=0,
+            token=_pointer(self._token, ctypes.c_int32),
+            embd=None,
+            pos=_pointer(self._pos, ctypes.c_int32),
+            n_seq_id=_pointer(self._n_seq, ctypes.c_int32),
+            seq_id=ctypes.cast(
+                self._seq_pointers.ctypes.data, ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))
+            ),
+            logits=_pointer(self._logits, ctypes.c_int8),
+        )
+
+    def fill(
+        self,
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        sequences: Sequence[int],
+        with_logits: Sequence[bool],
+    ) -> object:
+        n = len(tokens)
+        self._token[:n] = tokens
+        self._pos[:n] = positions
+        self._seq[:n] = sequences
+        self._logits[:n] = with_logits
+        self._native.n_tokens = n
+        return self._native
+
+
+def _pointer(array: NDArray[np.generic], kind: type) -> object:
+    return ctypes.cast(array.ctypes.data, ctypes.POINTER(kind))

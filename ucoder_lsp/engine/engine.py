@@ -1,0 +1,323 @@
+"""The engine: one thread owns a llama.cpp context and serves requests from any thread, one after the other.
+
+    with Engine.load(path, n_ctx=2048, k_max=8) as engine:
+        prompt = engine.tokenize("def is_even(n):\\n    return")
+        answer = engine.generate(GenerationRequest(prompt, k=4, max_tokens=8, stop=("\\n",)))
+
+A request costs one prefill (less what the prefix cache holds) and then one row a step for each distinct
+candidate. It can be cancelled between two decodes, and prefill is cut into chunks for the same reason. What
+this does not do: batch several requests together, or decide which request matters more; the caller cancels
+what is stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import hashlib
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ucoder_lsp.engine.context import MAX_SEQUENCES, Context, Logits, Model, default_threads
+from ucoder_lsp.engine.errors import EngineClosed, EngineError, PromptTooLong
+from ucoder_lsp.engine.runner import N_PROMPTS, PREFILL_CHUNK, SCORE_CHUNK, Runner
+from ucoder_lsp.engine.types import Finish, Generation, GenerationRequest
+
+T = TypeVar("T")
+Jobs = queue.SimpleQueue[Callable[[], None] | None]
+
+
+class Ticket:
+    """A submitted request."""
+
+    def __init__(self, request: GenerationRequest) -> None:
+        self.request = request
+        self.future: Future[Generation] = Future()
+        self.submitted = time.monotonic()
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Stop at the next gap between two decodes; the result then holds what there is, marked CANCELLED."""
+        self._cancelled.set()
+
+    def result(self, timeout: float | None = None) -> Generation:
+        """Wait for the answer.
+
+        Raises:
+            EngineError: the request failed.
+            TimeoutError: it took longer than `timeout` seconds (and is still going on).
+        """
+        return self.future.result(timeout)
+
+    def done(self) -> bool:
+        """Whether `result` would return at once."""
+        return self.future.done()
+
+    def interrupted(self) -> Finish | None:
+        """Why to stop now, None to go on."""
+        if self._cancelled.is_set():
+            return Finish.CANCELLED
+        deadline = self.request.deadline_s
+        if deadline is not None and time.monotonic() - self.submitted >= deadline:
+            return Finish.DEADLINE
+        return None
+
+
+class Engine:
+    """K candidates from one prompt on one model. Safe to use from any thread; close it when done.
+
+    Attributes:
+        model_id: identity of the weights, for cache keys.
+        n_ctx: the most tokens of a prompt and its continuation.
+        k_max: candidates decoded at once.
+        architecture: `llama`, `qwen2`, ...
+        model_name: what the file calls itself.
+        chat_template: the model's own Jinja template, or None.
+        vocab: special tokens, `vocab.fim` (None where the vocabulary has no fill-in-the-middle tokens).
+    """
+
+    def __init__(self, model: Model, runner: Runner, *, model_id: str, n_ctx: int, k_max: int) -> None:
+        """Use `Engine.load`."""
+        self.model_id = model_id
+        self.n_ctx = n_ctx
+        self.k_max = k_max
+        self.architecture = model.architecture
+        self.model_name = model.name
+        self.chat_template = model.chat_template
+        self.vocab = model.vocab
+        self._runner = runner
+        self._jobs: Jobs = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._pending: set[Ticket] = set()
+        self._closed = False
+        # The thread knows the queue and the runner, not the engine: a forgotten engine can still be
+        # collected.
+        self._thread = threading.Thread(
+            target=_work, args=(self._jobs, runner), name="ucoder-engine", daemon=True
+        )
+        self._thread.start()
+        _open_engines.add(self)
+
+    @classmethod
+    def load(
+        cls,
+        model_path: Path | str,
+        *,
+        n_ctx: int = 4096,
+        k_max: int = 8,
+        n_cells: int | None = None,
+        n_threads: int | None = None,
+        n_gpu_layers: int = -1,
+        model_id: str | None = None,
+        max_adapters: int = 4,
+        share_rows: bool = True,
+    ) -> Engine:
+        """Load a GGUF model.
+
+        Args:
+            n_ctx: the most tokens of a prompt and its continuation; cut to what the model was trained for.
+            k_max: candidates decoded at once; a request for more gets the rest as others end.
+            n_cells: tokens the KV cache holds for all candidates together; default n_ctx plus 128 a
+                candidate.
+            n_threads: default the cores this process may use.
+            n_gpu_layers: layers on a GPU where llama.cpp was built for one; negative is all.
+            model_id: identity for cache keys (`models.resolve` gives one); default the file's SHA-256.
+            max_adapters: adapters kept loaded.
+            share_rows: False decodes a row a candidate, for comparison.
+
+        Raises:
+            ModelLoadError: the file is missing, damaged or of an unknown architecture.
+            EngineError: a context of this size cannot be opened.
+        """
+        path = Path(model_path)
+        if not 1 <= k_max <= MAX_SEQUENCES - N_PROMPTS:
+            raise EngineError(
+                f"k_max is {k_max}: use 1 to {MAX_SEQUENCES - N_PROMPTS} (a request's k may be larger)."
+            )
+        if n_ctx < 16:
+            raise EngineError(f"n_ctx is {n_ctx}: use at least 16.")
+        model = Model(path, n_gpu_layers)
+        n_ctx = min(n_ctx, model.n_ctx_train)
+        try:
+            context = Context(
+                model,
+                n_cells=max(n_ctx, n_ctx + 128 * k_max if n_cells is None else n_cells),
+                n_seq=N_PROMPTS + k_max,
+                n_rows=max(k_max, SCORE_CHUNK),
+                n_batch=max(k_max, PREFILL_CHUNK),
+                n_threads=n_threads or default_threads(),
+            )
+        except EngineError:
+            model.close()
+            raise
+        runner = Runner(model, context, k_max=k_max, max_adapters=max_adapters, share_rows=share_rows)
+        return cls(model, runner, model_id=model_id or file_sha256(path), n_ctx=n_ctx, k_max=k_max)
+
+    def tokenize(self, text: str, special: bool = False, add_bos: bool = False) -> tuple[int, ...]:
+        """Token ids of a text; `special` reads chat and FIM markers as tokens (never for a user's text)."""
+        return self.vocab.tokenize(text, special, add_bos)
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without special ones."""
+        return self.vocab.detokenize(tokens)
+
+    def submit(self, request: GenerationRequest) -> Ticket:
+        """Queue a request.
+
+        Raises:
+            PromptTooLong: it does not fit; the error says how long the prompt may be.
+            EngineError: it asks for nothing, or names tokens the model does not have.
+            EngineClosed: after `close`.
+        """
+        self._check(request.prompt, request.max_tokens)
+        if request.k < 1 or request.max_tokens < 1:
+            raise EngineError(
+                f"k is {request.k} and max_tokens {request.max_tokens}: ask for at least one of each."
+            )
+        ticket = Ticket(request)
+        with self._lock:
+            self._pending.add(ticket)
+        ticket.future.add_done_callback(lambda _: self._pending.discard(ticket))
+        self._enqueue(
+            ticket.future,
+            lambda: self._runner.answer(request, time.monotonic() - ticket.submitted, ticket.interrupted),
+        )
+        return ticket
+
+    def generate(self, request: GenerationRequest) -> Generation:
+        """Submit and wait; raises what `submit` and `Ticket.result` raise."""
+        return self.submit(request).result()
+
+    async def agenerate(self, request: GenerationRequest) -> Generation:
+        """Submit and await; cancelling the task cancels the request."""
+        ticket = self.submit(request)
+        try:
+            return await asyncio.wrap_future(ticket.future)
+        except asyncio.CancelledError:
+            ticket.cancel()
+            raise
+
+    def logits(self, tokens: Sequence[int], adapter: str | None = None) -> Logits:
+        """Logits after each token, shape (len(tokens), vocabulary): for scoring and to test an export.
+
+        Raises:
+            PromptTooLong, UnknownAdapter, EngineError, EngineClosed: as for a request.
+        """
+        prompt = tuple(tokens)
+        self._check(prompt, 0)
+        future: Future[Logits] = Future()
+        self._enqueue(future, lambda: self._runner.score(prompt, adapter))
+        return future.result()
+
+    def logprobs(
+        self, prompt: Sequence[int], continuation: Sequence[int], adapter: str | None = None
+    ) -> list[float]:
+        """Natural log-probability of each continuation token at temperature 1; raises as `logits`."""
+        if not prompt or not continuation:
+            raise EngineError(
+                "Scoring needs a prompt of at least one token and a continuation of at least one."
+            )
+        tokens = (*prompt, *continuation)
+        rows = self.logits(tokens[:-1], adapter)[len(prompt) - 1 :].astype(np.float64)
+        peak = rows.max(axis=1)
+        log_norm = peak + np.log(np.exp(rows - peak[:, None]).sum(axis=1))
+        return [
+            float(row[token] - norm) for row, token, norm in zip(rows, continuation, log_norm, strict=True)
+        ]
+
+    def load_adapter(self, path: Path | str, identity: str) -> None:
+        """Load a LoRA GGUF so that requests may name it; requests that wait are served first, none fails.
+
+        Raises:
+            AdapterLoadError: missing, damaged, made for another model, or the identity names another file.
+        """
+        future: Future[None] = Future()
+        self._enqueue(future, lambda: self._runner.adapters.add(identity, Path(path)))
+        future.result()
+
+    def has_adapter(self, identity: str) -> bool:
+        """Whether requests may name it."""
+        return self._runner.adapters.knows(identity)
+
+    def close(self) -> None:
+        """Free the model. What waits or runs comes back CANCELLED with what it has; what comes is refused."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                for ticket in tuple(self._pending):
+                    ticket.cancel()
+                self._jobs.put(None)
+        self._thread.join()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Only asks the thread to free the model: joining or freeing here could happen in any thread, at any
+        # time.
+        if hasattr(self, "_jobs"):
+            self._jobs.put(None)
+
+    def _check(self, prompt: tuple[int, ...], n_new: int) -> None:
+        if not prompt:
+            raise EngineError("The prompt is empty: give it at least one token (the vocabulary's bos, say).")
+        if len(prompt) + n_new > self.n_ctx:
+            raise PromptTooLong(len(prompt), n_new, self.n_ctx)
+        # llama.cpp takes a token out of range for an index.
+        if min(prompt) < 0 or max(prompt) >= self.vocab.n_tokens:
+            raise EngineError(
+                f"The prompt has tokens outside 0 to {self.vocab.n_tokens - 1}: use this engine's tokenize."
+            )
+
+    def _enqueue(self, future: Future[T], work: Callable[[], T]) -> None:
+        """Run in the engine's thread, the outcome into the future."""
+
+        def job() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = work()
+            except BaseException as error:  # it belongs to the caller, who waits for it
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        with self._lock:
+            if self._closed:
+                raise EngineClosed()
+            self._jobs.put(job)
+
+
+def _work(jobs: Jobs, runner: Runner) -> None:
+    """The engine's thread: jobs in order, until None."""
+    while (job := jobs.get()) is not None:
+        job()
+        del job  # its closure holds the engine
+    runner.close()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A daemon thread inside llama.cpp while the interpreter is torn down crashes: end it before."""
+    for engine in tuple(_open_engines):
+        engine.close()

@@ -1,0 +1,176 @@
+"""What the engine's thread does with one request: adapter, prefill, candidates. Not thread-safe.
+
+Sequences 0 to N_PROMPTS - 1 of the KV cache hold recent prompts, the others the branches of the current
+request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from ucoder_lsp.engine.adapters_runtime import LoadedAdapters
+from ucoder_lsp.engine.context import Context, Logits, Model
+from ucoder_lsp.engine.prefix_cache import PrefixCache
+from ucoder_lsp.engine.trie import TrieDecoder
+from ucoder_lsp.engine.types import Candidate, Finish, Generation, GenerationRequest
+
+N_PROMPTS = 4
+"""Recent prompts the prefix cache keeps."""
+PREFILL_CHUNK = 128
+"""Tokens between two looks at the deadline while a prompt is computed."""
+SCORE_CHUNK = 64
+"""Rows of logits fetched at a time when a text is scored."""
+
+Interrupted = Callable[[], Finish | None]
+
+
+class Runner:
+    """A model and its context at work."""
+
+    def __init__(
+        self, model: Model, context: Context, *, k_max: int, max_adapters: int, share_rows: bool
+    ) -> None:
+        self.adapters = LoadedAdapters(model, context, max_adapters)
+        self._model = model
+        self._context = context
+        self._k_max = k_max
+        self._share_rows = share_rows
+        self._prefixes = PrefixCache(N_PROMPTS)
+
+    def answer(self, request: GenerationRequest, queue_s: float, interrupted: Interrupted) -> Generation:
+        """Serve one request that `Engine` has checked.
+
+        Raises:
+            UnknownAdapter, AdapterLoadError: the adapter cannot be used.
+            EngineError: llama.cpp failed; the next request starts afresh.
+        """
+        reason = interrupted()
+        if reason is not None:
+            return _nothing(request, reason, queue_s)
+        self._use_adapter(request.adapter)
+        try:
+            return self._generate(request, queue_s, interrupted)
+        except BaseException:
+            self._forget_all()  # whatever the cache holds now, nobody has kept account of it
+            raise
+
+    def score(self, tokens: tuple[int, ...], adapter: str | None) -> Logits:
+        """Logits after each token, shape (n, vocabulary), computed fresh and not kept."""
+        self._use_adapter(adapter)
+        self._forget_all()
+        rows = np.empty((len(tokens), self._model.vocab.n_tokens), np.float32)
+        try:
+            for start in range(0, len(tokens), SCORE_CHUNK):
+                part = tokens[start : start + SCORE_CHUNK]
+                self._decode_run(part, start, 0, all_logits=True)
+                rows[start : start + len(part)] = self._context.logits(len(part))
+        finally:
+            self._forget_all()
+        return rows
+
+    def close(self) -> None:
+        """Free the context, the adapters, the model."""
+        self._context.close()
+        self.adapters.close()
+        self._model.close()
+
+    def _generate(self, request: GenerationRequest, queue_s: float, interrupted: Interrupted) -> Generation:
+        n_prompt = len(request.prompt)
+        n_at_once = min(request.k, self._k_max, (self._context.n_cells - n_prompt) // request.max_tokens)
+
+        # 1. The prompt, from the longest prefix that is cached.
+        started = time.monotonic()
+        sequence, n_cached, reason = self._prefill(
+            request.prompt, n_at_once * request.max_tokens, interrupted
+        )
+        prefill_s = time.monotonic() - started
+        if reason is not None:
+            return _nothing(request, reason, queue_s, n_cached, prefill_s)
+
+        # 2. The candidates.
+        started = time.monotonic()
+        branches = range(N_PROMPTS, N_PROMPTS + self._k_max)
+        decoder = TrieDecoder(
+            self._context,
+            self._model.vocab,
+            request,
+            prompt_sequence=sequence,
+            sequences=branches,
+            n_at_once=n_at_once,
+            share_rows=self._share_rows,
+        )
+        candidates = decoder.run(self._context.logits(1).copy(), interrupted)
+        return Generation(
+            candidates,
+            self.adapters.active,
+            n_prompt_tokens=n_prompt,
+            n_cached_tokens=n_cached,
+            n_rows=decoder.n_rows,
+            queue_s=queue_s,
+            prefill_s=prefill_s,
+            decode_s=time.monotonic() - started,
+            extra={"n_steps": float(decoder.n_steps)},
+        )
+
+    def _prefill(
+        self, prompt: tuple[int, ...], n_reserved: int, interrupted: Interrupted
+    ) -> tuple[int, int, Finish | None]:
+        """Bring the prompt into the cache; the context's logits are then those of its last token.
+
+        Returns:
+            The sequence that holds it, how many of its tokens were cached, and why it stopped early (or
+            None).
+        """
+        # 1. Make room, and take over what is there.
+        plan = self._prefixes.plan(prompt, self._context.n_cells - n_reserved)
+        self._prefixes.forget(plan.sequence)
+        if plan.source is None:
+            self._context.truncate(plan.sequence, plan.n_shared)
+        else:
+            self._context.drop(plan.sequence)
+            self._context.copy(plan.source, plan.sequence, plan.n_shared)
+        for evicted in plan.evicted:
+            self._context.drop(evicted)
+
+        # 2. Compute the rest; what is done when the request is given up stays for the next one.
+        n_done, reason = plan.n_shared, None
+        while n_done < len(prompt):
+            reason = interrupted()
+            if reason is not None:
+                break
+            part = prompt[n_done : n_done + PREFILL_CHUNK]
+            self._decode_run(part, n_done, plan.sequence, all_logits=False)
+            n_done += len(part)
+        self._prefixes.store(plan.sequence, prompt[:n_done])
+        return plan.sequence, plan.n_shared, reason
+
+    def _decode_run(self, tokens: tuple[int, ...], start: int, sequence: int, *, all_logits: bool) -> None:
+        """Decode consecutive tokens of a sequence, with the logits of all or of the last."""
+        n = len(tokens)
+        flags = [all_logits] * (n - 1) + [True]
+        self._context.decode(tokens, range(start, start + n), [sequence] * n, flags)
+
+    def _use_adapter(self, identity: str | None) -> None:
+        if self.adapters.activate(identity):
+            self._forget_all()  # keys computed under another adapter give other logits without any error
+
+    def _forget_all(self) -> None:
+        self._prefixes.clear()
+        self._context.clear()
+
+
+def _nothing(
+    request: GenerationRequest, reason: Finish, queue_s: float, n_cached: int = 0, prefill_s: float = 0.0
+) -> Generation:
+    """The answer to a request that was over before its first token."""
+    return Generation(
+        (Candidate("", (), (), reason),) * request.k,
+        request.adapter,
+        n_prompt_tokens=len(request.prompt),
+        n_cached_tokens=n_cached,
+        queue_s=queue_s,
+        prefill_s=prefill_s,
+    )

@@ -1,0 +1,78 @@
+"""Drawing tokens from logits, vectorised over rows and candidates. Pure numpy, no model.
+
+A candidate's randomness is one uniform number a token, from its own stream derived from (seed, candidate):
+its text does not depend on how many others are drawn, nor on which of them share a row. The token is found
+by inverting the cumulative distribution over the kept tokens in order of falling probability (exact nucleus
+sampling, Holtzman et al. 2020), so a tiny numerical difference in the logits almost never changes the draw.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ucoder_lsp.engine.types import Sampling
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def uniforms(seed: int, candidate: int, n_tokens: int) -> Floats:
+    """The stream of one candidate: shape (n_tokens,), in [0, 1)."""
+    return np.random.default_rng(np.random.SeedSequence([seed & (2**63 - 1), candidate])).random(n_tokens)
+
+
+class RowSampler:
+    """The distribution of one row of logits, ready to be drawn from any number of times."""
+
+    __slots__ = ("_cumulative", "_log_norm", "_logits", "_order")
+
+    def __init__(self, logits: NDArray[np.float32], sampling: Sampling) -> None:
+        """Args:
+        logits: shape (vocabulary,).
+        """
+        top = int(np.argmax(logits))
+        peak = float(logits[top])
+        self._logits = logits
+        exponentials = np.exp(logits - np.float32(peak))
+        self._log_norm = peak + float(np.log(exponentials.sum(dtype=np.float64)))
+        if sampling.temperature <= 0:
+            self._order: Ints = np.array([top])
+            self._cumulative: Floats = np.ones(1)
+            return
+        if sampling.temperature != 1:
+            exponentials = np.exp((logits - np.float32(peak)) * np.float32(1 / sampling.temperature))
+        self._order, kept = _kept(exponentials, sampling)
+        cumulative = np.cumsum(kept)
+        self._cumulative = cumulative / cumulative[-1]
+
+    def draw(self, uniform: float) -> int:
+        """The token at this point of the cumulative distribution."""
+        place = int(np.searchsorted(self._cumulative, uniform, side="right"))
+        return int(self._order[min(place, len(self._order) - 1)])
+
+    def logprob(self, token: int) -> float:
+        """Natural log-probability at temperature 1, before any filter."""
+        return float(self._logits[token]) - self._log_norm
+
+
+def _kept(weights: NDArray[np.float32], sampling: Sampling) -> tuple[Ints, Floats]:
+    """Tokens that top-k, top-p and min-p leave, by falling weight, with their weights (not normalised).
+
+    Weights are exp(logit - peak): 1 for the most probable token.
+    """
+    total = float(weights.sum(dtype=np.float64))
+    # Tokens below (1 - top_p) / V of the mass weigh less than 1 - top_p together, so the nucleus lies above
+    # this line: only a few hundred of 50,000 tokens have to be sorted, and the result stays exact.
+    line = max(sampling.min_p, (1 - sampling.top_p) / len(weights) * total if sampling.top_p < 1 else 0.0)
+    tokens = np.flatnonzero(weights >= line) if line > 0 else np.arange(len(weights))
+    if 0 < sampling.top_k < len(tokens):
+        best = np.argpartition(weights[tokens], -sampling.top_k)[-sampling.top_k :]
+        tokens = np.sort(tokens[best])
+    order = tokens[np.argsort(-weights[tokens], kind="stable")]
+    kept = weights[order].astype(np.float64)
+    if sampling.top_p < 1:
+        before = np.cumsum(kept) - kept
+        n = max(1, int(np.searchsorted(before, sampling.top_p * total, side="left")))
+        order, kept = order[:n], kept[:n]
+    return order, kept

@@ -1,0 +1,133 @@
+"""The vocabulary of a loaded model: text to tokens and back, and which tokens are not text.
+
+A token that is not text (end of turn, fill-in-the-middle, chat markers) ends a candidate and never leaks
+into it. Users of other tools see `<|fim_middle|>` in their files: their rule is a list of names; ours is
+the vocabulary's own marks plus the fill-in-the-middle ids, which some conversions leave unmarked.
+"""
+
+from __future__ import annotations
+
+import codecs
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import llama_cpp as C
+
+_NOT_TEXT = C.LLAMA_TOKEN_ATTR_CONTROL | C.LLAMA_TOKEN_ATTR_UNKNOWN | C.LLAMA_TOKEN_ATTR_UNUSED
+
+
+@dataclass(frozen=True, slots=True)
+class FimTokens:
+    """Fill-in-the-middle ids; None where the vocabulary has none."""
+
+    prefix: int
+    suffix: int
+    middle: int
+    pad: int | None
+    repo: int | None
+    file: int | None
+
+
+class Vocab:
+    """Tokenizer and marks of one model. Safe from any thread: llama.cpp only reads the vocabulary."""
+
+    def __init__(self, model: int) -> None:
+        self._vocab = C.llama_model_get_vocab(model)
+        self.n_tokens = int(C.llama_vocab_n_tokens(self._vocab))
+        self.bos = _known(C.llama_vocab_bos(self._vocab))
+        self.eos = _known(C.llama_vocab_eos(self._vocab))
+        self.eot = _known(C.llama_vocab_eot(self._vocab))
+        self.fim = self._fim()
+        self.special = frozenset(t for t in range(self.n_tokens) if self._is_not_text(t)) | self._fim_ids()
+        self._pieces: dict[int, bytes] = {}
+
+    def tokenize(self, text: str, special: bool = False, add_bos: bool = False) -> tuple[int, ...]:
+        """Token ids of a text.
+
+        Args:
+            special: read `<|im_start|>` and the like as tokens. Never for text that a user or a file brought.
+            add_bos: let the vocabulary add what it puts before a text (many Llama models expect it).
+        """
+        data = text.encode("utf-8", "surrogatepass")
+        size = len(data) + 8
+        buffer = (C.llama_token * size)()
+        n = C.llama_tokenize(self._vocab, data, len(data), buffer, size, add_bos, special)
+        if n < 0:
+            buffer = (C.llama_token * -n)()
+            n = C.llama_tokenize(self._vocab, data, len(data), buffer, -n, add_bos, special)
+        return tuple(buffer[:n])
+
+    def detokenize(self, tokens: Sequence[int], special: bool = False) -> str:
+        """The text of token ids; special tokens vanish unless asked for, broken UTF-8 becomes U+FFFD."""
+        return b"".join(self._raw_piece(t, special) for t in tokens).decode("utf-8", "replace")
+
+    def piece(self, token: int) -> bytes:
+        """The bytes a token adds to a text: nothing for special ones, part of a character for some."""
+        known = self._pieces.get(token)
+        if known is None:
+            known = self._pieces[token] = self._raw_piece(token, special=False)
+        return known
+
+    def token_named(self, name: str) -> int | None:
+        """The id of the special token written `name` (`<jupyter_start>` as a learnt mark, say), or None."""
+        ids = self.tokenize(name, special=True)
+        return ids[0] if len(ids) == 1 and ids[0] in self.special else None
+
+    def _raw_piece(self, token: int, special: bool) -> bytes:
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            n = C.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            if n >= 0:
+                return buffer.raw[:n]
+            size = -n
+
+    def _is_not_text(self, token: int) -> bool:
+        return bool(C.llama_vocab_get_attr(self._vocab, token) & _NOT_TEXT) or C.llama_vocab_is_eog(
+            self._vocab, token
+        )
+
+    def _fim(self) -> FimTokens | None:
+        prefix, suffix, middle = (
+            _known(get(self._vocab))
+            for get in (C.llama_vocab_fim_pre, C.llama_vocab_fim_suf, C.llama_vocab_fim_mid)
+        )
+        if prefix is None or suffix is None or middle is None:
+            return None
+        pad, repo, file = (
+            _known(get(self._vocab))
+            for get in (C.llama_vocab_fim_pad, C.llama_vocab_fim_rep, C.llama_vocab_fim_sep)
+        )
+        return FimTokens(prefix, suffix, middle, pad, repo, file)
+
+    def _fim_ids(self) -> frozenset[int]:
+        fim = self.fim
+        if fim is None:
+            return frozenset()
+        ids = (fim.prefix, fim.suffix, fim.middle, fim.pad, fim.repo, fim.file)
+        return frozenset(i for i in ids if i is not None)
+
+
+class TextStream:
+    """Text from token pieces: a character is passed on when its last byte is there."""
+
+    __slots__ = ("_decoder", "text")
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.text = ""
+
+    def push(self, piece: bytes) -> None:
+        self.text += self._decoder.decode(piece)
+
+    def copy(self) -> TextStream:
+        """An independent stream that continues from here."""
+        other = TextStream()
+        other._decoder.setstate(self._decoder.getstate())
+        other.text = self.text
+        return other
+
+
+def _known(token: int) -> int | None:
+    return None if token == C.LLAMA_TOKEN_NULL else int(token)

