@@ -1,0 +1,170 @@
+"""Any base model, a Hugging Face folder or a GGUF file, as something that can be trained and served.
+
+A GGUF base is dequantised to a Hugging Face folder once and kept in the cache under the hash of the file (the
+embedded model: 538 MB, float32). A Hugging Face base is converted to GGUF once, the same way. Neither is
+ever half visible: both are written aside and renamed.
+
+What it does not do: download. A base is a path on this machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.convert import convert_folder, read_config
+from trainer.errors import BaseModelError, MissingExtraError, disk_errors
+from trainer.export import architecture_of
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+GGUF_MAGIC = b"GGUF"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """One base model in both its forms."""
+
+    folder: Path
+    """Hugging Face folder, the one that is trained."""
+    gguf: Path
+    """GGUF file, the one that is sampled, served and judged."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """`config.json` of the base."""
+        return read_config(self.folder)
+
+
+def prepare_base(base: Path, cache: Path, served: Path | None = None) -> Base:
+    """Both forms of `base`, made where they are missing, under `cache`.
+
+    `served` names a GGUF of the same model to sample and serve instead of a converted one (a quantized
+    file, or one made by llama.cpp's own converter). Raises `BaseModelError` or `ExportError` before anything
+    is trained; needs the train extra.
+    """
+    _require_file_or_folder(base)
+    if base.is_dir():
+        architecture_of(read_config(base))
+        gguf = served or _once(
+            cache, f"gguf-{folder_hash(base)[:16]}.gguf", lambda out: convert_folder(base, out)
+        )
+        return Base(base, gguf)
+    folder = _once(cache, f"hf-{file_hash(base)[:16]}", lambda out: _dequantise(base, out))
+    architecture_of(read_config(folder))
+    return Base(folder, served or base)
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, hexadecimal."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BaseModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def folder_hash(folder: Path) -> str:
+    """sha256 over names and content of the files that make a model (weights, configuration, tokenizer)."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix in {".json", ".safetensors", ".jinja", ".txt"}:
+            digest.update(f"{path.name}\0{file_hash(path)}\0".encode())
+    return digest.hexdigest()
+
+
+def load_for_training(folder: Path, *, four_bit: bool = False) -> Module:
+    """The trainable model in `folder`: float32, or NF4 with double quantization for QLoRA (`four_bit`).
+
+    NF4 needs bitsandbytes (the gpu extra; its CPU path works too, at about 60 % of the speed).
+    """
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    except ImportError as error:
+        raise MissingExtraError from error
+    options: dict[str, Any] = {"dtype": torch.float32}
+    if four_bit:
+        try:
+            import bitsandbytes  # noqa: F401  # only to say early and clearly that it is missing
+        except ImportError as error:
+            raise BaseModelError("QLoRA needs bitsandbytes; run: pip install 'ucoder[gpu]'") from error
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+    model: Module = AutoModelForCausalLM.from_pretrained(folder, **options)
+    return model
+
+
+def _require_file_or_folder(base: Path) -> None:
+    if base.is_dir():
+        return
+    if not base.is_file():
+        raise BaseModelError(f"{base} does not exist: give a GGUF file or a Hugging Face model folder.")
+    with base.open("rb") as file:
+        if file.read(4) != GGUF_MAGIC:
+            raise BaseModelError(f"{base} is no GGUF file: give one, or a Hugging Face model folder.")
+
+
+def _once(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """`cache/name`, made by `make(path aside)` and renamed when it is complete."""
+    final = cache / name
+    if final.exists():
+        return final
+    aside = cache / f".{os.getpid()}-{name}"
+    with disk_errors(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        try:
+            make(aside)
+            aside.rename(final)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            if aside.is_file():
+                aside.unlink()
+            raise
+    return final
+
+
+def _dequantise(gguf_file: Path, out: Path) -> None:
+    """Write the GGUF model as a float32 Hugging Face folder."""
+    try:
+        import gguf
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise MissingExtraError from error
+    # Refuse an unknown architecture in a second, before transformers spends minutes (or a stack trace) on it.
+    try:
+        reader = gguf.GGUFReader(gguf_file)
+        kind = reader.fields["general.architecture"].contents()
+    except (ValueError, KeyError, IndexError, OSError) as error:
+        raise BaseModelError(f"{gguf_file} is a damaged GGUF file ({error}): download it again.") from error
+    architecture_of({"model_type": kind})
+
+    where = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
+    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    # The weights are plain floats by now, but the model still says it is quantized, and TRL refuses to train
+    # such a model ("do not support training").
+    for owner, mark in (
+        (model.config, "quantization_config"),
+        (model, "hf_quantizer"),
+        (model, "is_quantized"),
+        (model, "quantization_method"),
+    ):
+        if hasattr(owner, mark):
+            delattr(owner, mark)
+    model.save_pretrained(out)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(out)
+    config = json.loads((out / "config.json").read_text())
+    if "quantization_config" in config:
+        raise BaseModelError(f"{gguf_file} stays marked as quantized after loading: give a folder instead.")

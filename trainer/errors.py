@@ -1,0 +1,52 @@
+"""The trainer's error classes: every message is one sentence that says what to do next."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+EXTRA = "This command trains a model and needs the train extra; run: pip install 'ucoder[train]'"
+
+
+class TrainerError(Exception):
+    """Something the user can mend; the message says how. Commands print it and exit with status 2."""
+
+
+class MissingExtraError(TrainerError):
+    """torch, transformers, peft, trl or gguf is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(EXTRA)
+
+
+class ExportError(TrainerError):
+    """An adapter, or the settings of one to come, that llama.cpp could not serve."""
+
+
+class BaseModelError(TrainerError):
+    """A base model that cannot be read, trained or served."""
+
+
+class StoreError(TrainerError):
+    """A run folder that cannot be read or written."""
+
+
+class BenchmarkError(TrainerError):
+    """A benchmark file that is not there or not what it should be."""
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a failed write under `path` into a `StoreError` that names the folder and the way out."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"No space left for {path}: free some, then run the same command again to resume."
+            ) from error
+        raise StoreError(
+            f"Cannot write {path}: {error.strerror or error}; choose a folder you may write to."
+        ) from error
