@@ -99,8 +99,8 @@ def _tokenizer_json(folder: Path) -> dict[str, Any]:
         tokenizer = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BaseModelError(
-            f"{path} cannot be read: give a folder with a tokenizer.json, or convert the base with llama.cpp's "
-            "convert_hf_to_gguf.py and pass the file with --served."
+            f"{path} cannot be read: give a folder with a tokenizer.json, or convert the base with "
+            "llama.cpp's convert_hf_to_gguf.py and pass the file with --served."
         ) from error
     if not isinstance(tokenizer, dict) or tokenizer.get("model", {}).get("type") != "BPE":
         raise BaseModelError(
@@ -157,7 +157,7 @@ def _add_tokenizer(
     ):
         content = settings.get(f"{name}_token")
         content = content.get("content") if isinstance(content, dict) else content
-        index = ids.get(content, config.get(f"{name}_token_id"))
+        index = ids.get(str(content), config.get(f"{name}_token_id"))
         if isinstance(index, int):
             add(index)
     writer.add_add_bos_token(bool(settings.get("add_bos_token", False)))
@@ -193,7 +193,7 @@ def _tensors(
             name = names.get_name(key, try_suffixes=(".weight", ".bias"))
             if name is None:
                 raise BaseModelError(
-                    f"The base holds a tensor {key!r} that this architecture should not have: give another base."
+                    f"The base holds a tensor {key!r} that its architecture should not have: give another."
                 )
             array = weight.float().numpy()
             if architecture.permutes_qk and ".attn_q." in name:

@@ -3,12 +3,12 @@
 Tensor names come from the `gguf` package's own map. Two things a plain copy would get wrong:
 
 * llama.cpp keeps the rows of q and k of Llama-shaped models in another order (rotary pairs interleaved), so
-  the rows of B, which are rows of the weight it is added to, are permuted the same way; Qwen2 keeps the order;
+  the rows of B, which are rows of the weight it is added to, are permuted the same way; Qwen2 keeps its own;
 * llama.cpp scales by alpha / rank. rsLoRA scales by alpha / sqrt(rank) and is written as alpha * sqrt(rank);
   where a tensor has a rank or alpha of its own, what is left of its scale is folded into its B.
 
-What it does not do: DoRA, fully trained modules (`modules_to_save`), biases, adapted embeddings or tied output
-heads. llama.cpp cannot express them, so `check_exportable` refuses them before anything is trained.
+What it does not do: DoRA, fully trained modules (`modules_to_save`), biases, adapted embeddings or tied
+output heads. llama.cpp cannot express them, so `check_exportable` refuses them before anything is trained.
 """
 
 from __future__ import annotations
@@ -120,11 +120,11 @@ def export_adapter(adapter_dir: Path, base_config: Mapping[str, Any], out: Path)
     tensors: dict[str, Array] = {}
     for name, (module, a, b) in sorted(pairs.items()):
         factor = _peft_scale(adapter, module, a.shape[0]) / (alpha / a.shape[0])
-        b = b if math.isclose(factor, 1.0, rel_tol=1e-9) else b * np.float32(factor)
+        scaled = b if math.isclose(factor, 1.0, rel_tol=1e-9) else b * np.float32(factor)
         if architecture.permutes_qk and name.endswith(("attn_q.weight", "attn_k.weight")):
-            b = permute_rows(b, _heads(base_config, name))
+            scaled = permute_rows(scaled, _heads(base_config, name))
         tensors[f"{name}.lora_a"] = np.ascontiguousarray(a, dtype=np.float32)
-        tensors[f"{name}.lora_b"] = np.ascontiguousarray(b, dtype=np.float32)
+        tensors[f"{name}.lora_b"] = np.ascontiguousarray(scaled, dtype=np.float32)
 
     # 3. Write.
     writer = gguf.GGUFWriter(out, architecture.gguf_name)
