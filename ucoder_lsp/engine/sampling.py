@@ -1,9 +1,10 @@
-"""Drawing tokens from logits, vectorised over rows and candidates. Pure numpy, no model.
+"""Drawing tokens from logits, vectorised over the vocabulary. Pure numpy, no model.
 
 A candidate's randomness is one uniform number a token, from its own stream derived from (seed, candidate):
 its text does not depend on how many others are drawn, nor on which of them share a row. The token is found
-by inverting the cumulative distribution over the kept tokens in order of falling probability (exact nucleus
-sampling, Holtzman et al. 2020), so a tiny numerical difference in the logits almost never changes the draw.
+by inverting the cumulative distribution over the kept tokens (exact nucleus sampling, Holtzman et al.
+2020), in order of their ids: in order of probability a rounding difference between two nearly equal tokens
+would swap them, and with them the draw; this way it only moves a border by as much.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def uniforms(seed: int, candidate: int, n_tokens: int) -> Floats:
 class RowSampler:
     """The distribution of one row of logits, ready to be drawn from any number of times."""
 
-    __slots__ = ("_cumulative", "_log_norm", "_logits", "_order")
+    __slots__ = ("_cumulative", "_log_norm", "_logits", "_tokens")
 
     def __init__(self, logits: NDArray[np.float32], sampling: Sampling) -> None:
         """Args:
@@ -37,19 +38,19 @@ class RowSampler:
         exponentials = np.exp(logits - np.float32(peak))
         self._log_norm = peak + float(np.log(exponentials.sum(dtype=np.float64)))
         if sampling.temperature <= 0:
-            self._order: Ints = np.array([top])
+            self._tokens: Ints = np.array([top])
             self._cumulative: Floats = np.ones(1)
             return
         if sampling.temperature != 1:
             exponentials = np.exp((logits - np.float32(peak)) * np.float32(1 / sampling.temperature))
-        self._order, kept = _kept(exponentials, sampling)
+        self._tokens, kept = _kept(exponentials, sampling)
         cumulative = np.cumsum(kept)
         self._cumulative = cumulative / cumulative[-1]
 
     def draw(self, uniform: float) -> int:
         """The token at this point of the cumulative distribution."""
         place = int(np.searchsorted(self._cumulative, uniform, side="right"))
-        return int(self._order[min(place, len(self._order) - 1)])
+        return int(self._tokens[min(place, len(self._tokens) - 1)])
 
     def logprob(self, token: int) -> float:
         """Natural log-probability at temperature 1, before any filter."""
@@ -57,7 +58,7 @@ class RowSampler:
 
 
 def _kept(weights: NDArray[np.float32], sampling: Sampling) -> tuple[Ints, Floats]:
-    """Tokens that top-k, top-p and min-p leave, by falling weight, with their weights (not normalised).
+    """Tokens that top-k, top-p and min-p leave, by id, with their weights (not normalised).
 
     Weights are exp(logit - peak): 1 for the most probable token.
     """
@@ -67,12 +68,15 @@ def _kept(weights: NDArray[np.float32], sampling: Sampling) -> tuple[Ints, Float
     line = max(sampling.min_p, (1 - sampling.top_p) / len(weights) * total if sampling.top_p < 1 else 0.0)
     tokens = np.flatnonzero(weights >= line) if line > 0 else np.arange(len(weights))
     if 0 < sampling.top_k < len(tokens):
-        best = np.argpartition(weights[tokens], -sampling.top_k)[-sampling.top_k :]
-        tokens = np.sort(tokens[best])
+        of_kept = weights[tokens]
+        tokens = tokens[of_kept >= np.partition(of_kept, -sampling.top_k)[-sampling.top_k]]
+    elif sampling.top_p >= 1:
+        return tokens, weights[tokens].astype(np.float64)  # nothing to cut off: no need to sort
     order = tokens[np.argsort(-weights[tokens], kind="stable")]
-    kept = weights[order].astype(np.float64)
+    if sampling.top_k > 0:
+        order = order[: sampling.top_k]  # of equal weights at the border, the lower ids stay
     if sampling.top_p < 1:
-        before = np.cumsum(kept) - kept
-        n = max(1, int(np.searchsorted(before, sampling.top_p * total, side="left")))
-        order, kept = order[:n], kept[:n]
-    return order, kept
+        before = np.cumsum(weights[order], dtype=np.float64) - weights[order]
+        order = order[: max(1, int(np.searchsorted(before, sampling.top_p * total, side="left")))]
+    tokens = np.sort(order)
+    return tokens, weights[tokens].astype(np.float64)

@@ -1,0 +1,35 @@
+"""Tiny models with random weights for the fast tests, the embedded one for the slow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import tiny_gguf
+from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.models import PreparedModel, resolve
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_gguf.write_model(tmp_path_factory.mktemp("tiny") / "llama.gguf")
+
+
+@pytest.fixture(scope="session")
+def tiny_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_gguf.write_model(
+        tmp_path_factory.mktemp("tiny") / "qwen2.gguf", architecture="qwen2", fim=True
+    )
+
+
+@pytest.fixture(scope="session")
+def engine(tiny_model: Path) -> Iterator[Engine]:
+    with Engine.load(tiny_model, n_ctx=512, k_max=8, n_threads=1) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
+    return resolve(None, tmp_path_factory.mktemp("cache"))

@@ -1,0 +1,355 @@
+"""The engine on a tiny model: candidates, how they end, requests that do not disturb one another."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support import tiny_gguf
+from ucoder_lsp.engine.engine import Engine, Ticket
+from ucoder_lsp.engine.errors import EngineClosed, EngineError, ModelLoadError, PromptTooLong
+from ucoder_lsp.engine.sampling import RowSampler, uniforms
+from ucoder_lsp.engine.types import Candidate, Finish, Generation, GenerationRequest, Sampling
+
+PROMPT_TEXT = "def is_even(n):\n    return"
+
+
+@pytest.fixture
+def request_8(engine: Engine) -> GenerationRequest:
+    return GenerationRequest(engine.tokenize(PROMPT_TEXT), k=8, max_tokens=24, sampling=Sampling(0.8, seed=5))
+
+
+def assert_as_if_alone(engine: Engine, request: GenerationRequest, answer: Generation) -> None:
+    """Each candidate is what its own stream draws from the model's logits, each sequence computed alone.
+
+    The KV cache is float16 and a row is rounded differently in another batch, so a draw within 0.01 of the
+    border between two tokens may fall on either side; log-probabilities agree to 0.02.
+    """
+    assert len(answer.candidates) == request.k
+    for i, candidate in enumerate(answer.candidates):
+        rows = engine.logits((*request.prompt, *candidate.tokens), request.adapter)[len(request.prompt) - 1 :]
+        samplers = [RowSampler(row, request.sampling) for row in rows]
+        stream = uniforms(request.sampling.seed, i, request.max_tokens)
+        for sampler, token, logprob, u in zip(
+            samplers, candidate.tokens, candidate.logprobs, stream, strict=False
+        ):
+            assert token in {sampler.draw(max(0, u + d)) for d in np.linspace(-0.01, 0.01, 81)}
+            assert logprob == pytest.approx(sampler.logprob(token), abs=0.02)
+        n = len(candidate.tokens)
+        if candidate.finish is Finish.EOS:
+            assert any(
+                samplers[n].draw(max(0, stream[n] + d)) in engine.vocab.special for d in (-0.01, 0, 0.01)
+            )
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.8])
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_candidates_equal_a_naive_reference(
+    tiny_model: Path, tiny_qwen: Path, family: str, temperature: float
+) -> None:
+    with Engine.load(
+        tiny_model if family == "llama" else tiny_qwen, n_ctx=256, k_max=4, n_threads=1
+    ) as engine:
+        request = GenerationRequest(
+            engine.tokenize(PROMPT_TEXT), k=30, max_tokens=12, sampling=Sampling(temperature, seed=11)
+        )
+        answer = engine.generate(request)
+        assert len({c.tokens for c in answer.candidates}) > 10
+        assert_as_if_alone(engine, request, answer)
+
+
+def test_sharing_rows_changes_the_cost_and_not_the_answer(tiny_model: Path) -> None:
+    rows = {}
+    for share in (True, False):
+        with Engine.load(tiny_model, n_ctx=256, k_max=8, n_threads=1, share_rows=share) as engine:
+            request = GenerationRequest(
+                engine.tokenize(PROMPT_TEXT), k=8, max_tokens=12, sampling=Sampling(0.3, seed=2)
+            )
+            answer = engine.generate(request)
+            assert_as_if_alone(engine, request, answer)
+            rows[share] = answer.n_rows
+    assert rows[True] < 0.9 * rows[False]
+
+
+def test_equal_candidates_cost_one_row(engine: Engine, request_8: GenerationRequest) -> None:
+    answer = engine.generate(replace(request_8, sampling=Sampling(temperature=0)))
+    assert len(set(answer.candidates)) == 1
+    assert answer.n_rows == answer.extra["n_steps"]
+
+
+def test_more_candidates_than_sequences(engine: Engine, request_8: GenerationRequest) -> None:
+    request = replace(request_8, k=50)
+    assert_as_if_alone(engine, request, engine.generate(request))
+
+
+def test_the_same_request_gives_the_same_answer(engine: Engine, request_8: GenerationRequest) -> None:
+    engine.generate(request_8)  # from here on the prompt is cached: the state of the engine is the same
+    first, second = engine.generate(request_8), engine.generate(request_8)
+    assert first.candidates == second.candidates
+    other = engine.generate(replace(request_8, sampling=replace(request_8.sampling, seed=6)))
+    assert [c.tokens for c in other.candidates] != [c.tokens for c in first.candidates]
+
+
+def test_a_reused_prefix_gives_the_same_logits(engine: Engine, request_8: GenerationRequest) -> None:
+    long = engine.tokenize("x = 1\n" * 30) + request_8.prompt
+    engine.logits(long[:1])  # empties the cache
+    request = replace(request_8, prompt=long)
+    assert engine.generate(request).n_cached_tokens == 0
+    engine.generate(replace(request, prompt=(*long, *long[:9])))
+    engine.generate(request_8)
+    reused = engine.generate(request)
+    assert reused.n_cached_tokens == len(long) - 1
+    assert_as_if_alone(engine, request, reused)
+
+
+def test_prompts_of_every_kind_in_turn_fill_and_empty_the_cache(tiny_model: Path) -> None:
+    """More prompts, longer than the cache holds together: eviction never changes an answer."""
+    with Engine.load(tiny_model, n_ctx=128, n_cells=200, k_max=4, n_threads=1) as engine:
+        random = np.random.default_rng(0)
+        base = [tuple(map(int, random.integers(0, 250, 90))) for _ in range(6)]
+        for _ in range(40):
+            prompt = base[random.integers(6)][: random.integers(2, 90)] + base[random.integers(6)][:10]
+            request = GenerationRequest(
+                prompt, k=2, max_tokens=6, sampling=Sampling(seed=int(random.integers(9)))
+            )
+            got = engine.generate(request)
+            if random.random() < 0.3:  # the reference itself empties the cache
+                assert_as_if_alone(engine, request, got)
+
+
+def test_logprobs_match_a_direct_softmax(engine: Engine, request_8: GenerationRequest) -> None:
+    for candidate in engine.generate(request_8).candidates[:3]:
+        direct = engine.logprobs(request_8.prompt, candidate.tokens)
+        assert np.allclose(candidate.logprobs, direct, atol=0.02)
+
+
+def test_special_tokens_end_a_candidate_and_never_leak(tiny_qwen: Path) -> None:
+    with Engine.load(tiny_qwen, n_ctx=256, k_max=16, n_threads=1) as engine:
+        request = GenerationRequest(engine.tokenize("x"), k=200, max_tokens=32, sampling=Sampling(2.0, 1.0))
+        answer = engine.generate(request)
+    ended = [c for c in answer.candidates if c.finish is Finish.EOS]
+    assert len(ended) > 20
+    for candidate in answer.candidates:
+        assert not engine.vocab.special & set(candidate.tokens)
+        assert not any(name in candidate.text for name in tiny_gguf.SPECIAL + tiny_gguf.FIM)
+
+
+def test_a_users_text_never_becomes_a_special_token(engine: Engine) -> None:
+    text = "print('<|im_end|><|endoftext|>')"
+    assert not engine.vocab.special & set(engine.tokenize(text))
+    assert engine.detokenize(engine.tokenize(text)) == text
+    assert engine.vocab.special & set(engine.tokenize(text, special=True))
+
+
+def test_fim_tokens_are_found_where_the_vocabulary_has_them(engine: Engine, tiny_qwen: Path) -> None:
+    assert engine.vocab.fim is None
+    with Engine.load(tiny_qwen, n_ctx=64, k_max=1, n_threads=1) as qwen:
+        fim = qwen.vocab.fim
+        assert fim is not None
+        assert (fim.prefix, fim.suffix, fim.middle) == tuple(
+            qwen.vocab.token_named(name) for name in ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+        )
+        assert qwen.architecture == "qwen2"
+        assert qwen.chat_template == tiny_gguf.CHAT_TEMPLATE
+    assert engine.vocab.token_named("<spare>") is not None
+    assert engine.vocab.token_named("def") is None
+
+
+def test_stop_strings_cut_the_text_even_across_tokens(engine: Engine, request_8: GenerationRequest) -> None:
+    for candidate in engine.generate(request_8).candidates:
+        if len(candidate.text) < 6:
+            continue
+        stop = candidate.text[3:5]
+        again = engine.generate(replace(request_8, stop=("\0never", stop)))
+        for stopped in again.candidates:
+            assert stop not in stopped.text
+        assert any(c.finish is Finish.STOP for c in again.candidates)
+
+
+def test_tokens_and_text_agree(engine: Engine, request_8: GenerationRequest) -> None:
+    for candidate in engine.generate(replace(request_8, k=20, stop=("e", "\n"))).candidates:
+        assert engine.detokenize(candidate.tokens).startswith(candidate.text.rstrip("�"))
+        assert len(candidate.tokens) == len(candidate.logprobs)
+
+
+def test_stop_when_ends_at_the_index_it_gives(engine: Engine, request_8: GenerationRequest) -> None:
+    answer = engine.generate(replace(request_8, stop_when=lambda text: 2 if len(text) >= 5 else None))
+    assert {len(c.text) for c in answer.candidates if c.finish is Finish.STOP} == {2}
+
+
+def test_an_exception_in_stop_when_fails_only_that_request(
+    engine: Engine, request_8: GenerationRequest
+) -> None:
+    def broken(text: str) -> int | None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        engine.generate(replace(request_8, stop_when=broken))
+    assert_as_if_alone(engine, request_8, engine.generate(request_8))
+
+
+def test_on_candidate_hears_of_each_one_as_it_ends(engine: Engine, request_8: GenerationRequest) -> None:
+    heard: dict[int, Candidate] = {}
+    answer = engine.generate(replace(request_8, k=20, on_candidate=heard.__setitem__, stop=("e",)))
+    assert tuple(heard[i] for i in range(20)) == answer.candidates
+
+
+@pytest.fixture
+def busy(engine: Engine) -> Iterator[tuple[Engine, Ticket, threading.Event]]:
+    """An engine at work on a request that does not end until the event is set."""
+    event, at_work = threading.Event(), threading.Event()
+
+    def hold(text: str) -> int | None:
+        at_work.set()
+        event.wait(10)
+        return None
+
+    # One token, again and again: nothing but a cancellation or the length ends it.
+    ticket = engine.submit(GenerationRequest((1, 2, 3), k=1, max_tokens=400, stop_when=hold))
+    assert at_work.wait(10)
+    yield engine, ticket, event
+    ticket.cancel()
+    event.set()
+    ticket.result(30)
+
+
+def test_cancelling_keeps_what_there_is(busy: tuple[Engine, Ticket, threading.Event]) -> None:
+    _, ticket, event = busy
+    ticket.cancel()
+    event.set()
+    (candidate,) = ticket.result(10).candidates
+    assert candidate.finish is Finish.CANCELLED
+    assert 1 <= len(candidate.tokens) < 400
+
+
+def test_a_request_cancelled_in_the_queue_costs_nothing(
+    busy: tuple[Engine, Ticket, threading.Event], request_8: GenerationRequest
+) -> None:
+    engine, ticket, event = busy
+    waiting_ticket = engine.submit(request_8)
+    waiting_ticket.cancel()
+    ticket.cancel()
+    event.set()
+    answer = waiting_ticket.result(10)
+    assert {c.finish for c in answer.candidates} == {Finish.CANCELLED}
+    assert (answer.n_rows, len(answer.candidates)) == (0, 8)
+
+
+def test_a_deadline_gives_what_is_decoded_by_then(engine: Engine) -> None:
+    def slow(text: str) -> int | None:
+        time.sleep(0.02)
+        return None
+
+    request = GenerationRequest((1, 2, 3), k=1, max_tokens=400, stop_when=slow, deadline_s=0.2)
+    (candidate,) = engine.generate(request).candidates
+    assert candidate.finish is Finish.DEADLINE
+    assert 1 <= len(candidate.tokens) < 400
+
+
+def test_a_deadline_of_zero_gives_empty_candidates(engine: Engine, request_8: GenerationRequest) -> None:
+    answer = engine.generate(replace(request_8, deadline_s=0.0))
+    assert [(c.text, c.finish) for c in answer.candidates] == [("", Finish.DEADLINE)] * 8
+
+
+async def test_cancelling_the_task_cancels_the_request(engine: Engine, request_8: GenerationRequest) -> None:
+    ended: list[Candidate] = []
+
+    def slow(text: str) -> int | None:
+        time.sleep(0.02)
+        return None
+
+    request = GenerationRequest(
+        (1, 2, 3), k=1, max_tokens=400, stop_when=slow, on_candidate=lambda i, c: ended.append(c)
+    )
+    task = asyncio.create_task(engine.agenerate(request))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len((await engine.agenerate(request_8)).candidates) == 8
+    assert [c.finish for c in ended] == [Finish.CANCELLED]
+
+
+def test_many_threads_each_get_their_own_answer(engine: Engine, request_8: GenerationRequest) -> None:
+    requests = [replace(request_8, prompt=engine.tokenize(f"value_{i} = "), k=2) for i in range(8)]
+    got: dict[int, Generation] = {}
+
+    def ask(i: int) -> None:
+        got[i] = engine.generate(requests[i])
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, request in enumerate(requests):
+        assert_as_if_alone(engine, request, got[i])
+
+
+def test_a_prompt_that_does_not_fit_says_how_long_it_may_be(engine: Engine) -> None:
+    with pytest.raises(PromptTooLong, match="trim the prompt to 412 tokens") as caught:
+        engine.submit(GenerationRequest((1,) * 600, max_tokens=100))
+    fitting = GenerationRequest((1,) * caught.value.n_prompt_max, k=3, max_tokens=100)
+    assert len(engine.generate(fitting).candidates) == 3
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (GenerationRequest(()), "prompt is empty"),
+        (GenerationRequest((1,), k=0), "at least one"),
+        (GenerationRequest((1,), max_tokens=0), "at least one"),
+        (GenerationRequest((1, 10**6)), "tokens outside"),
+        (GenerationRequest((-1,)), "tokens outside"),
+    ],
+)
+def test_bad_requests_say_what_is_wrong(engine: Engine, request_: GenerationRequest, message: str) -> None:
+    with pytest.raises(EngineError, match=message):
+        engine.submit(request_)
+
+
+def test_bad_files_say_what_is_wrong(tmp_path: Path, tiny_model: Path) -> None:
+    with pytest.raises(ModelLoadError, match="no model file"):
+        Engine.load(tmp_path / "missing.gguf")
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(tiny_model.read_bytes()[:20_000])
+    with pytest.raises(ModelLoadError, match="cannot load"):
+        Engine.load(cut)
+    with pytest.raises(EngineError, match="k_max is 0"):
+        Engine.load(tiny_model, k_max=0)
+
+
+def test_llama_cpp_writes_nothing_to_the_terminal(
+    tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Engine.load(tiny_model, n_ctx=64, k_max=1, n_threads=1) as engine:
+        engine.generate(GenerationRequest((1,), k=1, max_tokens=4))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_closing_cancels_what_runs_and_refuses_what_comes(tiny_model: Path) -> None:
+    engine = Engine.load(tiny_model, n_ctx=512, k_max=1, n_threads=1)
+    tickets = [engine.submit(GenerationRequest((1,), k=1, max_tokens=500)) for _ in range(3)]
+    engine.close()
+    engine.close()
+    assert all(t.done() and t.result().candidates[0].finish for t in tickets)
+    with pytest.raises(EngineClosed):
+        engine.submit(GenerationRequest((1,)))
+
+
+def test_a_forgotten_engine_frees_itself(tiny_model: Path) -> None:
+    engine = Engine.load(tiny_model, n_ctx=64, k_max=1, n_threads=1)
+    engine.generate(GenerationRequest((1,), k=1, max_tokens=4))
+    thread = engine._thread
+    del engine
+    gc.collect()
+    thread.join(10)
+    assert not thread.is_alive()
