@@ -1,0 +1,139 @@
+"""One program text out of many modules, so that the sandbox can run code of a repository without its files.
+
+The candidate of the sandbox is a single source text in a jail that sees no repository. A bundle carries the
+project's own modules that the wanted one imports, directly or through others, and puts the wanted module's
+names into the program's namespace, where probes call them.
+
+What is not covered: data files next to the modules, compiled extensions, and packages that are not in the
+interpreter. Such a module does not load, and the gate then says that it could not compare behaviour.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+MAX_MODULES = 400
+MAX_BYTES = 2 * 1024 * 1024
+
+_LOADER = """\
+def _load(modules, wanted):
+    import importlib, importlib.abc, importlib.util, sys
+
+    class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+        def find_spec(self, name, path=None, target=None):
+            if name not in modules:
+                return None
+            file, text = modules[name]
+            package = file.endswith("/__init__.py")
+            return importlib.util.spec_from_loader(name, self, origin=file, is_package=package)
+
+        def exec_module(self, module):
+            file, text = modules[module.__name__]
+            module.__file__ = file
+            exec(compile(text, file, "exec"), module.__dict__)
+
+    sys.meta_path.insert(0, Finder())
+    module = importlib.import_module(wanted)
+    return {name: value for name, value in vars(module).items() if not name.startswith("__")}
+
+
+globals().update(_load(%(modules)s, %(wanted)r))
+del _load
+"""
+
+
+class BundleError(Exception):
+    """The module cannot be bundled; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The Python modules of one tree, by import name, as (relative path, text)."""
+
+    modules: dict[str, tuple[str, str]]
+
+    @classmethod
+    def read(cls, root: Path) -> Tree:
+        """Read every module below `root` once, before anything untrusted runs in that tree.
+
+        Symbolic links are not followed: a link out of the tree is not code of the project.
+        """
+        modules = {}
+        for folder, folders, files in os.walk(root):
+            folders[:] = [name for name in folders if not name.startswith(".") and name != "node_modules"]
+            for file in files:
+                path = Path(folder, file)
+                if not file.endswith(".py") or path.is_symlink():
+                    continue
+                relative = path.relative_to(root).as_posix()
+                name = module_name(relative)
+                if name is not None:
+                    modules[name] = (relative, path.read_text(encoding="utf-8", errors="surrogateescape"))
+        return cls(modules)
+
+
+def module_name(path: str) -> str | None:
+    """The name under which a file is imported: from the root, or from `src/` where that is the root."""
+    pure = PurePosixPath(path)
+    parts = list(pure.with_suffix("").parts)
+    if parts[0] == "src" and len(parts) > 1:
+        parts = parts[1:]
+    if parts[-1] == "__init__" and len(parts) > 1:
+        parts = parts[:-1]
+    return ".".join(parts) if all(part.isidentifier() for part in parts) else None
+
+
+def bundle(tree: Tree, wanted: str) -> str:
+    """The program text whose namespace holds the names of module `wanted` of `tree`."""
+    if wanted not in tree.modules:
+        raise BundleError(f"there is no module {wanted}")
+    needed = _closure(tree, wanted)
+    for package in [name for name in needed if name in tree.modules]:
+        parts = package.split(".")
+        needed |= {".".join(parts[:n]) for n in range(1, len(parts))}
+    carried = {name: tree.modules.get(name, (f"{name.replace('.', '/')}/__init__.py", "")) for name in needed}
+    if len(carried) > MAX_MODULES or sum(len(text) for _, text in carried.values()) > MAX_BYTES:
+        raise BundleError(f"{wanted} imports more of the project than the sandbox takes in one program")
+    # ASCII, whatever the modules contain: a job is text on its way into the jail.
+    modules = {name: [f"/{file}", text] for name, (file, text) in sorted(carried.items())}
+    return _LOADER % {"modules": ascii(modules), "wanted": wanted}
+
+
+def _closure(tree: Tree, wanted: str) -> set[str]:
+    needed: set[str] = set()
+    pending = [wanted]
+    while pending:
+        name = pending.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        parts = name.split(".")
+        pending += [".".join(parts[:n]) for n in range(1, len(parts)) if ".".join(parts[:n]) in tree.modules]
+        if name in tree.modules:
+            pending += [found for found in _imports(tree, name) if found in tree.modules]
+    return needed
+
+
+def _imports(tree: Tree, name: str) -> set[str]:
+    """Names that a module imports, wherever in it, made absolute."""
+    file, text = tree.modules[name]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parsed = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    package = name.split(".") if file.endswith("__init__.py") else name.split(".")[:-1]
+    found: set[str] = set()
+    for node in ast.walk(parsed):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {origin} | {f"{origin}.{alias.name}".lstrip(".") for alias in node.names}
+    return found

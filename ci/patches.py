@@ -1,0 +1,216 @@
+"""Reading proposed patches: what each one changes, and whether the gate may even look at it.
+
+A patch is text from a stranger. It is parsed with `unidiff`, and refused when it contains anything that a
+reviewer could not read as a plain text change of a file inside the repository: binary data, symbolic links,
+file modes, submodules, renames, absolute paths or `..`. Edits to *protected* paths (tests, their
+configuration, CI, lock files, whatever Python or pytest would import by itself) are not refused: they go to a
+person, because a patch that changes its own judge can never be accepted by that judge.
+
+What is not covered: `unidiff` and `git apply` are two parsers and may read one text differently. So this
+module is the first check only; `ci.worktrees` compares what git really changed with what was read here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pathspec import GitIgnoreSpec
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import PatchedFile, PatchSet
+
+MAX_PATCH_BYTES = 2 * 1024 * 1024
+"""A proposed change larger than this is not something tests and votes can judge."""
+
+PROTECTED = (
+    # The judge itself: tests and everything that configures how they run.
+    "test/",
+    "tests/",
+    "test_*.py",
+    "*_test.py",
+    "conftest.py",
+    "pytest.ini",
+    ".pytest.ini",
+    "pyproject.toml",
+    "setup.cfg",
+    "setup.py",
+    "tox.ini",
+    "noxfile.py",
+    ".coveragerc",
+    # Continuous integration, and what decides who reviews.
+    ".github/",
+    ".gitlab/",
+    ".gitlab-ci.yml",
+    ".circleci/",
+    ".ci/",
+    "Jenkinsfile",
+    "azure-pipelines.yml",
+    "CODEOWNERS",
+    ".gitattributes",
+    ".gitmodules",
+    # What Python and pytest load without being asked.
+    "*.pth",
+    "sitecustomize.py",
+    "usercustomize.py",
+    "*.egg-info/",
+    "*.dist-info/",
+    "__pycache__/",
+    "*.pyc",
+    "*.so",
+    # What decides which code of others is installed.
+    "*.lock",
+    "requirements*.txt",
+    "constraints*.txt",
+    "package-lock.json",
+)
+"""Patterns in the syntax of .gitignore. `--protect` adds to them; nothing takes away from them."""
+
+_RUNNER_MODULES = frozenset({"pytest", "_pytest", "pluggy", "iniconfig", "packaging", "py", "exceptiongroup"})
+_PLAIN_MODE = "100644"
+_REFUSED_HEADERS = (
+    (re.compile(r"^(GIT binary patch|Binary files? )"), "binary data"),
+    (
+        re.compile(r"^(rename|copy) (from|to) "),
+        "a rename or copy (make the patch with git diff --no-renames)",
+    ),
+    (re.compile(r"^(old|new) mode "), "a change of file mode"),
+)
+
+
+class PatchRefused(Exception):
+    """The patch is not a plain text change inside the repository; the message says what it contains."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One file of a patch. `kind` is `modify`, `add` or `delete`; `path` is relative, with slashes."""
+
+    path: str
+    kind: str
+    added: int
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A patch that parsed: its name for people, its exact bytes, and the files it changes."""
+
+    name: str
+    data: bytes
+    changes: tuple[FileChange, ...]
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Lines added and removed: what a person has to read, and how the winner of a cluster is chosen."""
+        return sum(change.added + change.removed for change in self.changes)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return tuple(change.path for change in self.changes)
+
+
+def parse(name: str, data: bytes) -> Patch:
+    """Read one unified diff (git's format, with `a/` and `b/`); raise `PatchRefused` with the reason."""
+    if len(data) > MAX_PATCH_BYTES:
+        raise PatchRefused(f"it is larger than {MAX_PATCH_BYTES // 1024} KiB")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PatchRefused("it is not UTF-8 text") from error
+    if "\0" in text:
+        raise PatchRefused("it contains binary data (a NUL byte)")
+    try:
+        # Split on newlines only: unidiff's own reader would also break at a form feed inside a line.
+        files = PatchSet([line + "\n" for line in text.removesuffix("\n").split("\n")])
+    except UnidiffParseError as error:
+        raise PatchRefused(f"it is not a unified diff ({_one_line(error)})") from error
+    for file in files:
+        _refuse_headers(file)
+    changes = tuple(_change(file) for file in files)
+    if not changes:
+        raise PatchRefused("it changes nothing")
+    paths = [change.path for change in changes]
+    if len(set(paths)) < len(paths):
+        raise PatchRefused("it changes one file in two places of the patch")
+    return Patch(name, data, changes)
+
+
+def protected(paths: tuple[str, ...], extra: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The paths that only a person may approve, in the order given.
+
+    Matched without regard to case, because `Conftest.py` is conftest.py on the disks of macOS and Windows.
+    """
+    spec = GitIgnoreSpec.from_lines(pattern.lower() for pattern in (*PROTECTED, *extra))
+    return tuple(path for path in paths if spec.match_file(path.lower()) or _shadows_the_runner(path))
+
+
+def _shadows_the_runner(path: str) -> bool:
+    """A module at an import root named like the standard library's or pytest's would be imported instead."""
+    parts = PurePosixPath(path).parts
+    if parts[0] == "src":
+        parts = parts[1:]
+    if not parts or not parts[-1].endswith(".py"):
+        return False
+    top = parts[0].removesuffix(".py")
+    return top in _RUNNER_MODULES or top in sys.stdlib_module_names
+
+
+def _refuse_headers(file: PatchedFile) -> None:
+    """Refuse what the header of one file announces, with the reader's word for it."""
+    if file.is_symlink:
+        raise PatchRefused(f"it makes or changes a symbolic link ({file.path})")
+    if file.is_submodule:
+        raise PatchRefused(f"it changes a submodule ({file.path})")
+    if file.is_binary_file:
+        raise PatchRefused(f"it contains binary data ({file.path})")
+    for line in file.patch_info or ():
+        for pattern, what in _REFUSED_HEADERS:
+            if pattern.match(line):
+                raise PatchRefused(f"it contains {what}: {file.path}")
+    new_file = file.source_file == "/dev/null"
+    if new_file and file.target_mode not in (None, _PLAIN_MODE):
+        raise PatchRefused(f"it adds a file with mode {file.target_mode}: {file.path}")
+
+
+def _change(file: PatchedFile) -> FileChange:
+    source, target = file.source_file, file.target_file
+    old = None if source == "/dev/null" else _inside(source, "a/")
+    new = None if target == "/dev/null" else _inside(target, "b/")
+    if old is None and new is None:
+        raise PatchRefused("it contains a file without a name")
+    if old is not None and new is not None and old != new:
+        raise PatchRefused("it contains a rename or copy (make the patch with git diff --no-renames)")
+    path = new if new is not None else old
+    assert path is not None, "one side is named, as checked above"
+    kind = "add" if old is None else "delete" if new is None else "modify"
+    if kind == "modify" and not len(file):
+        raise PatchRefused(f"it names {path} but changes no line of it")
+    return FileChange(path, kind, file.added, file.removed)
+
+
+def _inside(name: str, prefix: str) -> str:
+    """The relative path behind `a/` or `b/`, or a refusal: nothing may point outside the repository."""
+    if '"' in name or "\\" in name or any(ord(char) < 32 or ord(char) == 127 for char in name):
+        raise PatchRefused("it contains a quoted path (names with special characters are not accepted)")
+    if not name.startswith(prefix):
+        raise PatchRefused(f"its paths must start with a/ and b/ (git's default), not {name[:60]!r}")
+    path = name.removeprefix(prefix)
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        raise PatchRefused(f"it points outside the repository: {path[:80]!r}")
+    if any(part.lower().rstrip(". ") == ".git" or ":" in part for part in parts):
+        raise PatchRefused(f"it changes git's own files or a special name: {path[:80]!r}")
+    if path.startswith("-"):
+        raise PatchRefused(f"a path must not start with '-': {path[:80]!r}")
+    return path
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
