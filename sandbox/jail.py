@@ -1,0 +1,130 @@
+"""The command line of one jail, and the zygote process in it.
+
+One bubblewrap for each zygote: every namespace of its own, no capabilities, no network, no /proc or /sys, a
+read-only interpreter and nothing else of the host's files. As root no user namespace is needed to build it,
+and the zygote becomes the dedicated user itself before it does anything; everybody else is mapped to that
+user in a namespace which allows no further ones.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.errors import SandboxUnavailable
+from sandbox.interpreter import SYSTEM_LIBRARIES, Interpreter
+
+JAIL_UID = 64_999
+"""The dedicated user: no account of a usual system has this number, so it owns no file."""
+
+JAILED = Path(__file__).parent / "jailed"
+WARM = (
+    "math", "re", "collections", "collections.abc", "itertools", "functools", "operator", "heapq", "bisect",
+    "string", "typing", "copy", "random", "json", "datetime", "dataclasses", "enum", "abc",
+)  # fmt: skip
+
+NO_BUBBLEWRAP = (
+    "bubblewrap is not installed, and without it no candidate can be run safely: install the package "
+    "`bubblewrap` (Debian, Ubuntu: `sudo apt install bubblewrap`), then check with `ucoder sandbox doctor`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JailConfig:
+    """What distinguishes one jail from another."""
+
+    interpreter: Interpreter
+    tier: int = 1
+    hash_seed: int = 0
+    warm: tuple[str, ...] = WARM
+    readable: tuple[Path, ...] = ()
+    """Further files and folders of the host that candidates may read, for example the user's workspace."""
+    path: tuple[Path, ...] = ()
+    """Folders put on the candidates' `sys.path`, before the interpreter's site-packages."""
+
+
+def bubblewrap() -> str:
+    """Path of bubblewrap; raises `SandboxUnavailable` where it is not installed."""
+    found = shutil.which("bwrap")
+    if found is None:
+        raise SandboxUnavailable(NO_BUBBLEWRAP)
+    return found
+
+
+def base_arguments(readable: Sequence[Path]) -> list[str]:
+    """bubblewrap's arguments that every jail here shares: namespaces, empty root, read-only libraries."""
+    args = [
+        bubblewrap(), "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
+        "--unshare-cgroup-try",
+        "--die-with-parent", "--new-session", "--clearenv", "--hostname", "jail",
+        "--cap-drop", "ALL",
+    ]  # fmt: skip
+    if os.geteuid() == 0:
+        args += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    else:
+        args += ["--unshare-user", "--disable-userns", "--uid", str(JAIL_UID), "--gid", str(JAIL_UID)]
+    for name in SYSTEM_LIBRARIES:
+        library = Path(name)
+        if library.is_symlink():
+            args += [*parents(library), "--symlink", os.readlink(library), name]
+        elif library.is_dir():
+            args += [*parents(library), "--ro-bind", name, name]
+    args += ["--perms", "0755", "--dir", "/etc", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    for path in readable:
+        if not path.is_relative_to("/usr/lib") and not path.is_relative_to("/usr/local/lib"):
+            args += [*parents(path), "--ro-bind", str(path), str(path)]
+    args += ["--perms", "0755", "--dir", "/dev"]
+    for device in ("null", "zero", "urandom"):
+        args += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
+    return args
+
+
+def parents(path: Path) -> list[str]:
+    """Arguments that make the folders above `path`; by itself bubblewrap closes them to others."""
+    above = [p for p in reversed(path.parents) if p != Path("/")]
+    return [word for p in above for word in ("--perms", "0755", "--dir", str(p))]
+
+
+def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a zygote; returns the process (bubblewrap in tier 1) and the supervisor's end of its channel."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    python, home = config.interpreter, Path("/ucoder/sandbox/jailed") if config.tier == 1 else JAILED
+    mounted = [*python.readable, *config.readable]
+    readable = [*SYSTEM_LIBRARIES, "/dev/null", "/dev/zero", "/dev/urandom", *map(str, mounted)]
+    path = [str(p) for p in (*config.path, *python.site_packages)]
+    uid = JAIL_UID if os.geteuid() == 0 else 0
+    root = str(home.parent.parent)
+    start = (
+        f"import sys; sys.path.insert(0, {root!r}); from sandbox.jailed import zygote; "
+        f"zygote.main({theirs.fileno()}, {uid}, {readable!r}, {root!r}, {path!r}, {list(config.warm)!r})"
+    )
+    command = [str(python.executable), "-s", "-S", "-B", "-c", start]
+    environment = {
+        "PYTHONHASHSEED": str(config.hash_seed), "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "HOME": "/",
+        "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/nowhere",
+    }  # fmt: skip
+    if config.tier == 1:
+        command = _jailed(mounted, home, environment, command)
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            pass_fds=[theirs.fileno()], env=environment, close_fds=True, start_new_session=True, cwd="/",
+        )  # fmt: skip
+    finally:
+        theirs.close()
+    return process, ours
+
+
+def _jailed(
+    mounted: Sequence[Path], home: Path, environment: dict[str, str], command: list[str]
+) -> list[str]:
+    args = base_arguments(mounted)
+    args += [*parents(home), "--ro-bind", str(JAILED), str(home), "--size", str(1 << 20), "--tmpfs", "/tmp"]  # noqa: S108 - the jail's own
+    for name, value in environment.items():
+        args += ["--setenv", name, value]
+    return [*args, "--as-pid-1", "--remount-ro", "/", "--chdir", "/", "--", *command]

@@ -1,0 +1,241 @@
+"""One candidate, in one locked-down process: read the job, load the program, answer its probes, leave.
+
+Everything here shares its process with hostile code and is believed by nobody: the supervisor checks each
+frame, and knows the expected answers alone. A frame is (u32 length, u32 CRC of the payload seeded with the
+job's number, payload); the CRC turns damage into a protocol error, it does not authenticate.
+"""
+
+from __future__ import annotations
+
+import binascii
+import builtins
+import io
+import marshal
+import os
+import resource
+import struct
+import sys
+import time
+import types
+from typing import Any
+
+from sandbox.jailed import canonical
+
+HEADER = struct.Struct("<II")
+BODY = struct.Struct("<cIBdIIII")  # kind, index, status, wall, lengths of value, exception, message, stdout
+OK, EXCEPTION, MEMORY, OUTPUT = 0, 1, 2, 3
+MESSAGE_BYTES = 1000
+
+
+LOOP_SOURCE = ""
+_loop_module: Any = None
+
+
+class OutputLimit(BaseException):
+    """More was printed than the job allows."""
+
+
+class Captured(io.RawIOBase):
+    """Standard output in memory, bounded; the sign that it overflowed outlives a swallowed exception."""
+
+    def __init__(self, limit: int) -> None:
+        self.parts: list[bytes] = []
+        self.room = limit
+        self.overflowed = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        taken = bytes(data)
+        self.room -= len(taken)
+        if self.room < 0:
+            self.overflowed = True
+            raise OutputLimit
+        self.parts.append(taken)
+        return len(taken)
+
+
+def read_exactly(fd: int, n: int) -> bytes:
+    parts = []
+    while n:
+        part = os.read(fd, min(n, 1 << 20))
+        if not part:
+            os._exit(0)  # the supervisor is gone, or never had a job for this child
+        parts.append(part)
+        n -= len(part)
+    return b"".join(parts)
+
+
+class Child:
+    """State of one candidate's run; `fd` is the only way out."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.index = 0
+        self.namespace: "dict[str, Any]" = {}
+
+    def serve(self) -> None:
+        (size,) = struct.unpack("<I", read_exactly(self.fd, 4))
+        job = marshal.loads(read_exactly(self.fd, size))  # noqa: S302 - from the supervisor, which is trusted
+        (self.seed, self.source, self.filename, cpu_s, memory, self.result_limit, self.stdout_limit) = job[:7]
+        first, script, probes = job[7:]
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+        if script is None:
+            if self.load():
+                for index, probe in enumerate(probes[first:], first):
+                    self.answer(b"P", index, self.probe, probe)
+        else:
+            self.run_script(first, script)
+        self.send(BODY.pack(b"E", self.index, 0, 0.0, 0, 0, 0, 0))
+
+    # -------------------------------------------------------------------------------- program and probes
+
+    def load(self) -> bool:
+        module = types.ModuleType("candidate")
+        sys.modules["candidate"] = module
+        self.namespace = module.__dict__
+        return self.answer(b"L", 0, self._execute, module.__dict__)
+
+    def _execute(self, namespace: dict[str, Any]) -> None:
+        if "asyncio" in self.source:
+            import asyncio
+
+            asyncio.set_event_loop_policy(event_loop().JailPolicy())
+        exec(compile(self.source, self.filename, "exec"), namespace)
+
+    def run_script(self, index: int, stdin: str) -> None:
+        main = types.ModuleType("__main__")
+        sys.modules["__main__"] = main
+        code: list[Any] = []
+        if not self.answer(b"L", 0, lambda _: code.append(compile(self.source, self.filename, "exec")), None):
+            return
+        data = stdin.encode("utf-8", "surrogatepass")
+        sys.stdin = io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogatepass")
+
+        def run(_: object) -> str:
+            try:
+                exec(code[0], main.__dict__)
+            except SystemExit as stop:
+                if stop.code not in (None, 0):
+                    raise
+            sys.stdout.flush()
+            return b"".join(self.captured.parts).decode("utf-8", "surrogatepass")
+
+        self.answer(b"P", index, run, None)
+
+    def probe(self, probe: tuple[Any, ...]) -> Any:
+        kind = probe[0]
+        if kind == "call":
+            return self.call(*probe[1:])
+        if kind == "expression":
+            return settle(eval(compile(probe[1], "<probe>", "eval"), self.namespace))
+        if kind == "check":
+            exec(compile(probe[1], "<probe>", "exec"), self.namespace)
+            return None
+        return self.sequence(probe[1], probe[2])
+
+    def call(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], before: bytes | None) -> Any:
+        result = settle(self.find(function)(*args, **kwargs))
+        if before is None:  # nothing among the arguments that could change
+            return result
+        result = canonical.Frozen(canonical.encode(result, self.result_limit))
+        if canonical.encode((args, kwargs), self.result_limit * 4) != before:
+            return canonical.Mutated(result, args, kwargs)
+        return result
+
+    def find(self, dotted: str) -> Any:
+        first, *rest = dotted.split(".")
+        if first in self.namespace:
+            found = self.namespace[first]
+        elif hasattr(builtins, first):
+            found = getattr(builtins, first)
+        else:
+            raise NameError("name %r is not defined" % first)
+        for name in rest:
+            found = getattr(found, name)
+        return found
+
+    def sequence(self, construct: tuple[Any, ...], steps: tuple[Any, ...]) -> Any:
+        obj = self.find(construct[0])(*construct[1], **construct[2])
+        results = []
+        for name, args, kwargs in steps:
+            target = obj
+            for part in name.split("."):
+                target = getattr(target, part)
+            result = settle(target(*args, **kwargs))
+            # Written at once: a later step may change what this one returned.
+            if result is obj:
+                result = canonical.Described("self", {})
+            results.append(canonical.Frozen(canonical.encode(result, self.result_limit, True)))
+        state = canonical.Frozen(canonical.encode(obj, self.result_limit, True))
+        return [*results, state]
+
+    # ----------------------------------------------------------------------------------------- answering
+
+    def answer(self, kind: bytes, index: int, run: Any, argument: Any) -> bool:
+        """Run one step and send its frame; True when it ended well."""
+        self.captured = captured = Captured(self.stdout_limit)
+        sys.stdout = sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(captured, 1 << 13), "utf-8", "surrogatepass", write_through=False
+        )
+        value = exception = message = b""
+        status = OK
+        started = time.perf_counter()
+        try:
+            result = run(argument)
+            if kind == b"P":
+                value = canonical.encode(result, self.result_limit)
+            sys.stdout.flush()
+        except (OutputLimit, canonical.TooLarge):
+            status = OUTPUT
+        except MemoryError:
+            status = MEMORY
+        except BaseException as error:
+            status = EXCEPTION
+            exception = type(error).__name__.encode("utf-8", "replace")[:200]
+            message = describe(error)
+        wall = time.perf_counter() - started
+        if captured.overflowed:
+            status = OUTPUT
+        if status != OK:
+            value = b""
+        stdout = b"".join(captured.parts)
+        self.send(
+            BODY.pack(kind, index, status, wall, len(value), len(exception), len(message), len(stdout))
+            + value + exception + message + stdout
+        )  # fmt: skip
+        self.index += 1
+        return status == OK
+
+    def send(self, payload: bytes) -> None:
+        data = HEADER.pack(len(payload), binascii.crc32(payload, self.seed)) + payload
+        while data:
+            data = data[os.write(self.fd, data) :]
+
+
+def describe(error: BaseException) -> bytes:
+    """The exception's text; asking for it runs the program's code, which may fail or lie."""
+    try:
+        return str(error).encode("utf-8", "surrogatepass")[:MESSAGE_BYTES]
+    except BaseException:
+        return b"(its text cannot be read)"
+
+
+def settle(result: Any) -> Any:
+    """Await a coroutine to its result and collect an async generator; anything else is returned as it is."""
+    if type(result) in (types.CoroutineType, types.AsyncGeneratorType):
+        return event_loop().settle(result)
+    return result
+
+
+def event_loop() -> Any:
+    """The module `sandbox.jailed.loop`, made on first use: importing asyncio costs 30 ms, few need it."""
+    global _loop_module  # noqa: PLW0603 - a module, made once
+    if _loop_module is None:
+        _loop_module = types.ModuleType("loop")
+        _loop_module.__dict__["canonical"] = canonical
+        source = LOOP_SOURCE.replace("from sandbox.jailed import canonical", "")
+        exec(compile(source, "<loop>", "exec"), _loop_module.__dict__)
+    return _loop_module

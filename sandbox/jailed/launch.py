@@ -1,0 +1,30 @@
+"""First thing in a command's jail: become the dedicated user, set the limits, and turn into the command.
+
+Run by `sandbox.command` with the Python that runs the supervisor, inside the jail.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+
+from sandbox.jailed import lockdown
+
+
+def main(uid: int, folder: str, cpu_s: int, memory_bytes: int, file_bytes: int, command: list[str]) -> None:
+    lockdown.drop_privileges(uid)
+    os.chdir(folder)
+    for what, limit in (
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_FSIZE, file_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, 1024),
+    ):
+        resource.setrlimit(what, (limit, limit))
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - the command it was asked to become
+    except OSError as error:
+        sys.stderr.write("cannot start %s: %s\n" % (command[0], error.strerror))
+        os._exit(127)

@@ -1,0 +1,201 @@
+"""One job on its way through one or more children, until it has its one terminal record.
+
+A child that dies or hangs ends one probe; the probes after it go on in a fresh child, a bounded number of
+times. Scripts get a child each. What a child's end means is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from sandbox.outcome import JobResult, Outcome, Status
+from sandbox.program import Job, Script
+from sandbox.wire import Frame, FrameReader, ProtocolError, job_message
+
+MAX_CHILDREN = 8
+"""Children that one job's calls may use up by dying; probes after that are not run."""
+
+MAX_INFRA = 4
+"""Failures of the sandbox itself before a job is given back as `infra`."""
+
+
+class Run:
+    """A job's state. `finished` is called once with the result, from the supervisor's thread."""
+
+    def __init__(
+        self,
+        job: Job,
+        encoded: list[tuple[object, ...] | None],
+        tier: int,
+        finished: Callable[[JobResult], None],
+    ) -> None:
+        self.job, self.encoded, self.tier, self.finished = job, encoded, tier, finished
+        self.load: Outcome | None = None
+        self.outcomes: list[Outcome | None] = [None] * len(job.probes)
+        self.started: float | None = None
+        self.children = 0
+        self.infra = 0
+        self.done = False
+        self._segment: list[int] = []
+        self._scripts = any(isinstance(p, Script) for p in job.probes)
+        self._ended = False
+        self._fault: ProtocolError | None = None
+        self._loaded = False
+        self.reader: FrameReader | None = None
+
+    # ------------------------------------------------------------------------------------- starting a child
+
+    def begin(self) -> bytes:
+        """Plan the next child: which probes it is for, and the message to send it."""
+        if self.started is None:
+            self.started = time.monotonic()
+        open_probes = [i for i, outcome in enumerate(self.outcomes) if outcome is None]
+        first = open_probes[0] if open_probes else 0
+        seed = random.getrandbits(32)
+        self.reader = FrameReader(seed, self.job)
+        self._ended, self._fault, self._loaded = False, None, False
+        if self._scripts and open_probes and self.encoded[first] is None:
+            self._segment = [first]
+            probe = self.job.probes[first]
+            assert isinstance(probe, Script)
+            return job_message(self.job, seed, first, probe.stdin, [])
+        self._segment = []
+        for i in open_probes:
+            if self.encoded[i] is None or (self._segment and i != self._segment[-1] + 1):
+                break
+            self._segment.append(i)
+        probes = self.encoded if not self._scripts else self.encoded[: first + len(self._segment)]
+        return job_message(self.job, seed, first, None, probes)
+
+    def deadline(self, now: float) -> float:
+        """When the probe that starts now must have answered."""
+        limits = self.job.limits
+        return min(now + limits.probe_wall_s, (self.started or now) + limits.job_wall_s)
+
+    # ------------------------------------------------------------------------------------- reading a child
+
+    def feed(self, data: bytes) -> bool:
+        """Take in what the child wrote; returns whether it made progress. Never raises."""
+        if self._fault is not None or not data:
+            return False
+        assert self.reader is not None
+        try:
+            frames = self.reader.feed(data)
+            for frame in frames:
+                self._take(frame)
+        except ProtocolError as error:
+            self._fault = error
+            return False
+        return bool(frames)
+
+    @property
+    def faulty(self) -> bool:
+        return self._fault is not None
+
+    def _take(self, frame: Frame) -> None:
+        if self._ended:
+            raise ProtocolError("a frame after the end")
+        if frame.kind == b"L":
+            if self._loaded or frame.outcome is None:
+                raise ProtocolError("loaded twice")
+            self._loaded = True
+            self.load = self.load or frame.outcome
+            if frame.outcome.status is not Status.OK:
+                for i in self._segment:
+                    self.outcomes[i] = replace(frame.outcome, value=None)
+        elif not self._loaded:
+            raise ProtocolError("an answer before loading")
+        elif frame.kind == b"P":
+            here = self._expected()
+            if here is None or frame.index != here or frame.outcome is None:
+                raise ProtocolError("an answer that nobody asked for")
+            self.outcomes[here] = frame.outcome
+        else:
+            if self._expected() is not None:
+                raise ProtocolError("an end before the last answer")
+            self._ended = True
+
+    def _expected(self) -> int | None:
+        return next((i for i in self._segment if self.outcomes[i] is None), None)
+
+    # -------------------------------------------------------------------------------------- a child's end
+
+    def child_ended(self, status: int, cpu_s: float, timed_out: bool) -> bool:
+        """Decide what the child's end means; returns True when the job is complete, else it needs a child."""
+        assert self.reader is not None
+        if self._fault is None and self._ended and self.reader.buffer:
+            self._fault = ProtocolError("bytes after the end")
+        if self._fault is None and self._ended and status != 0:
+            self._fault = ProtocolError("it did not leave properly after its last answer")
+        if self._fault is not None:
+            self._spoil(Outcome(Status.PROTOCOL, message=str(self._fault)))
+            return self._complete()
+        if not self._ended:
+            ending = classify(status, cpu_s, timed_out, self.job)
+            if ending.status is Status.INFRA:
+                return self.infra_failed(ending.message)
+            self.children += 1
+            self._record(ending)
+        return self._complete()
+
+    def _record(self, ending: Outcome) -> None:
+        if not self._loaded:
+            self.load = self.load or ending
+            for i in self._segment:
+                self.outcomes[i] = ending
+            return
+        here = self._expected()
+        if here is not None:
+            self.outcomes[here] = ending
+        spent = time.monotonic() - (self.started or 0.0) >= self.job.limits.job_wall_s
+        if spent:
+            self._fill(Outcome(Status.WALL, message="not reached within the job's wall-clock time"))
+        elif self.children >= MAX_CHILDREN:
+            self._fill(Outcome(Status.NO_RESULT, message=f"not run: {self.children} probes ended it"))
+
+    def infra_failed(self, message: str) -> bool:
+        """The sandbox failed, not the program: what this child answered is forgotten, and asked again."""
+        self.infra += 1
+        if self.infra < MAX_INFRA:
+            return False
+        outcome = Outcome(Status.INFRA, message=message)
+        self.load = self.load or outcome
+        self._fill(outcome)
+        return self._complete()
+
+    def _spoil(self, outcome: Outcome) -> None:
+        self.load = outcome
+        self.outcomes = [outcome] * len(self.outcomes)
+
+    def _fill(self, outcome: Outcome) -> None:
+        self.outcomes = [o if o is not None else outcome for o in self.outcomes]
+
+    def _complete(self) -> bool:
+        return self.load is not None and None not in self.outcomes
+
+    def result(self) -> JobResult:
+        assert self.load is not None
+        outcomes = tuple(o for o in self.outcomes if o is not None)
+        return JobResult(self.load, outcomes, self.tier, time.monotonic() - (self.started or 0.0))
+
+
+def classify(status: int, cpu_s: float, timed_out: bool, job: Job) -> Outcome:
+    """What it means that a child ended with `status` (as from wait) before its last answer."""
+    if timed_out:
+        return Outcome(Status.WALL, message=f"no answer within {job.limits.probe_wall_s:g} s")
+    if not os.WIFSIGNALED(status):
+        return Outcome(Status.NO_RESULT, message=f"the process left with code {os.WEXITSTATUS(status)}")
+    number = os.WTERMSIG(status)
+    if number == signal.SIGSYS:
+        return Outcome(Status.SECCOMP, message="a forbidden system call")
+    if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu_s >= job.limits.cpu_s):
+        return Outcome(Status.CPU, message=f"more than {job.limits.cpu_s} s of CPU time")
+    if number == signal.SIGKILL:
+        # The program cannot send signals: somebody outside did (an operator, the kernel short of memory).
+        return Outcome(Status.INFRA, message="killed from outside the sandbox")
+    return Outcome(Status.SIGNAL, message=signal.Signals(number).name)

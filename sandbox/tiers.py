@@ -1,0 +1,111 @@
+"""Which isolation this host offers, tried and not believed.
+
+Tier 1: bubblewrap, namespaces, Landlock, seccomp, limits and a dedicated user. Tier 2: no namespaces (some
+containers forbid them), but Landlock of at least version 6, seccomp and limits; labelled in every result,
+good enough to rank completions, never to feed the trainer or to accept a patch. Anything less: nothing runs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from sandbox.errors import SandboxUnavailable
+from sandbox.jail import base_arguments, bubblewrap
+from sandbox.limits import Limits
+from sandbox.outcome import Status
+from sandbox.program import Expression, Job, Program
+
+if TYPE_CHECKING:
+    from sandbox.pool import Sandbox
+
+TIER_2_LANDLOCK = 6
+DESCRIPTION = {
+    1: "full: namespaces, Landlock, seccomp, limits, dedicated user",
+    2: "reduced: no namespaces; for ranking completions only",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One forbidden thing a probe program tries, and how it ended."""
+
+    what: str
+    source: str
+    stopped: bool = False
+    how: str = ""
+
+
+FORBIDDEN = (
+    Attempt("read a forbidden file", "open('/etc/passwd').read()"),
+    Attempt("list the root folder of the host", "__import__('os').listdir('/home')"),
+    Attempt("write a file", "open('/tmp/ucoder-probe', 'w').write('x')"),
+    Attempt("open a socket", "__import__('_socket').socket()"),
+    Attempt("fork", "__import__('os').fork()"),
+    Attempt("run a program", "__import__('os').execv('/bin/true', ['true'])"),
+    Attempt("make a user namespace", "__import__('ctypes').CDLL(None).unshare(0x10000000)"),
+)
+
+
+@lru_cache(maxsize=1)
+def namespaces() -> str:
+    """Empty when bubblewrap can build its jail here, else what it says."""
+    command = [*base_arguments(()), "--", "/lib64/ld-linux-x86-64.so.2", "--version"]
+    if os.uname().machine != "x86_64":
+        command[-2] = "/lib/ld-linux-aarch64.so.1"
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env={})
+    return "" if done.returncode == 0 else (done.stderr.strip() or f"bwrap left with {done.returncode}")
+
+
+def choose_tier(lowest: int) -> int:
+    """The best tier this host offers; raises `SandboxUnavailable` when that is below `lowest`."""
+    bubblewrap()
+    complaint = namespaces()
+    if not complaint:
+        return 1
+    if lowest >= 2 and landlock_here() >= TIER_2_LANDLOCK:
+        return 2
+    raise SandboxUnavailable(
+        f"bubblewrap cannot build a jail on this host ({complaint}). Allow unprivileged user namespaces "
+        "(or, in a container, start it with them), then check with `ucoder sandbox doctor`"
+    )
+
+
+def landlock_here() -> int:
+    """The kernel's Landlock version, 0 for none."""
+    from sandbox.jailed.lockdown import landlock_abi
+
+    return landlock_abi()
+
+
+def attempts(sandbox: Sandbox) -> list[Attempt]:
+    """Try everything forbidden, in the very jails that candidates will get."""
+    limits = Limits(probe_wall_s=5.0, job_wall_s=20.0)
+    jobs = [Job(Program(""), (Expression(a.source),), limits) for a in FORBIDDEN]
+    tried = []
+    for attempt, result in zip(FORBIDDEN, sandbox.run(jobs), strict=True):
+        outcome = result.outcomes[0]
+        stopped = outcome.status in (Status.SECCOMP, Status.EXCEPTION) and result.load.status is Status.OK
+        how = outcome.exception or outcome.status.value
+        tried.append(Attempt(attempt.what, attempt.source, stopped, f"{how}: {outcome.message}".rstrip(": ")))
+    return tried
+
+
+def prove(sandbox: Sandbox) -> None:
+    """Start-up probe: raises `SandboxUnavailable` when anything forbidden is not stopped, or nothing runs."""
+    works = sandbox.run_one(
+        Job(Program("x = 6"), (Expression("x * 7"),), Limits(probe_wall_s=5.0, job_wall_s=20.0))
+    )
+    value = works.outcomes[0].value
+    if value is None or value.python() != 42:
+        raise SandboxUnavailable(
+            f"the jail cannot run even a trivial program ({works.load.status}: {works.load.message}). Run "
+            "`ucoder sandbox doctor`"
+        )
+    open_doors = [a for a in attempts(sandbox) if not a.stopped]
+    if open_doors:
+        names = "; ".join(f"{a.what} ({a.how or 'worked'})" for a in open_doors)
+        raise SandboxUnavailable(f"the jail does not hold: a program can {names}. Nothing will be run here")

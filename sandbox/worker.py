@@ -1,0 +1,135 @@
+"""One zygote and its children, as the supervisor sees them: start, fork ahead, feed, kill, reap."""
+
+from __future__ import annotations
+
+import array
+import socket
+import struct
+import subprocess
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sandbox.errors import SandboxUnavailable
+from sandbox.jail import JailConfig, start_zygote
+
+if TYPE_CHECKING:
+    from sandbox.run import Run
+
+EXIT = struct.Struct("<cIidQ")
+START_WALL_S = 30.0
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """One forked, locked process: idle until a run is given to it, then used once."""
+
+    slot: int
+    channel: socket.socket
+    worker: Worker
+    run: Run | None = None
+    unsent: memoryview | None = None
+    """What is left of a job too large for the socket to take at once."""
+    watch_at: float = 0.0
+    deadline: float = 0.0
+    """Monotonic second at which the probe in progress has used up its wall-clock time."""
+    watched: bool = False
+    """True once the supervisor reads along while it runs (short runs are read when they have ended)."""
+    killed: bool = False
+    timed_out: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """One jail. `ready` are children waiting for a job; `children` are all that have not been reaped."""
+
+    config: JailConfig
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+    landlock: int
+    ready: deque[Child] = field(default_factory=deque)
+    children: dict[int, Child] = field(default_factory=dict)
+    running: int = 0
+    forked: int = 0
+    _next_slot: int = 0
+
+    @classmethod
+    def start(cls, config: JailConfig) -> Worker:
+        """Start a jail and wait until its zygote is warm and locked; raises `SandboxUnavailable`."""
+        process, control = start_zygote(config)
+        control.settimeout(START_WALL_S)
+        try:
+            hello = control.recv(256)
+            ready = control.recv(256)
+            if hello[:1] != b"A" or ready != b"R":
+                raise OSError("no greeting")
+        except OSError:
+            control.close()
+            process.kill()
+            _, complaint = process.communicate()
+            last = (complaint.decode("utf-8", "replace").strip().splitlines() or ["it ended without a word"])[
+                -1
+            ]
+            raise SandboxUnavailable(
+                f"the jail does not start: {last}. Run `ucoder sandbox doctor` to see what this host allows"
+            ) from None
+        assert process.stderr is not None
+        process.stderr.close()
+        control.setblocking(False)
+        return cls(config, process, control, hello[1])
+
+    def fork(self) -> Child | None:
+        """Ask for one more child; its job may be sent at once. None where the zygote is gone or busy."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._next_slot += 1
+        slot = self._next_slot
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [theirs.fileno()]))]
+        try:
+            self.control.sendmsg([b"F" + slot.to_bytes(4, "little")], rights)
+        except OSError:
+            ours.close()
+            return None
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        child = Child(slot, ours, self)
+        self.children[slot] = child
+        self.ready.append(child)
+        self.forked += 1
+        return child
+
+    def kill_child(self, child: Child) -> None:
+        child.killed = True
+        try:
+            self.control.send(b"K" + child.slot.to_bytes(4, "little"))
+        except OSError:
+            self.process.kill()  # a zygote that does not listen goes as a whole; its jail dies with it
+
+    def stop(self) -> None:
+        """End the jail and everything in it, and wait until it is gone."""
+        self.control.close()
+        for child in self.children.values():
+            child.channel.close()
+        self.process.kill()
+        self.process.wait()
+
+
+def drain(child: Child) -> bytes:
+    """Everything the child has written so far."""
+    parts = []
+    try:
+        while True:
+            part = child.channel.recv(1 << 18)
+            if not part:
+                break
+            parts.append(part)
+            if len(part) < 1 << 16:
+                break
+    except (BlockingIOError, ConnectionResetError):
+        pass
+    return b"".join(parts)
+
+
+def now() -> float:
+    return time.monotonic()
