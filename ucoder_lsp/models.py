@@ -21,6 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ucoder_lsp.files import abandoned, aside_of, file_sha256, sync_file, write_atomically
+
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
@@ -116,10 +118,11 @@ def _prepared(source: Path, sha256: str, kind: str, cache_dir: Path, progress: P
     from ucoder_lsp.engine.errors import EngineError
     from ucoder_lsp.engine.quantize import quantize
 
-    aside = folder / f".{target.name}.{os.getpid()}.part"
+    aside = aside_of(target)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(folder)
+        for remains in abandoned(folder):
+            remains.unlink(missing_ok=True)
         _check_room(folder, 2 * source.stat().st_size)
         say = (lambda share: progress(f"Preparing {source.name} for this CPU", share)) if progress else None
         quantize(source, aside, kind, say)
@@ -133,7 +136,6 @@ def _prepared(source: Path, sha256: str, kind: str, cache_dir: Path, progress: P
         }
         os.replace(aside, target)
         write_atomically(record, json.dumps(made, indent=1))
-        sync_folder(folder)
     except EngineError as error:
         raise ModelError(
             f"Cannot prepare the model in {folder}: {error} Free some space there or set "
@@ -187,24 +189,6 @@ def _check_room(folder: Path, n_bytes: int) -> None:
         raise OSError(errno.ENOSPC, f"needs {n_bytes // 2**20} MiB free")
 
 
-def _remove_abandoned(folder: Path) -> None:
-    """Remains of a preparation that was killed: their process is gone."""
-    for part in folder.glob(".*.part"):
-        pid = part.suffixes[-2][1:]
-        if not (pid.isdigit() and _is_alive(int(pid))):
-            part.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _known_sha256(path: Path, cache_dir: Path) -> str:
     """SHA-256 of a file, remembered by path, size and times: gigabytes are hashed once, not every start."""
     stat = path.stat()
@@ -223,36 +207,3 @@ def _known_sha256(path: Path, cache_dir: Path) -> str:
     except OSError:
         return sha256  # only a memory: without it the next start hashes again
     return sha256
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a small file: readers see the old text or the new, never a part."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        aside.write_text(text, "utf-8")
-        sync_file(aside)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def sync_file(path: Path) -> None:
-    """Wait until a file's content is on the disk."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until a folder's entries (renames) are on the disk, where the system can do that."""
-    if os.name == "posix":
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import hashlib
 import queue
 import threading
 import time
@@ -30,6 +29,7 @@ from ucoder_lsp.engine.context import MAX_SEQUENCES, Context, Logits, Model, def
 from ucoder_lsp.engine.errors import EngineClosed, EngineError, PromptTooLong
 from ucoder_lsp.engine.runner import N_PROMPTS, PREFILL_CHUNK, SCORE_CHUNK, Runner
 from ucoder_lsp.engine.types import Finish, Generation, GenerationRequest
+from ucoder_lsp.files import file_sha256
 
 T = TypeVar("T")
 Jobs = queue.SimpleQueue[Callable[[], None] | None]
@@ -305,12 +305,6 @@ def _work(jobs: Jobs, runner: Runner) -> None:
         job()
         del job  # its closure holds the engine
     runner.close()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()

@@ -1,0 +1,382 @@
+"""The adapter registry: which adapters exist for a base model, where each came from, and which one is served.
+
+    ROOT/<first 16 hex digits of the base model's SHA-256>/
+        current.json                    what is served, and what was served before
+        0003-1f0c5d2a/                  one version, never changed after it appeared
+            adapter.gguf                what llama.cpp loads
+            peft/                       the weights as PEFT wrote them (optional)
+            manifest.json               base, parents, training run, gate metrics, SHA-256 of every file
+
+This file owns the format: the trainer publishes through it, the server reads through it, `ucoder adapters`
+shows it. A version is written aside, synced and renamed, and only then named in `current.json`, itself
+replaced atomically: a reader sees a complete version or none, whatever is killed and whenever the disk
+fills up.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ucoder_lsp.files import abandoned, aside_of, file_sha256, sync_file, sync_folder, write_atomically
+
+FORMAT = 1
+ADAPTER_FILE = "adapter.gguf"
+MANIFEST_FILE = "manifest.json"
+CURRENT_FILE = "current.json"
+
+
+class AdapterError(Exception):
+    """An adapter cannot be published, found or trusted; one sentence that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Where a version came from, and what it consists of."""
+
+    version: str
+    base_sha256: str
+    """Of the base model's source file (`models.PreparedModel.source_sha256`)."""
+    base_name: str
+    created: str
+    """UTC, ISO 8601."""
+    parents: tuple[str, ...]
+    """Versions that its training started from or drew data with."""
+    training_run: str
+    """Name of the run folder that made it."""
+    metrics: dict[str, float]
+    """What the gate measured before it let the adapter through."""
+    files: dict[str, str]
+    """Path inside the version's folder to SHA-256."""
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterVersion:
+    """A published adapter."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def version(self) -> str:
+        """Its name in the registry: a running number and the start of the adapter's hash."""
+        return self.manifest.version
+
+    @property
+    def path(self) -> Path:
+        """The file for `Engine.load_adapter`."""
+        return self.folder / ADAPTER_FILE
+
+    @property
+    def identity(self) -> str:
+        """For requests and cache keys: names the content, whatever the registry is called or wherever it lies."""
+        return f"{self.version}@{self.manifest.files[ADAPTER_FILE]}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """The content of current.json."""
+
+    current: str | None
+    previous: tuple[str | None, ...] = ()
+    """What was served before, oldest first; None is the base model alone."""
+    events: tuple[dict[str, str], ...] = field(default=())
+    """Every change with its time: publish, use, rollback."""
+
+
+class AdapterRegistry:
+    """The adapters of one base model. Safe to use from several processes at once."""
+
+    def __init__(self, root: Path, base_sha256: str) -> None:
+        """Nothing is read or made yet.
+
+        Args:
+            root: the registry's folder, for all base models.
+            base_sha256: of the base model's source file, 64 hexadecimal digits.
+        """
+        self.root = root
+        self.base_sha256 = base_sha256
+        self.folder = root / base_sha256[:16]
+        self._seen: tuple[tuple[int, int, int], AdapterVersion | None] | None = None
+
+    # Reading.
+
+    def versions(self) -> list[AdapterVersion]:
+        """All published versions, oldest first; a damaged manifest is an AdapterError that names it."""
+        if not self.folder.is_dir():
+            return []
+        names = sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return [self.get(name) for name in names]
+
+    def get(self, version: str) -> AdapterVersion:
+        """One version by name.
+
+        Raises:
+            AdapterError: there is none of that name, its manifest is damaged, or it was made for another base.
+        """
+        folder = self.folder / version
+        if version != Path(version).name or version.startswith(".") or not folder.is_dir():
+            raise AdapterError(
+                f"There is no adapter {version!r}: `ucoder adapters list` shows those there are."
+            )
+        manifest = _read_manifest(folder)
+        if manifest.base_sha256 != self.base_sha256:
+            raise AdapterError(
+                f"Adapter {version} was made for another base model ({manifest.base_name}, "
+                f"{manifest.base_sha256[:12]}; served is {self.base_sha256[:12]}): train one for this model."
+            )
+        return AdapterVersion(folder, manifest)
+
+    def current(self) -> AdapterVersion | None:
+        """The version to serve, None for the base model alone. Cheap to ask before every request: one stat.
+
+        The files of a version are checked against its manifest when it becomes current, not again.
+
+        Raises:
+            AdapterError: what should be served is damaged or gone.
+        """
+        try:
+            stat = (self.folder / CURRENT_FILE).stat()
+        except FileNotFoundError:
+            return None
+        mark = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if self._seen is None or self._seen[0] != mark:
+            name = self._read_current().current
+            version = None if name is None else self.get(name)
+            if version is not None:
+                self.verify(version)
+            self._seen = (mark, version)
+        return self._seen[1]
+
+    def history(self) -> list[dict[str, str]]:
+        """Every change of what is served, oldest first: `at`, `what`, `version` ("base" for the base model)."""
+        return list(self._read_current().events)
+
+    def verify(self, version: AdapterVersion) -> None:
+        """Compare every file with the hash in its manifest.
+
+        Raises:
+            AdapterError: a file is missing or changed.
+        """
+        for name, sha256 in version.manifest.files.items():
+            path = version.folder / name
+            try:
+                intact = file_sha256(path) == sha256
+            except OSError as error:
+                raise AdapterError(
+                    f"Adapter {version.version} cannot be read ({path}: {error.strerror}): "
+                    "run `ucoder adapters rollback`."
+                ) from error
+            if not intact:
+                raise AdapterError(
+                    f"Adapter {version.version} is damaged ({name} is not what was published): "
+                    "run `ucoder adapters rollback`."
+                )
+
+    # Changing.
+
+    def publish(
+        self,
+        adapter: Path,
+        *,
+        base_name: str,
+        training_run: str,
+        metrics: Mapping[str, float],
+        parents: Sequence[str] = (),
+        peft: Path | None = None,
+        activate: bool = True,
+    ) -> AdapterVersion:
+        """Copy an adapter into the registry as a new version, and serve it.
+
+        Args:
+            adapter: the LoRA GGUF.
+            peft: a folder of PEFT weights to keep with it.
+            activate: False only adds the version; `use` serves it later.
+
+        Raises:
+            AdapterError: the file is no GGUF adapter, or it could not be written; then nothing has changed.
+        """
+        _check_adapter_file(adapter)
+        with self._writing("publish the adapter"):
+            number = 1 + max((int(v.name[:4]) for v in self.folder.glob("[0-9][0-9][0-9][0-9]-*")), default=0)
+            version = f"{number:04d}-{file_sha256(adapter)[:8]}"
+            folder = self.folder / version
+            aside = aside_of(folder)
+            try:
+                self._write_version(aside, version, adapter, peft, base_name, training_run, metrics, parents)
+                os.rename(aside, folder)
+                sync_folder(self.folder)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+            if activate:
+                self._serve(version, "publish")
+        return self.get(version)
+
+    def use(self, version: str | None) -> None:
+        """Serve this version from now on, None for the base model alone.
+
+        Raises:
+            AdapterError: there is no such version, or it is damaged; then nothing has changed.
+        """
+        if version is not None:
+            self.verify(self.get(version))
+        with self._writing("change the adapter"):
+            self._serve(version, "use")
+
+    def rollback(self) -> str | None:
+        """Serve what was served before; the version it leaves stays published.
+
+        Returns:
+            The version now served, None for the base model alone.
+
+        Raises:
+            AdapterError: there is nothing before, or what was before is damaged; then nothing has changed.
+        """
+        with self._writing("roll back"):
+            state = self._read_current()
+            if not state.previous:
+                raise AdapterError("There is nothing to roll back to: no adapter was served before this one.")
+            *rest, back = state.previous
+            if back is not None:
+                self.verify(self.get(back))
+            self._write_current(back, tuple(rest), "rollback")
+        return back
+
+    # Inside.
+
+    def _serve(self, version: str | None, what: str) -> None:
+        state = self._read_current()
+        if version != state.current:
+            self._write_current(version, (*state.previous, state.current), what)
+
+    def _write_version(
+        self,
+        aside: Path,
+        version: str,
+        adapter: Path,
+        peft: Path | None,
+        base_name: str,
+        training_run: str,
+        metrics: Mapping[str, float],
+        parents: Sequence[str],
+    ) -> None:
+        """The whole folder of a version, synced, under another name."""
+        aside.mkdir()
+        shutil.copyfile(adapter, aside / ADAPTER_FILE)
+        if peft is not None:
+            shutil.copytree(peft, aside / "peft", symlinks=False)
+        names = sorted(p.relative_to(aside).as_posix() for p in aside.rglob("*") if p.is_file())
+        manifest = Manifest(
+            version,
+            self.base_sha256,
+            base_name,
+            _now(),
+            tuple(parents),
+            training_run,
+            dict(metrics),
+            {name: file_sha256(aside / name) for name in names},
+        )
+        (aside / MANIFEST_FILE).write_text(json.dumps(asdict(manifest), indent=1), "utf-8")
+        for path in (*(aside / name for name in names), aside / MANIFEST_FILE):
+            sync_file(path)
+        sync_folder(aside)
+
+    def _read_current(self) -> _Current:
+        path = self.folder / CURRENT_FILE
+        try:
+            data = json.loads(path.read_text("utf-8"))
+            return _Current(data["current"], tuple(data["previous"]), tuple(data["events"]))
+        except FileNotFoundError:
+            return _Current(None)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise AdapterError(
+                f"{path} cannot be read ({error}): delete it, then run `ucoder adapters use VERSION`."
+            ) from error
+
+    def _write_current(self, version: str | None, previous: tuple[str | None, ...], what: str) -> None:
+        event = {"at": _now(), "what": what, "version": version or "base"}
+        state = _Current(version, previous, (*self._read_current().events, event))
+        write_atomically(self.folder / CURRENT_FILE, json.dumps(asdict(state), indent=1))
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        """One writer at a time over all processes; what the disk refuses becomes one sentence."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                for remains in abandoned(self.folder):
+                    shutil.rmtree(remains, ignore_errors=True)
+                yield
+        except OSError as error:
+            way_out = "free some space there" if error.errno == errno.ENOSPC else "make that folder writable"
+            raise AdapterError(
+                f"Cannot {what} in {self.folder} ({error.strerror or error}): {way_out}, or choose "
+                "another data directory; what is served has not changed."
+            ) from error
+
+
+def bases(root: Path) -> list[str]:
+    """SHA-256 of every base model that has adapters in this registry."""
+    found = set()
+    for manifest in sorted(root.glob(f"*/[0-9]*/{MANIFEST_FILE}")):
+        found.add(_read_manifest(manifest.parent).base_sha256)
+    return sorted(found)
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST_FILE
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        if data["format"] != FORMAT:
+            raise AdapterError(
+                f"Adapter {folder.name} has format {data['format']}, this version of ucoder reads "
+                f"{FORMAT}: upgrade ucoder."
+            )
+        manifest = Manifest(
+            version=str(data["version"]),
+            base_sha256=str(data["base_sha256"]),
+            base_name=str(data["base_name"]),
+            created=str(data["created"]),
+            parents=tuple(map(str, data["parents"])),
+            training_run=str(data["training_run"]),
+            metrics={str(k): float(v) for k, v in data["metrics"].items()},
+            files={str(k): str(v) for k, v in data["files"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AdapterError(
+            f"The manifest of adapter {folder.name} is damaged ({path}: {error}): remove that folder, "
+            "or publish the adapter again."
+        ) from error
+    if manifest.version != folder.name or ADAPTER_FILE not in manifest.files:
+        raise AdapterError(
+            f"The manifest in {folder} does not describe that folder: remove it, or publish again."
+        )
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest.files):
+        raise AdapterError(f"The manifest in {folder} names files outside it: remove that folder.")
+    return manifest
+
+
+def _check_adapter_file(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise AdapterError(
+            f"The adapter {path} cannot be read ({error.strerror}): export it again."
+        ) from error
+    if magic != b"GGUF":
+        raise AdapterError(f"{path} is not a GGUF file: export the adapter to GGUF before publishing it.")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,64 @@
+"""Files that appear complete or not at all: written aside, synced to the disk, renamed into place."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a small file: readers see the old text or the new, never a part, and it survives a power cut."""
+    aside = aside_of(path)
+    try:
+        aside.write_text(text, "utf-8")
+        sync_file(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's content is on the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until a folder's entries (creations, renames) are on the disk, where the system can do that."""
+    if os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def aside_of(path: Path) -> Path:
+    """Where this process writes before it renames to `path`: hidden, in the same folder, with its process id."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """What `aside_of` named in this folder for processes that are gone: killed half-way, safe to remove."""
+    return [path for path in folder.glob(".*.part") if not _is_alive(path.name.split(".")[-2])]
+
+
+def _is_alive(pid: str) -> bool:
+    if not pid.isdigit():
+        return True  # not a name of ours: leave it alone
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
