@@ -27,7 +27,6 @@ from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.models import resolve
 
 WINDOW = 512
-KINDS = ("as-is", "q8_0", "q4_0")
 ROWS = (1, 4, 8, 16)
 
 
@@ -47,10 +46,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tokens", type=int, default=20_000, help="tokens of text to score")
+    parser.add_argument("--kinds", nargs="+", default=["as-is", "q8_0", "q4_0"], help="as-is comes first")
     parser.add_argument("--repeat", type=int, default=5, help="speed: the median of so many runs")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
-        paths = {kind: resolve(None, Path(cache), quantization=kind).path for kind in KINDS}
+        paths = {kind: resolve(None, Path(cache), quantization=kind).path for kind in arguments.kinds}
         print("| file | MiB | perplexity | same top token | KL from as-is, nats |")
         print("|---|---|---|---|---|")
         for kind, quality in measure_quality(paths, arguments.tokens).items():
@@ -63,7 +63,7 @@ def main() -> None:
         print(f"\n{arguments.tokens} tokens of standard library source, {default_threads()} threads\n")
         print(f"| file | prefill tokens/s | 32 steps, K = {' / '.join(map(str, ROWS))}, ms |")
         print("|---|---|---|")
-        for kind in KINDS:
+        for kind in arguments.kinds:
             prefill, steps = measure_speed(paths[kind], arguments.repeat)
             print(
                 f"| {kind} | {prefill:,.0f} | {' / '.join(f'{1000 * s:,.0f}' for s in steps)} |", flush=True

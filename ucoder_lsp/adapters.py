@@ -78,7 +78,7 @@ class AdapterVersion:
 
     @property
     def identity(self) -> str:
-        """For requests and cache keys: names the content, whatever the registry is called or wherever it lies."""
+        """For requests and cache keys: it names the content."""
         return f"{self.version}@{self.manifest.files[ADAPTER_FILE]}"
 
 
@@ -111,7 +111,7 @@ class AdapterRegistry:
     # Reading.
 
     def versions(self) -> list[AdapterVersion]:
-        """All published versions, oldest first; a damaged manifest is an AdapterError that names it."""
+        """All published versions, oldest first; AdapterError where a manifest is damaged."""
         if not self.folder.is_dir():
             return []
         names = sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -158,7 +158,7 @@ class AdapterRegistry:
         return self._seen[1]
 
     def history(self) -> list[dict[str, str]]:
-        """Every change of what is served, oldest first: `at`, `what`, `version` ("base" for the base model)."""
+        """Every change of what is served, oldest first: `at`, `what`, `version` (or "base")."""
         return list(self._read_current().events)
 
     def verify(self, version: AdapterVersion) -> None:

@@ -14,7 +14,7 @@ def file_sha256(path: Path) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a small file: readers see the old text or the new, never a part, and it survives a power cut."""
+    """Replace a small file: readers see the old text or the new, even after a power cut."""
     aside = aside_of(path)
     try:
         aside.write_text(text, "utf-8")
@@ -48,7 +48,7 @@ def aside_of(path: Path) -> Path:
 
 
 def abandoned(folder: Path) -> list[Path]:
-    """What `aside_of` named in this folder for processes that are gone: killed half-way, safe to remove."""
+    """What `aside_of` named in this folder for processes that are gone: safe to remove."""
     return [path for path in folder.glob(".*.part") if not _is_alive(path.name.split(".")[-2])]
 
 

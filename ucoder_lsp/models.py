@@ -26,7 +26,7 @@ from ucoder_lsp.files import abandoned, aside_of, file_sha256, sync_file, write_
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
-KINDS = ("auto", "as-is", "q8_0", "q4_0")
+KINDS = ("auto", "as-is", "q8_0", "q4_0", "iq4_nl")
 """What `quantization` may be."""
 
 Progress = Callable[[str, float], None]

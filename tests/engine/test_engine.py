@@ -90,6 +90,13 @@ def test_more_candidates_than_sequences(engine: Engine, request_8: GenerationReq
     assert_as_if_alone(engine, request, engine.generate(request))
 
 
+def test_a_context_of_many_sequences(tiny_model: Path) -> None:
+    """With fewer rows of logits than sequences llama.cpp would abort the process."""
+    with Engine.load(tiny_model, n_ctx=64, k_max=200, n_threads=1) as engine:
+        request = GenerationRequest(engine.tokenize("x = "), k=230, max_tokens=4)
+        assert_as_if_alone(engine, request, engine.generate(request))
+
+
 def test_the_same_request_gives_the_same_answer(engine: Engine, request_8: GenerationRequest) -> None:
     engine.generate(request_8)  # from here on the prompt is cached: the state of the engine is the same
     first, second = engine.generate(request_8), engine.generate(request_8)

@@ -107,9 +107,9 @@ class Context:
         params.kv_unified = True
         params.n_batch = n_batch
         params.n_ubatch = n_batch
-        params.n_outputs_max = (
-            n_rows  # else llama.cpp reserves logits for n_batch rows: 300 MB at 150 k tokens
-        )
+        n_rows = max(n_rows, n_seq)  # fewer, and llama.cpp aborts the process
+        # Unset, llama.cpp reserves logits for n_batch rows: 300 MB at 150,000 tokens.
+        params.n_outputs_max = n_rows
         params.n_threads = params.n_threads_batch = n_threads
         params.no_perf = True
         native_log.take_errors()

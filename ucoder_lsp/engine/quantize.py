@@ -13,7 +13,11 @@ import llama_cpp as C
 from ucoder_lsp.engine import native_log
 from ucoder_lsp.engine.errors import EngineError
 
-FILE_TYPES = {"q4_0": C.LLAMA_FTYPE_MOSTLY_Q4_0, "q8_0": C.LLAMA_FTYPE_MOSTLY_Q8_0}
+FILE_TYPES = {
+    "q4_0": C.LLAMA_FTYPE_MOSTLY_Q4_0,
+    "q8_0": C.LLAMA_FTYPE_MOSTLY_Q8_0,
+    "iq4_nl": C.LLAMA_FTYPE_MOSTLY_IQ4_NL,
+}
 """Target name to llama.cpp's file type: the two that llama.cpp has its fastest CPU kernels for."""
 
 _TENSOR_LINE = re.compile(r"^\[\s*(\d+)/\s*(\d+)\]")
