@@ -73,6 +73,7 @@ class Decision:
 class Rule(Protocol):
     """A consensus rule. Never raises on any evidence: no candidates, all crash, NaN, contradictory votes."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def decide(self, evidence: Evidence) -> Decision: ...

@@ -1,0 +1,125 @@
+"""Distinguishing inputs: after a first clustering, look where clusters are close or candidates disagree.
+
+Two steps, so that a large budget costs little: propose many neighbours of the inputs on which candidates
+disagreed, run them on one representative of each cluster, and keep the few that tell representatives apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandbox.inputs import generate
+from sandbox.inputs.mutate import mutate_call
+from sandbox.inputs.propose import ProbeSet, _Collector, call_hints, parameter_kinds
+from sandbox.inputs.target import find_target
+from sandbox.program import Call, Probe
+from sandbox.program import Sequence as CallSequence
+from sandbox.signature import Labels
+
+
+def refine(
+    source: str,
+    function: str,
+    tried: Sequence[Probe],
+    labels: Labels,
+    *,
+    budget: int = 16,
+    seed: int = 0,
+) -> ProbeSet:
+    """Up to `budget` new probes near those of `tried` on which candidates disagree without crashing.
+
+    `labels` are the candidates' labels on `tried` (`sandbox.signature.describe(...).labels`), shape
+    (n_candidates, len(tried)).
+    """
+    target = find_target(source, function)
+    if target is None or budget <= 0:
+        return ProbeSet()
+    weights = disagreement(labels)
+    bases = [
+        (_as_call(probe, function), float(weight))
+        for probe, weight in zip(tried, weights, strict=True)
+        if isinstance(probe, Call | CallSequence)
+    ]
+    calls = [call for call, _ in bases if call is not None]
+    if not calls:
+        return ProbeSet()
+    random = Random(seed)  # noqa: S311 - inputs, not secrets
+    hints = call_hints(target, calls)
+    positional = [p for p in target.parameters if not p.keyword_only]
+    found = parameter_kinds(positional, calls, target.docstring)
+    collector = _Collector(target, budget + len(tried))
+    for probe in tried:
+        collector.add(_as_call(probe, function) or probe, "seen")
+    skipped = len(collector.probes)
+    likely = [weight + 0.02 for call, weight in bases if call is not None]
+    typical = (Call(function, values) for values in generate.draw(found, hints, budget // 2, seed + 1))
+    for _ in range(4 * budget):
+        if collector.full or len(collector.probes) - skipped >= budget:
+            break
+        call = random.choices(calls, likely)[0]
+        for _ in range(random.choice((1, 1, 2, 3))):
+            call = mutate_call(call, hints, random)
+        collector.add(call, "mutation")
+        for drawn in itertools.islice(typical, 1 if random.random() < 0.4 else 0):
+            collector.add(drawn, "type")
+    return ProbeSet(
+        tuple(collector.probes[skipped : skipped + budget]),
+        tuple(collector.origins[skipped : skipped + budget]),
+    )
+
+
+def _as_call(probe: Probe, function: str) -> Call | None:
+    if isinstance(probe, CallSequence) and len(probe.steps) == 1:
+        return Call(function, probe.steps[0].args, probe.steps[0].kwargs)
+    return probe if isinstance(probe, Call) else None
+
+
+def disagreement(labels: Labels) -> NDArray[np.float64]:
+    """For every probe how much it tells candidates apart: the chance that two random candidates both answer
+    and answer differently, in [0, 1]. Zero where all agree and where all crash."""
+    n, m = labels.shape
+    result = np.zeros(m)
+    for probe in range(m):
+        column = labels[:, probe]
+        valid = column[column >= 0]
+        if len(valid) > 1:
+            shares = np.bincount(valid) / n
+            result[probe] = shares.sum() ** 2 - (shares**2).sum()
+    return result
+
+
+def choose(labels: Labels, count: int, weights: NDArray[np.float64] | None = None) -> list[int]:
+    """The `count` probes that split most pairs of candidates not split before, best first (greedy).
+
+    `weights` are the candidates' (or their clusters') importance. Probes that split nothing are left out.
+    """
+    n, m = labels.shape
+    weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
+    blocks = np.zeros(n, dtype=np.int64)
+    chosen: list[int] = []
+    remaining = set(range(m))
+    while remaining and len(chosen) < count:
+        gains = {probe: _split_gain(blocks, labels[:, probe], weight) for probe in remaining}
+        best = max(sorted(gains), key=lambda probe: gains[probe])
+        if gains[best] <= 0:
+            break
+        chosen.append(best)
+        remaining.discard(best)
+        blocks = np.unique(np.stack([blocks, labels[:, best]]), axis=1, return_inverse=True)[1].reshape(-1)
+    return chosen
+
+
+def _split_gain(blocks: NDArray[np.int64], column: Labels, weight: NDArray[np.float64]) -> float:
+    """Weight of pairs in one block that the probe answers differently; crashes split nothing."""
+    gain = 0.0
+    for block in np.unique(blocks):
+        inside = (blocks == block) & (column >= 0)
+        if inside.sum() > 1:
+            sizes = np.bincount(column[inside], weights=weight[inside])
+            gain += float(sizes.sum() ** 2 - (sizes**2).sum())
+    return gain

@@ -1,0 +1,86 @@
+"""What all rules share: building a decision out of scored clusters, and the ways to abstain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandbox.consensus import Cluster, Decision, Evidence
+from sandbox.signature import Behaviour
+
+Members = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A cluster with its score; `members` best first."""
+
+    members: Members
+    score: float
+
+
+def fluency(evidence: Evidence) -> NDArray[np.float64]:
+    """Mean log-probabilities, with the worst possible value for NaN so that comparisons stay defined."""
+    values = np.array(evidence.log_probabilities, dtype=np.float64)
+    return np.where(np.isnan(values), -math.inf, values)
+
+
+def order(members: Members, *keys: NDArray[np.generic]) -> Members:
+    """Members by descending keys, the first key first; equal ones stay in the order they were sampled."""
+    if not keys:
+        return members
+    columns = [-key[members].astype(np.float64) for key in reversed(keys)]
+    with np.errstate(invalid="ignore"):
+        return members[np.lexsort(columns)]
+
+
+def abstain(rule: str, reason: str, clusters: Sequence[Scored] = (), n_candidates: int = 0) -> Decision:
+    return Decision(rule, as_clusters(clusters, n_candidates), None, 0.0, reason)
+
+
+def as_clusters(scored: Sequence[Scored], n_candidates: int) -> tuple[Cluster, ...]:
+    return tuple(
+        Cluster(
+            tuple(int(i) for i in item.members), float(item.score), len(item.members) / max(n_candidates, 1)
+        )
+        for item in scored
+    )
+
+
+def why_nothing(behaviour: Behaviour) -> str | None:
+    """The reason for which no rule can choose, if there is one."""
+    if behaviour.n_candidates == 0:
+        return "There is no candidate to choose from."
+    if len(behaviour.voters()) == 0:
+        if bool((behaviour.labels == -3).all()):
+            return "The sandbox failed on every probe, so nothing is known about any candidate."
+        if bool((behaviour.labels == -2).any()):
+            return "No candidate returned data that can be compared."
+        return "Every candidate crashed on every probe input."
+    return None
+
+
+def best_first(
+    rule: str,
+    behaviour: Behaviour,
+    clusters: Sequence[Scored],
+    confidence: Callable[[Sequence[Scored]], float],
+    reason: Callable[[Scored], str],
+) -> Decision:
+    """A decision for the cluster with the highest score (ties: the one sampled first)."""
+    ranked = sorted(clusters, key=lambda item: (-item.score, int(item.members.min())))
+    if not ranked:
+        return abstain(rule, "No candidate is left to choose from.", (), behaviour.n_candidates)
+    value = confidence(ranked)
+    value = min(max(value, 0.0), 1.0) if value == value else 0.0
+    return Decision(
+        rule,
+        as_clusters(ranked, behaviour.n_candidates),
+        int(ranked[0].members[0]),
+        value,
+        reason(ranked[0]),
+    )

@@ -1,0 +1,190 @@
+"""Selection rules of other papers, for comparison: CodeT, B4, SRank and the soft output vote.
+
+Each is written from its paper's definitions. Their confidences are their own scores brought into [0, 1]; only
+the default rule's confidence is calibrated.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandbox.consensus import Decision, Evidence
+from sandbox.rules.common import Scored, abstain, best_first, fluency, order, why_nothing
+from sandbox.rules.published import test_matrix
+from sandbox.signature import Behaviour, Matrix, describe, group
+
+
+@dataclass(frozen=True, slots=True)
+class CodeT:
+    """sqrt(cluster size) x tests passed, clusters by the exact set of tests passed (arXiv 2207.10397)."""
+
+    name: str = "codet"
+
+    def decide(self, evidence: Evidence) -> Decision:
+        behaviour = describe(evidence)
+        if reason := why_nothing(behaviour):
+            return abstain(self.name, reason)
+        matrix, everyone = test_matrix(behaviour), np.arange(behaviour.n_candidates)
+        clusters = [
+            Scored(
+                order(members, fluency(evidence)), math.sqrt(len(members)) * float(matrix[members[0]].sum())
+            )
+            for members in group(matrix, everyone)
+        ]
+        best = math.sqrt(behaviour.n_candidates) * max(matrix.shape[1], 1)
+        return best_first(
+            self.name,
+            behaviour,
+            clusters,
+            confidence=lambda ranked: ranked[0].score / best,
+            reason=lambda top: (
+                f"{len(top.members)} candidates pass the same {matrix[top.members[0]].sum()} tests."
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class B4:
+    """Posterior of "exactly this cluster and exactly the tests it passes are right" (arXiv 2409.08692).
+
+    `beta_0` is the prior against a wrong test being passed by a wrong candidate; `alpha_xy` the prior towards
+    many right candidates and tests. The values are those that the paper's experiments recommend.
+    """
+
+    name: str = "b4"
+    beta_0: float = 1e4
+    alpha_xy: float = 1e3
+
+    def decide(self, evidence: Evidence) -> Decision:
+        behaviour = describe(evidence)
+        if reason := why_nothing(behaviour):
+            return abstain(self.name, reason)
+        matrix = test_matrix(behaviour)
+        clusters = [
+            Scored(order(members, fluency(evidence)), self._log_posterior(matrix, members))
+            for members in group(matrix, np.arange(behaviour.n_candidates))
+        ]
+        n = behaviour.n_candidates
+        return best_first(
+            self.name,
+            behaviour,
+            clusters,
+            # The unnormalised posterior compares clusters of one problem only; across problems the part of
+            # the candidates and of the tests that it calls right is what B4 itself is most sure about.
+            confidence=lambda ranked: math.sqrt(
+                len(ranked[0].members)
+                / n
+                * float(matrix[ranked[0].members[0]].mean() if matrix.size else 0.0)
+            ),
+            reason=lambda top: (
+                f"{len(top.members)} candidates and the tests they pass support each other best."
+            ),
+        )
+
+    def _log_posterior(self, matrix: Matrix, members: NDArray[np.intp]) -> float:
+        n, n_tests = matrix.shape
+        right_tests = matrix[members[0]]
+        others = np.ones(n, dtype=np.bool_)
+        others[members] = False
+        rest = matrix[others]
+        passed_right = int(rest[:, right_tests].sum())
+        passed_wrong = int(rest[:, ~right_tests].sum())
+        n_right = int(right_tests.sum())
+        return (
+            _log_beta(n_right, n_tests, alpha=self.alpha_xy)
+            + _log_beta(len(members), n, alpha=self.alpha_xy)
+            + _log_beta(passed_right, len(rest) * n_right)
+            + _log_beta(passed_wrong, len(rest) * (n_tests - n_right), beta=self.beta_0)
+        )
+
+
+def _log_beta(successes: int, trials: int, alpha: float = 1.0, beta: float = 1.0) -> float:
+    """log B(successes + alpha, failures + beta): a Bernoulli likelihood integrated over its Beta prior."""
+    a, b = successes + alpha, trials - successes + beta
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+def output_clusters(behaviour: Behaviour, evidence: Evidence) -> list[NDArray[np.intp]]:
+    """Candidates with equal outputs on every probe, most fluent first. Those without answers are in none."""
+    voters = behaviour.voters()
+    return [order(members, fluency(evidence)) for members in group(behaviour.labels[voters], voters)]
+
+
+@dataclass(frozen=True, slots=True)
+class SRank:
+    """Output clusters scored by size x pass rate of all clusters, by how far they agree (2311.03366)."""
+
+    name: str = "srank"
+
+    def decide(self, evidence: Evidence) -> Decision:
+        behaviour = describe(evidence)
+        if reason := why_nothing(behaviour):
+            return abstain(self.name, reason)
+        found = output_clusters(behaviour, evidence)
+        first = np.array([members[0] for members in found])
+        matrix, labels = test_matrix(behaviour), behaviour.labels[first]
+        rate = matrix[first].mean(axis=1) if matrix.shape[1] else np.ones(len(found))
+        value = np.array([len(members) for members in found]) * rate
+        scores = _overlap(labels) @ value
+        n = behaviour.n_candidates
+        return best_first(
+            self.name,
+            behaviour,
+            [Scored(members, float(score)) for members, score in zip(found, scores, strict=True)],
+            confidence=lambda ranked: ranked[0].score / n,
+            reason=lambda top: f"{len(top.members)} of {n} candidates, and others that overlap with them.",
+        )
+
+
+def _overlap(labels: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Share of probes on which two clusters give the same value: shape (n_clusters, n_clusters)."""
+    if labels.shape[1] == 0:
+        return np.ones((len(labels), len(labels)))
+    return np.stack([((labels == row) & (row >= 0)).mean(axis=1) for row in labels])
+
+
+@dataclass(frozen=True, slots=True)
+class SoftVote:
+    """Mean agreement of a candidate's outputs with those of the other candidates (FMV, arXiv 2604.15618)."""
+
+    name: str = "soft-vote"
+
+    def decide(self, evidence: Evidence) -> Decision:
+        behaviour = describe(evidence)
+        if reason := why_nothing(behaviour):
+            return abstain(self.name, reason)
+        agreement = mean_agreement(behaviour.labels)
+        clusters = [
+            Scored(members, float(agreement[members[0]])) for members in output_clusters(behaviour, evidence)
+        ]
+        return best_first(
+            self.name,
+            behaviour,
+            clusters,
+            confidence=lambda ranked: ranked[0].score,
+            reason=lambda top: f"Its outputs agree with {top.score:.0%} of the other candidates' on average.",
+        )
+
+
+def mean_agreement(
+    labels: NDArray[np.int32], weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """For every candidate the weighted share of other candidates that give its value, averaged over probes.
+
+    A crash agrees with nobody. Linear in candidates x probes: values are counted, pairs are not compared.
+    """
+    n, m = labels.shape
+    if n < 2 or m == 0:
+        return np.zeros(n)
+    weight = np.ones(n) if weights is None else weights
+    total = np.zeros(n)
+    for column in labels.T:
+        valid = column >= 0
+        counts = np.bincount(column[valid], weights=weight[valid])
+        if len(counts):
+            total += np.where(valid, counts[np.maximum(column, 0)] - weight, 0.0)
+    return np.asarray(total / (m * np.maximum(weight.sum() - weight, 1e-9)), dtype=np.float64)
