@@ -124,7 +124,7 @@ class AdapterRegistry:
             AdapterError: there is none of that name, its manifest is damaged, or it was made for another base.
         """
         folder = self.folder / version
-        if version != Path(version).name or version.startswith(".") or not folder.is_dir():
+        if not version or version != Path(version).name or version[0] == "." or not folder.is_dir():
             raise AdapterError(
                 f"There is no adapter {version!r}: `ucoder adapters list` shows those there are."
             )

@@ -186,7 +186,7 @@ def _check_gguf(path: Path) -> None:
 
 def _check_room(folder: Path, n_bytes: int) -> None:
     if shutil.disk_usage(folder).free < n_bytes:
-        raise OSError(errno.ENOSPC, f"needs {n_bytes // 2**20} MiB free")
+        raise OSError(errno.ENOSPC, f"it needs {n_bytes // 2**20 + 1} MiB")
 
 
 def _known_sha256(path: Path, cache_dir: Path) -> str:

@@ -1,0 +1,280 @@
+"""The adapter registry: complete versions or none, one that is served, and a way back."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.support import tiny_gguf
+from ucoder_lsp import adapters
+from ucoder_lsp.adapters import AdapterError, AdapterRegistry, AdapterVersion, bases
+from ucoder_lsp.adapters_cli import adapters as command
+
+BASE = "ab" * 32
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> AdapterRegistry:
+    return AdapterRegistry(tmp_path / "adapters", BASE)
+
+
+@pytest.fixture(scope="session")
+def adapter_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_gguf.write_adapter(tmp_path_factory.mktemp("adapter") / "a.gguf", seed=1)
+
+
+@pytest.fixture
+def publish(registry: AdapterRegistry, adapter_file: Path) -> Callable[..., AdapterVersion]:
+    def run(**options: object) -> AdapterVersion:
+        arguments: dict[str, object] = {
+            "base_name": "tiny",
+            "training_run": "run-1",
+            "metrics": {"pass@1": 0.25},
+        }
+        return registry.publish(adapter_file, **(arguments | options))  # type: ignore[arg-type]
+
+    return run
+
+
+def test_a_published_version_says_where_it_came_from(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], adapter_file: Path, tmp_path: Path
+) -> None:
+    peft = tmp_path / "peft"
+    peft.mkdir()
+    (peft / "adapter_config.json").write_text("{}")
+    first = publish()
+    second = publish(peft=peft, parents=[first.version])
+    assert registry.current() == second
+    assert registry.versions() == [first, second]
+    assert second.path.read_bytes() == adapter_file.read_bytes()
+    assert second.manifest.parents == (first.version,)
+    assert second.manifest.metrics == {"pass@1": 0.25}
+    assert set(second.manifest.files) == {"adapter.gguf", "peft/adapter_config.json"}
+    assert first.identity != second.identity
+    assert bases(registry.root) == [BASE]
+    registry.verify(second)
+
+
+def test_an_empty_registry_serves_the_base_model(registry: AdapterRegistry) -> None:
+    assert registry.current() is None
+    assert registry.versions() == []
+    assert not registry.root.exists(), "reading writes nothing"
+
+
+def test_use_and_rollback_walk_back_through_what_was_served(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion]
+) -> None:
+    first, second = publish(), publish()
+    third = publish(activate=False)
+    assert registry.current() == second
+    registry.use(third.version)
+    registry.use(None)
+    assert registry.current() is None
+    assert registry.rollback() == third.version
+    assert registry.rollback() == second.version
+    assert registry.rollback() == first.version
+    assert registry.current() == first
+    assert registry.rollback() is None
+    with pytest.raises(AdapterError, match="nothing to roll back to"):
+        registry.rollback()
+    assert [e["what"] for e in registry.history()] == ["publish"] * 2 + ["use"] * 2 + ["rollback"] * 4
+    assert len(registry.versions()) == 3
+
+
+def test_another_process_sees_the_change_at_once(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion]
+) -> None:
+    reader = AdapterRegistry(registry.root, BASE)
+    assert reader.current() is None
+    first = publish()
+    assert reader.current() == first
+    second = publish()
+    assert reader.current() == second
+    registry.rollback()
+    assert reader.current() == first
+
+
+def test_asking_again_costs_no_hashing(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+    registry.current()
+    monkeypatch.setattr(adapters, "file_sha256", lambda path: pytest.fail("hashed again"))
+    assert registry.current() is not None
+
+
+@pytest.mark.parametrize("damage", ["bit", "gone", "manifest", "folder"])
+def test_a_damaged_adapter_is_one_clear_sentence_and_rollback_mends_it(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], damage: str
+) -> None:
+    good, bad = publish(), publish()
+    if damage == "bit":
+        data = bytearray(bad.path.read_bytes())
+        data[-1] ^= 1
+        bad.path.write_bytes(data)
+    elif damage == "gone":
+        bad.path.unlink()
+    elif damage == "manifest":
+        (bad.folder / "manifest.json").write_text('{"format": 1')
+    else:
+        bad.folder.rename(bad.folder.with_name(".elsewhere"))
+    reader = AdapterRegistry(registry.root, BASE)
+    with pytest.raises(AdapterError, match=r"rollback|publish the adapter again|adapters list") as caught:
+        reader.current()
+    assert "\n" not in str(caught.value)
+    with pytest.raises(AdapterError):
+        reader.use(bad.version)
+    assert reader.rollback() == good.version
+    assert reader.current() == good
+
+
+def test_an_adapter_of_another_base_is_refused(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion]
+) -> None:
+    version = publish()
+    manifest = json.loads((version.folder / "manifest.json").read_text())
+    manifest["base_sha256"] = "cd" * 32
+    (version.folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(AdapterError, match="made for another base model"):
+        AdapterRegistry(registry.root, BASE).current()
+
+
+@pytest.mark.parametrize("name", ["../evil", "..", "", ".lock", "0009-none", "a/b"])
+def test_a_version_is_a_name_and_not_a_path(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], name: str
+) -> None:
+    publish()
+    with pytest.raises(AdapterError, match="There is no adapter"):
+        registry.use(name)
+
+
+def test_a_file_that_is_no_adapter_is_refused(registry: AdapterRegistry, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.gguf"
+    wrong.write_text("no")
+    for path, message in ((wrong, "not a GGUF"), (tmp_path / "none.gguf", "cannot be read")):
+        with pytest.raises(AdapterError, match=message):
+            registry.publish(path, base_name="b", training_run="r", metrics={})
+    assert registry.versions() == []
+
+
+@pytest.mark.parametrize("place", ["copyfile", "fsync", "rename", "replace", "mkdir"])
+def test_a_full_disk_changes_nothing(
+    registry: AdapterRegistry,
+    publish: Callable[..., AdapterVersion],
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    first = publish()
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    owner = {"copyfile": adapters.shutil, "mkdir": Path}.get(place, os)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, place, full)
+        with pytest.raises(AdapterError, match=r"No space left on device.*free some space.*has not changed"):
+            publish()
+    reader = AdapterRegistry(registry.root, BASE)
+    assert reader.current() == first
+    for version in reader.versions():
+        reader.verify(version)  # at most a complete version that is not served
+    assert not [p for p in registry.folder.iterdir() if p.name.endswith(".part")]
+    assert publish().version > first.version
+
+
+def test_killed_while_publishing_leaves_complete_versions_only(tmp_path: Path, adapter_file: Path) -> None:
+    """SIGKILL at whatever point: a reader sees complete versions, and the next publication cleans up."""
+    root = tmp_path / "adapters"
+    code = f"""
+        import sys
+        from pathlib import Path
+        from ucoder_lsp.adapters import AdapterRegistry
+        registry = AdapterRegistry(Path({str(root)!r}), {BASE!r})
+        print("ready", flush=True)
+        while True:
+            registry.publish(Path({str(adapter_file)!r}), base_name="b", training_run="r", metrics={{}})
+            print("published", flush=True)
+    """
+    for extra in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        for _ in range(2 + 3 * extra):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        registry = AdapterRegistry(root, BASE)
+        versions = registry.versions()
+        assert versions
+        assert registry.current() is not None
+        for version in versions:
+            registry.verify(version)
+    registry.publish(adapter_file, base_name="b", training_run="r", metrics={})
+    assert not list(registry.folder.glob(".*.part"))
+
+
+def test_publishers_at_the_same_time_each_get_a_version(
+    registry: AdapterRegistry, adapter_file: Path
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; from ucoder_lsp.adapters import AdapterRegistry\n"
+        "for _ in range(5): AdapterRegistry(Path(sys.argv[1]), sys.argv[2]).publish("
+        "Path(sys.argv[3]), base_name='b', training_run='r', metrics={})"
+    )
+    arguments = [sys.executable, "-c", code, str(registry.root), BASE, str(adapter_file)]
+    processes = [subprocess.Popen(arguments) for _ in range(3)]
+    assert [p.wait() for p in processes] == [0, 0, 0]
+    assert [v.version[:4] for v in registry.versions()] == [f"{n:04d}" for n in range(1, 16)]
+    assert len(registry.history()) == 15
+
+
+def run_command(registry: AdapterRegistry, *arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(command, ["--data-dir", str(registry.root.parent), *arguments])
+    return result.exit_code, result.output
+
+
+def test_command_line(registry: AdapterRegistry, publish: Callable[..., AdapterVersion]) -> None:
+    assert run_command(registry, "list") == (
+        1,
+        f"Error: There are no adapters in {registry.root}: `ucoder train run` makes and publishes one.\n",
+    )
+    first, second = publish(), publish()
+    code, output = run_command(registry, "list")
+    assert code == 0
+    assert f"  {first.version}" in output
+    assert f"* {second.version}" in output
+    assert "pass@1 0.25" in output
+    assert run_command(registry, "rollback") == (0, f"Serving {first.version} again.\n")
+    assert registry.current() == first
+    assert run_command(registry, "use", second.version) == (0, f"Serving {second.version}.\n")
+    assert run_command(registry, "use", "base") == (0, "Serving the base model alone.\n")
+    assert registry.current() is None
+    assert run_command(registry, "verify")[0] == 0
+    code, output = run_command(registry, "use", "0042-none")
+    assert code == 1
+    assert output.startswith("Error: There is no adapter '0042-none'")
+    assert run_command(registry, "--base", "ffff", "list")[0] == 1
+
+
+def test_the_command_asks_which_base_when_there_are_several(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], adapter_file: Path
+) -> None:
+    publish()
+    other = AdapterRegistry(registry.root, "cd" * 32)
+    other.publish(adapter_file, base_name="b", training_run="r", metrics={})
+    code, output = run_command(registry, "list")
+    assert code == 1
+    assert "--base (abababababab, cdcdcdcdcdcd)" in output
+    assert run_command(registry, "--base", "cd", "list")[0] == 0

@@ -1,0 +1,113 @@
+"""`ucoder adapters`: see which adapters there are, and choose the one that is served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import platformdirs
+
+from ucoder_lsp.adapters import AdapterError, AdapterRegistry, AdapterVersion, bases
+
+
+@click.group("adapters")
+@click.option(
+    "--data-dir",
+    envvar="UCODER_DATA_DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=lambda: Path(platformdirs.user_data_dir("ucoder", appauthor=False)),
+    show_default="the user's data directory",
+    help="Where ucoder keeps its data.",
+)
+@click.option(
+    "--base",
+    "base",
+    metavar="SHA256",
+    help="Base model, by the start of its hash; needed when there are several.",
+)
+@click.pass_context
+def adapters(context: click.Context, data_dir: Path, base: str | None) -> None:
+    """Fine-tuned adapters: list them, choose which one is served, go back.
+
+    A running server serves the change with its next completion.
+    """
+    context.obj = lambda: _registry(data_dir / "adapters", base)
+
+
+def _registry(root: Path, base: str | None) -> AdapterRegistry:
+    """The registry of the base model that is meant."""
+    known = bases(root) if root.is_dir() else []
+    meant = [sha256 for sha256 in known if base is None or sha256.startswith(base.lower())]
+    if not meant:
+        what = f"for a base model that starts with {base}" if base and known else f"in {root}"
+        raise AdapterError(f"There are no adapters {what}: `ucoder train run` makes and publishes one.")
+    if len(meant) > 1:
+        names = ", ".join(sha256[:12] for sha256 in meant)
+        raise AdapterError(f"There are adapters for several base models: name one with --base ({names}).")
+    return AdapterRegistry(root, meant[0])
+
+
+def _says_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """An AdapterError is the user's one sentence, not a traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except AdapterError as error:
+            raise click.ClickException(str(error)) from error
+
+    return run
+
+
+@adapters.command("list")
+@click.pass_obj
+@_says_errors
+def list_(registry: Callable[[], AdapterRegistry]) -> None:
+    """Show every version, oldest first; the one that is served has a star."""
+    found = registry()
+    current = found.current()
+    click.echo(f"Base model {found.base_sha256[:12]}{'' if current else ' (served alone)'}")
+    for version in found.versions():
+        click.echo(_line(version, served=current is not None and version.version == current.version))
+
+
+@adapters.command()
+@click.argument("version")
+@click.pass_obj
+@_says_errors
+def use(registry: Callable[[], AdapterRegistry], version: str) -> None:
+    """Serve VERSION from now on; `base` is the base model alone."""
+    registry().use(None if version == "base" else version)
+    click.echo(f"Serving {'the base model alone' if version == 'base' else version}.")
+
+
+@adapters.command()
+@click.pass_obj
+@_says_errors
+def rollback(registry: Callable[[], AdapterRegistry]) -> None:
+    """Serve what was served before."""
+    back = registry().rollback()
+    click.echo(f"Serving {back or 'the base model alone'} again.")
+
+
+@adapters.command()
+@click.pass_obj
+@_says_errors
+def verify(registry: Callable[[], AdapterRegistry]) -> None:
+    """Compare every file of every version with the hash it was published with."""
+    found = registry()
+    for version in found.versions():
+        found.verify(version)
+        click.echo(f"{version.version}: intact")
+
+
+def _line(version: AdapterVersion, served: bool) -> str:
+    manifest = version.manifest
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(manifest.metrics.items()))
+    parents = f"  from {', '.join(manifest.parents)}" if manifest.parents else ""
+    star = "*" if served else " "
+    return f"{star} {manifest.version}  {manifest.created}  run {manifest.training_run}{parents}  {metrics}"
