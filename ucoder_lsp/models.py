@@ -16,11 +16,15 @@ import hashlib
 import importlib.util
 import json
 import os
+import platform
 import shutil
+import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ucoder_lsp.engine.self_test import Verdict, try_out
 from ucoder_lsp.files import abandoned, aside_of, file_sha256, sync_file, write_atomically
 
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -49,7 +53,11 @@ class PreparedModel:
     source_sha256: str
     """Identity of the base model for the adapter registry: adapters fit every kind of the same weights."""
     kind: str
-    """`as-is`, `q8_0` or `q4_0`."""
+    """`as-is`, or what it was requantized to."""
+    extra_buffers: bool = True
+    """For `Engine.load`: False where llama.cpp's fastest kernels crash on this CPU."""
+    warning: str | None = None
+    """One sentence to show the user, when there is something to mend."""
 
 
 def resolve(
@@ -79,10 +87,10 @@ def resolve(
     kind = quantization
     if kind == "auto":
         kind = _best_kind() if configured is None else "as-is"
-    if kind == "as-is":
-        return PreparedModel(source, f"{sha256}:as-is", source, sha256, kind)
-    path = _prepared(source, sha256, kind, cache_dir, progress)
-    return PreparedModel(path, f"{sha256}:{kind}", source, sha256, kind)
+    path = source if kind == "as-is" else _prepared(source, sha256, kind, cache_dir, progress)
+    model_id = f"{sha256}:{kind}"
+    verdict = _self_tested(path, model_id, cache_dir, progress)
+    return PreparedModel(path, model_id, source, sha256, kind, verdict.extra_buffers, verdict.warning)
 
 
 def embedded_model() -> Path:
@@ -149,6 +157,50 @@ def _prepared(source: Path, sha256: str, kind: str, cache_dir: Path, progress: P
     finally:
         aside.unlink(missing_ok=True)
     return target
+
+
+def _self_tested(path: Path, model_id: str, cache_dir: Path, progress: Progress | None) -> Verdict:
+    """How llama.cpp survives this model on this machine: tried out once for each build, CPU and model."""
+    record = cache_dir / "self-tests" / f"{_machine_key(model_id)}.json"
+    try:
+        return Verdict(**json.loads(record.read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        pass  # not tried yet
+    if progress is not None:
+        progress("Trying out llama.cpp on this CPU", 0.0)
+    try:
+        verdict = try_out(path)
+    except RuntimeError as error:
+        raise ModelError(str(error)) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ModelError(
+            f"llama.cpp could not be tried out on {path} ({error}): run `ucoder serve` from a terminal "
+            "to see what is in its way."
+        ) from error
+    if verdict is None:
+        return Verdict(extra_buffers=True)
+    if progress is not None:
+        progress("Trying out llama.cpp on this CPU", 1.0)
+    with suppress(OSError):  # only a memory: without it the next start tries again
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(record, json.dumps(asdict(verdict)))
+    return verdict
+
+
+def _machine_key(model_id: str) -> str:
+    """Changes with the model, the build of llama.cpp and the CPU."""
+    spec = importlib.util.find_spec("llama_cpp")
+    folders = (spec.submodule_search_locations or ()) if spec else ()
+    libraries = sorted(path for folder in folders for path in Path(folder, "lib").glob("*"))
+    build = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in libraries]
+    try:
+        cpu = Path("/proc/cpuinfo").read_text("utf-8").partition("\n\n")[0]
+        cpu = "\n".join(
+            line for line in cpu.splitlines() if line.startswith(("model name", "flags", "Features"))
+        )
+    except OSError:
+        cpu = platform.processor()
+    return hashlib.sha256(json.dumps([model_id, build, cpu]).encode()).hexdigest()[:24]
 
 
 def _is_intact(target: Path, record: Path, cache_dir: Path) -> bool:

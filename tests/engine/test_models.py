@@ -12,6 +12,7 @@ import pytest
 
 from ucoder_lsp import models
 from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.engine.self_test import Verdict, try_out
 from ucoder_lsp.engine.types import GenerationRequest
 from ucoder_lsp.models import ModelError, resolve
 
@@ -23,12 +24,15 @@ def test_a_file_of_the_user_is_served_as_it_is(tiny_model: Path, tmp_path: Path)
 
 
 def test_requantized_on_first_use_and_found_again(tiny_model: Path, tmp_path: Path) -> None:
-    heard: list[float] = []
+    heard: dict[str, list[float]] = {}
     model = resolve(
-        tiny_model, tmp_path, quantization="q8_0", progress=lambda what, share: heard.append(share)
+        tiny_model,
+        tmp_path,
+        quantization="q8_0",
+        progress=lambda what, share: heard.setdefault(what, []).append(share),
     )
-    assert heard == sorted(heard)
-    assert heard[-1] == 1.0
+    assert list(heard) == ["Preparing llama.gguf for this CPU", "Trying out llama.cpp on this CPU"]
+    assert all(shares == sorted(shares) and shares[-1] == 1.0 for shares in heard.values())
     written = model.path.stat().st_mtime_ns
     with Engine.load(model.path, n_ctx=64, k_max=2, n_threads=1, model_id=model.model_id) as engine:
         assert len(engine.generate(GenerationRequest((1, 2), k=2, max_tokens=3)).candidates) == 2
@@ -122,6 +126,50 @@ def test_remains_of_a_killed_preparation_are_removed(tiny_model: Path, tmp_path:
     resolve(tiny_model, tmp_path, quantization="q8_0")
     assert not dead.exists()
     assert alive.exists()
+
+
+def dying(tmp_path: Path, *how: str) -> tuple[str, ...]:
+    """A command that dies by SIGSEGV for these ways of loading, as a miscompiled kernel does."""
+    script = tmp_path / "dying.py"
+    script.write_text(
+        f"import os, signal, sys\nif sys.argv[2] in {how!r}: os.kill(os.getpid(), signal.SIGSEGV)\n"
+    )
+    return (sys.executable, str(script))
+
+
+def test_a_build_that_crashes_on_this_cpu_is_found_out_in_a_child(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Path] = []
+
+    def with_fault(model: Path) -> Verdict | None:
+        tried.append(model)
+        return try_out(model, dying(tmp_path, "fast"))
+
+    monkeypatch.setattr(models, "try_out", with_fault)
+    model = resolve(tiny_model, tmp_path)
+    assert not model.extra_buffers
+    assert "SIGSEGV" in str(model.warning)
+    assert "CMAKE_ARGS" in str(model.warning)
+    assert resolve(tiny_model, tmp_path) == model
+    assert len(tried) == 1, "the verdict is remembered"
+    with Engine.load(model.path, n_ctx=64, k_max=1, n_threads=1, extra_buffers=False) as engine:
+        assert engine.generate(GenerationRequest((1,), k=1, max_tokens=2)).candidates
+
+
+def test_a_build_that_crashes_either_way_says_how_to_rebuild(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "try_out", lambda model: try_out(model, dying(tmp_path, "fast", "plain")))
+    with pytest.raises(ModelError, match=r"SIGSEGV.*rebuild it with CMAKE_ARGS"):
+        resolve(tiny_model, tmp_path)
+
+
+def test_this_build_survives_and_a_bad_file_is_left_to_the_loader(tiny_model: Path, tmp_path: Path) -> None:
+    assert try_out(tiny_model) == Verdict(extra_buffers=True)
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(b"GGUF but no more")
+    assert try_out(bad) is None
 
 
 def test_the_embedded_model_is_found_without_running_its_package(tmp_path: Path) -> None:

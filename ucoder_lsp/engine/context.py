@@ -37,11 +37,12 @@ def default_threads() -> int:
 class Model:
     """Weights and vocabulary of one GGUF file."""
 
-    def __init__(self, path: Path, n_gpu_layers: int = -1) -> None:
+    def __init__(self, path: Path, n_gpu_layers: int = -1, extra_buffers: bool = True) -> None:
         """Load a file.
 
         Args:
             n_gpu_layers: layers to put on a GPU where llama.cpp was built for one; negative is all.
+            extra_buffers: let llama.cpp rearrange the weights for its fastest kernels (see `self_test`).
 
         Raises:
             ModelLoadError: no such file, not a GGUF, or an architecture llama.cpp does not know.
@@ -54,6 +55,7 @@ class Model:
             )
         params = C.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
+        params.use_extra_bufts = extra_buffers
         native_log.take_errors()
         self.handle = C.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:

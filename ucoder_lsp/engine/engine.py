@@ -116,6 +116,7 @@ class Engine:
         n_cells: int | None = None,
         n_threads: int | None = None,
         n_gpu_layers: int = -1,
+        extra_buffers: bool = True,
         model_id: str | None = None,
         max_adapters: int = 4,
         share_rows: bool = True,
@@ -129,6 +130,7 @@ class Engine:
                 candidate.
             n_threads: default the cores this process may use.
             n_gpu_layers: layers on a GPU where llama.cpp was built for one; negative is all.
+            extra_buffers: `PreparedModel.extra_buffers`; False where llama.cpp's fastest kernels crash.
             model_id: identity for cache keys (`models.resolve` gives one); default the file's SHA-256.
             max_adapters: adapters kept loaded.
             share_rows: False decodes a row a candidate, for comparison.
@@ -144,7 +146,7 @@ class Engine:
             )
         if n_ctx < 16:
             raise EngineError(f"n_ctx is {n_ctx}: use at least 16.")
-        model = Model(path, n_gpu_layers)
+        model = Model(path, n_gpu_layers, extra_buffers)
         n_ctx = min(n_ctx, model.n_ctx_train)
         try:
             context = Context(
