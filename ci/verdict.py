@@ -166,6 +166,9 @@ def decide(
         return Verdict(
             Kind.ABSTAINED, f"behaviour could not be compared: {what}; {hint}", None, clusters, notes
         )
+    if not clusters:
+        first = compared[0]
+        return Verdict(Kind.REJECTED, f"{candidates[first].name} is {notes[first]}", None, (), notes)
     if intent is Intent.PRESERVE:
         return _preserved(candidates, base, clusters, notes)
     return _voted(candidates, clusters, notes, thresholds)

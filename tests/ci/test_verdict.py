@@ -1,0 +1,204 @@
+"""The decision table, and what no set of candidates can make it do."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ci.verdict import (
+    Candidate,
+    ExitCode,
+    Intent,
+    Kind,
+    Observation,
+    Standing,
+    Thresholds,
+    Verdict,
+    cluster,
+    decide,
+)
+
+N = 10
+BASE = tuple(Observation("ok", str(i).encode(), shown=f"f({i})") for i in range(N))
+FIXED = (Observation("ok", b"fixed", shown="fixed"), *BASE[1:])
+OTHER = (Observation("ok", b"other", shown="other"), *BASE[1:])
+OPAQUE = (Observation("ok", b"o", comparable=False, shown="opaque"), *BASE[1:])
+CRASH = tuple(Observation("exception", b"ValueError") for _ in range(N))
+
+
+def plausible(form: str, behaviour: tuple[Observation, ...] = FIXED, size: int = 5) -> Candidate:
+    return Candidate(f"{form}.patch", Standing.PLAUSIBLE, "", form, size, behaviour)
+
+
+def stands(standing: Standing, reason: str = "because") -> Candidate:
+    return Candidate("x.patch", standing, reason)
+
+
+def verdict(*candidates: Candidate, intent: Intent = Intent.CHANGE, gaps: tuple[str, ...] = ()) -> Verdict:
+    return decide(candidates, BASE, intent=intent, gaps=gaps)
+
+
+def test_three_distinct_that_agree_are_accepted_and_the_smallest_wins() -> None:
+    found = verdict(plausible("a", size=9), plausible("b", size=3), plausible("c", size=4))
+    assert (found.kind, found.winner, found.exit_code) == (Kind.ACCEPTED, 1, ExitCode.ACCEPTED)
+
+
+def test_copies_of_one_patch_are_one_vote() -> None:
+    found = verdict(*[plausible("a")] * 9, plausible("b"))
+    assert found.kind is Kind.ABSTAINED
+    assert "2 of 2 distinct" in found.reason
+
+
+def test_one_good_patch_is_not_enough() -> None:
+    assert verdict(plausible("a")).kind is Kind.ABSTAINED
+
+
+def test_a_small_majority_is_not_enough() -> None:
+    found = verdict(*(plausible(f) for f in "abc"), *(plausible(f, OTHER) for f in "xyz"))
+    assert found.kind is Kind.ABSTAINED
+    assert "share" in found.reason
+
+
+def test_the_outvoted_patch_is_noted_with_its_difference() -> None:
+    found = verdict(*(plausible(f) for f in "abc"), plausible("w", OTHER))
+    assert found.kind is Kind.ACCEPTED
+    assert "first difference: other, base: f(0)" in found.notes[3]
+
+
+def test_tampering_anywhere_ends_the_run() -> None:
+    found = verdict(*(plausible(f) for f in "abc"), stands(Standing.TAMPERING))
+    assert (found.kind, found.winner, found.exit_code) == (Kind.TAMPERING, None, ExitCode.TAMPERING)
+
+
+def test_a_sandbox_failure_anywhere_ends_the_run() -> None:
+    found = verdict(*(plausible(f) for f in "abc"), stands(Standing.INFRA))
+    assert (found.kind, found.exit_code) == (Kind.UNAVAILABLE, ExitCode.UNAVAILABLE)
+
+
+def test_failing_and_refused_patches_are_rejected() -> None:
+    assert verdict(stands(Standing.FAILED)).exit_code is ExitCode.REJECTED
+    assert verdict(stands(Standing.REFUSED), stands(Standing.FAILED)).exit_code is ExitCode.REJECTED
+
+
+def test_protected_paths_go_to_a_person() -> None:
+    assert verdict(stands(Standing.NEEDS_PERSON), stands(Standing.FAILED)).exit_code is ExitCode.ABSTAINED
+
+
+def test_opaque_values_are_in_no_cluster() -> None:
+    assert verdict(plausible("a", OPAQUE)).kind is Kind.REJECTED
+    found = verdict(*(plausible(f, OPAQUE) for f in "abcd"))
+    assert (found.kind, found.clusters) == (Kind.REJECTED, ())
+
+
+def test_agreeing_on_crashing_everywhere_is_not_consensus() -> None:
+    found = verdict(*(plausible(f, CRASH) for f in "abc"))
+    assert found.kind is Kind.ABSTAINED
+    assert "failing on every input" in found.reason
+
+
+def test_unprobed_code_abstains() -> None:
+    found = verdict(*(plausible(f) for f in "abc"), gaps=("shop.total",))
+    assert found.kind is Kind.ABSTAINED
+    assert "shop.total" in found.reason
+
+
+def test_few_inputs_abstain() -> None:
+    found = decide([plausible(f, FIXED[:3]) for f in "abc"], BASE[:3])
+    assert found.kind is Kind.ABSTAINED
+    assert "only 3 stable inputs" in found.reason
+
+
+def test_preserving_one_patch_like_base_suffices() -> None:
+    found = verdict(plausible("a", BASE), intent=Intent.PRESERVE)
+    assert (found.kind, found.winner) == (Kind.ACCEPTED, 0)
+
+
+def test_preserving_a_majority_that_changes_behaviour_is_rejected() -> None:
+    found = verdict(*(plausible(f) for f in "abc"), intent=Intent.PRESERVE)
+    assert found.kind is Kind.REJECTED
+    assert "fixed" in found.reason
+    mixed = verdict(*(plausible(f) for f in "abc"), plausible("d", BASE), intent=Intent.PRESERVE)
+    assert mixed.winner == 3
+
+
+observations = st.builds(
+    Observation,
+    st.sampled_from(["ok", "exception", "wall"]),
+    st.sampled_from([b"a", b"b"]),
+    st.booleans(),
+    st.just("shown"),
+)
+bases = st.lists(observations.filter(lambda seen: seen.comparable), max_size=4)
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> tuple[list[Candidate], list[Observation]]:
+    base = draw(bases)
+    candidates = draw(
+        st.lists(
+            st.builds(
+                Candidate,
+                st.just("p"),
+                st.sampled_from([*[Standing.PLAUSIBLE] * 6, *Standing]),
+                st.just("why"),
+                st.sampled_from("abcde"),
+                st.integers(0, 9),
+                st.tuples(*[observations] * len(base)),
+            ),
+            min_size=1,
+            max_size=8,
+        )
+    )
+    return candidates, base
+
+
+@given(runs(), st.sampled_from(Intent), st.lists(st.just("gap"), max_size=1))
+def test_what_is_accepted_always_earned_it(
+    made: tuple[list[Candidate], list[Observation]], intent: Intent, gaps: list[str]
+) -> None:
+    candidates, base = made
+    limits = Thresholds(probes=1)
+    found = decide(candidates, base, intent=intent, gaps=gaps, thresholds=limits)
+    assert found.reason
+    assert (found.winner is not None) == (found.kind is Kind.ACCEPTED)
+    if found.winner is None:
+        return
+    winner = candidates[found.winner]
+    assert not gaps
+    assert base
+    assert winner.standing is Standing.PLAUSIBLE
+    assert all(c.standing not in (Standing.TAMPERING, Standing.INFRA) for c in candidates)
+    assert all(seen.comparable for seen in winner.behaviour)
+    alike = {
+        c.form
+        for c in candidates
+        if c.standing is Standing.PLAUSIBLE
+        and all(a.agrees(b) for a, b in zip(c.behaviour, winner.behaviour, strict=True))
+    }
+    if intent is Intent.PRESERVE:
+        assert all(a.agrees(b) for a, b in zip(winner.behaviour, base, strict=True))
+    else:
+        assert len(alike) >= limits.distinct
+        assert any(seen.status == "ok" for seen in winner.behaviour)
+
+
+@given(runs())
+def test_the_order_of_patches_does_not_change_the_verdict(
+    made: tuple[list[Candidate], list[Observation]],
+) -> None:
+    candidates, base = made
+    limits = Thresholds(probes=1)
+    forward, backward = (decide(c, base, thresholds=limits).kind for c in (candidates, candidates[::-1]))
+    assert forward == backward
+
+
+@given(runs())
+def test_clusters_partition_what_can_be_compared(made: tuple[list[Candidate], list[Observation]]) -> None:
+    candidates, base = made
+    members = [i for group in cluster(candidates, base) for i in group.members]
+    comparable = [
+        i
+        for i, c in enumerate(candidates)
+        if c.standing is Standing.PLAUSIBLE and all(seen.comparable for seen in c.behaviour)
+    ]
+    assert sorted(members) == comparable
