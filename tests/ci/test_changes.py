@@ -145,7 +145,8 @@ def test_a_bundle_runs_without_its_files(tmp_path: Path) -> None:
     """Relative and absolute imports, packages without __init__, and characters of every width."""
     files = {
         "src/pkg/__init__.py": "from .a import f\n",
-        "src/pkg/a.py": "from . import b\nfrom .sub.c import K\nimport pkg.d as d\ndef f(x):\n    return b.g(x) + K + d.D\n",
+        "src/pkg/a.py": "from . import b\nfrom .sub.c import K\nimport pkg.d as d\n"
+        "def f(x):\n    return b.g(x) + K + d.D\n",
         "src/pkg/b.py": 'def g(x):\n    return x + len("\N{GRINNING FACE}\u00e9\\\\")\n',
         "src/pkg/sub/c.py": "K = 10\n",
         "src/pkg/d.py": "D = 100\n",

@@ -135,7 +135,8 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     read_or_refused(data)
 
 
-LINES = GOOD.decode().splitlines() + [
+LINES = [
+    *GOOD.decode().splitlines(),
     "--- /dev/null",
     "+++ /dev/null",
     "+++ b/../x",
@@ -171,8 +172,7 @@ def read_or_refused(data: bytes) -> None:
     """The reader's whole promise: a `Patch` with safe paths, or `PatchRefused` and nothing else."""
     try:
         patch = parse("fuzzed", data)
-    except PatchRefused as refused:
-        assert str(refused)
+    except PatchRefused:
         return
     for change in patch.changes:
         parts = change.path.split("/")
