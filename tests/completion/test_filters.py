@@ -1,0 +1,79 @@
+"""From what the model wrote to what may be inserted; each case is a complaint that other tools got."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.cursor import at
+from ucoder_lsp.completion.filters import insertion, stopper
+
+EMPTY = 'def f(x):\n    """Doc."""\n    |\n'
+
+
+@pytest.mark.parametrize(
+    ("marked", "raw", "inserted"),
+    [
+        # the block's own indentation, wherever the cursor is
+        (EMPTY, "\n    return x\n", "return x"),
+        ('def f(x):\n    """Doc."""|\n', "\n    return x\n", "\n    return x"),
+        ('def f(x):\n    """Doc."""\n  |\n', "\n    return x\n", "  return x"),
+        (EMPTY, "\n  y = x\n  return y\n", "y = x\n    return y"),
+        (EMPTY, "\n    if x:\n        return 1\n    return 2\n\ndef g(): 1\n", "if x:\n        return 1\n    return 2"),
+        # runaway text ends the body
+        (EMPTY, "\n    return x\n```\nThis function", "return x"),
+        (EMPTY, "\n    return x\n\n\n\n    print(1)\n", "return x"),
+        # a word that the space already ended, a body on the header's line, nothing at all
+        ("def f(x):\n    return |\n", "ed x\n", None),
+        (EMPTY, " return x", None),
+        (EMPTY, "\n    \n", None),
+        # one space, never two
+        ("def f(x):\n    return |\n", " x + 1\n", "x + 1"),
+        ("def f(x):\n    return|\n", " x + 1\n", " x + 1"),
+        ("x = self.it|\n", "ems\ny = 2", "ems"),
+        # what stands right of the cursor is not written twice
+        ("y = [n * | for n in z]\n", " n for n in z]\n", "n"),
+        ("y = max(w, key=|)\n", "lambda x: len(x))\n", "lambda x: len(x)"),
+        ("y = f(|)\n", "a, (b)\n", "a, (b)"),
+        ('def f(x):\n    """Doc."""\n    |\n    return total\n', "\n    total = x\n    return total\n", "total = x"),
+        # an open bracket carries the expression over the line end
+        ("y = |\n", " [\n    1,\n    2,\n]\nz = 3\n", "[\n    1,\n    2,\n]"),
+        # loops of a small model
+        (EMPTY, "\n    x += 1\n    x += 1\n    x += 1\n    x += 1\n", None),
+    ],
+)  # fmt: skip
+def test_insertion(marked: str, raw: str, inserted: str | None) -> None:
+    assert insertion(raw, at(marked)) == inserted
+
+
+def test_a_body_stops_at_its_dedent_and_not_before() -> None:
+    stop = stopper(at(EMPTY))
+    text = "\n    if x:\n        return 1\n    return 2\n"
+    assert stop(text) is None
+    assert text[: stop(text + "\nclass A:\n")] == text[:-1] + "\n"
+
+
+def test_a_line_stops_at_its_end() -> None:
+    stop = stopper(at("def f(x):\n    return |\n"))
+    assert stop(" x + 1") is None
+    assert stop(" x + 1\n") == 6
+
+
+@given(st.text("\n ()[]x=:'\"#`ab", max_size=60))
+def test_an_inserted_body_keeps_the_document_parsable_whenever_it_compiles_alone(raw: str) -> None:
+    context = at(EMPTY)
+    text = insertion(raw, context)
+    if text is None:
+        return
+    assert text == text.rstrip()
+    assert "\n\n\n\n" not in text
+    first = text.split("\n")[0]
+    assert first == first.lstrip(), "the cursor already stands at the body's column"
+    try:
+        ast.parse("def f(x):\n    " + text + "\n")
+    except (SyntaxError, ValueError):
+        return
+    ast.parse(context.prefix + text + context.suffix)

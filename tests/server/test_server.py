@@ -1,0 +1,225 @@
+"""The real server over stdio, with the embedded model, driven as an editor drives it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from lsprotocol import types
+
+from sandbox.limits import Limits
+from sandbox.pool import Sandbox
+from sandbox.program import Call, Job, Program
+from sandbox.values import Value
+from tests.server.small_functions import TASKS
+from ucoder_lsp.client import SERVER, Editor
+from ucoder_lsp.demo import STOPS, typed_document
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
+WORKSPACE = Path(__file__).parents[2] / "examples" / "workspace"
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def editor(prepared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Editor]:
+    """One server for the whole file, with its own cache and data directories."""
+    data = tmp_path_factory.mktemp("data")
+    command = (*SERVER, "--cache-dir", str(prepared_cache), "--data-dir", str(data), "--deadline-ms", "60000")
+    async with Editor(tmp_path_factory.mktemp("workspace"), command=command) as editor:
+        await editor.ready()
+        yield editor
+
+
+async def complete(editor: Editor, name: str, text: str) -> dict[str, Any]:
+    """The explained completion at the end of `text`."""
+    uri = editor.open(name, text)
+    line = text.count("\n")
+    ghost = await editor.inline_completion(uri, line, len(text) - (text.rfind("\n") + 1))
+    explanation = await editor.explain_last()
+    assert explanation is not None
+    assert ghost, "something is offered"
+    assert explanation["text"] == ghost
+    return explanation
+
+
+async def test_ten_small_functions_pass_tests_the_server_never_saw(editor: Editor) -> None:
+    right: list[str] = []
+    by_consensus: list[str] = []
+    async with Sandbox(workers=1) as sandbox:
+        for task in TASKS:
+            prefix = task.stub + "    "
+            explanation = await complete(editor, f"{task.name}.py", prefix)
+            program = Program(prefix + explanation["text"] + "\n")
+            job = Job(program, tuple(Call(task.name, arguments) for arguments, _ in task.cases), Limits())
+            (result,) = await sandbox.arun([job])
+            answers = [outcome.value for outcome in result.outcomes]
+            if answers == [Value.of(expected) for _, expected in task.cases]:
+                right.append(task.name)
+            if explanation["decidedBy"] == "consensus":
+                by_consensus.append(task.name)
+    assert len(right) >= 10, f"right: {right}"
+    assert len(by_consensus) >= 10, f"chosen by behaviour that ran: {by_consensus}"
+
+
+async def test_every_stop_of_the_demo_is_offered_something_that_parses(editor: Editor) -> None:
+    for stop in STOPS:
+        text, line, character = typed_document(WORKSPACE, stop)
+        ghost = await editor.inline_completion(editor.open(stop.file, text), line, character)
+        lines = text.split("\n")
+        lines[line] = lines[line][:character] + ghost + lines[line][character:]
+        compile("\n".join(lines), stop.file, "exec")
+        assert ghost.strip(), stop.title
+
+
+async def test_the_explanation_holds_together(editor: Editor) -> None:
+    explanation = await complete(editor, "even.py", "# fresh: not from the cache\n" + TASKS[0].stub + "    ")
+    assert explanation["decidedBy"] == "consensus"
+    assert explanation["sandboxTier"] in (1, 2)
+    assert explanation["candidates"][explanation["winner"]]["text"] == explanation["text"]
+    assert sum(candidate["count"] for candidate in explanation["candidates"]) == 8
+    for cluster in explanation["clusters"]:
+        assert len(cluster["behaviour"]) == len(explanation["probes"])
+        assert all(explanation["candidates"][member]["cluster"] is not None for member in cluster["members"])
+    assert explanation["timings"]["execution_ms"] > 0
+    assert explanation["timings"]["total_ms"] >= explanation["timings"]["decode_ms"]
+
+
+async def test_typing_the_ghost_text_is_answered_from_the_cache(editor: Editor) -> None:
+    prefix = TASKS[1].stub + "    "
+    first = await complete(editor, "typed.py", prefix)
+    again = await complete(editor, "typed.py", prefix + first["text"][:4])
+    assert again["cached"]
+    assert again["text"] == first["text"][4:]
+
+
+async def test_plain_completion_for_editors_without_ghost_text(prepared_cache: Path, tmp_path: Path) -> None:
+    command = (
+        *SERVER,
+        "--cache-dir",
+        str(prepared_cache),
+        "--data-dir",
+        str(tmp_path),
+        "--deadline-ms",
+        "60000",
+    )
+    async with Editor(tmp_path, command=command, inline=False) as editor:
+        await editor.ready()
+        text = TASKS[0].stub + "    ret"
+        uri = editor.open("plain.py", text)
+        position = types.Position(text.count("\n"), 7)
+        result = await editor.client.text_document_completion_async(
+            types.CompletionParams(types.TextDocumentIdentifier(uri), position)
+        )
+        assert isinstance(result, types.CompletionList)
+        (item,) = result.items
+        assert isinstance(item.text_edit, types.TextEdit)
+        assert item.text_edit.new_text.startswith("ret")
+        assert item.text_edit.range.start.character == 4
+        assert item.label.startswith("ret")
+
+
+async def test_a_cursor_outside_the_document_is_said_and_the_server_goes_on(editor: Editor) -> None:
+    uri = editor.open("short.py", "x = 1\n")
+    assert await editor.inline_completion(uri, 7, 0) == ""
+    assert await editor.inline_completion(uri, 0, 99) == ""
+    said = [message for message in editor.messages if "short.py" in message]
+    assert "Line 8 is outside the document, which has 2 lines." in said[0]
+    assert "Column 100 is outside line 1" in said[1]
+    assert (await editor.status())["state"] == "ready"
+
+
+async def test_a_document_that_does_not_parse_is_still_completed(editor: Editor) -> None:
+    explanation = await complete(
+        editor, "broken.py", "def broken(:\n    x = = 1\n\n\n" + TASKS[0].stub + "    "
+    )
+    assert explanation["decidedBy"] == "consensus"
+    assert "% 2" in explanation["text"]
+
+
+async def test_columns_are_utf_16_units(editor: Editor) -> None:
+    text = '# 😀😀\ndef smile(n: int) -> int:\n    """Return n plus one. 😀"""\n    return n + '
+    line = "    return n + "
+    uri = editor.open("smile.py", text)
+    ghost = await editor.inline_completion(uri, 3, len(line))
+    assert ghost.startswith("1")
+    with_emoji = 'x = "😀" + '
+    uri = editor.open("emoji.py", with_emoji)
+    await editor.inline_completion(uri, 0, len(with_emoji) + 1)
+    assert not any("emoji.py" in message for message in editor.messages)
+
+
+async def test_a_cancelled_request_leaves_the_server_ready(editor: Editor) -> None:
+    uri = editor.open(
+        "cancel.py", 'def cancelled(items: list[str]) -> dict[str, int]:\n    """Count the items."""\n    '
+    )
+    for _ in range(5):
+        task = asyncio.create_task(editor.inline_completion(uri, 2, 4))
+        await asyncio.sleep(0.02)
+        task.cancel()
+    assert (await complete(editor, "after.py", TASKS[2].stub + "    "))["text"]
+
+
+async def failing_server(tmp_path: Path, *flags: str, **environment: str) -> tuple[dict[str, Any], list[str]]:
+    """Status and messages of a server that cannot serve, after it has answered a request all the same."""
+    statuses: list[dict[str, Any]] = []
+    command = ("env", *(f"{key}={value}" for key, value in environment.items()), *SERVER)
+    command = (*command, "--data-dir", str(tmp_path / "data"), *flags)
+    async with Editor(tmp_path, command=command, on_status=statuses.append) as editor:
+        while not statuses or statuses[-1]["state"] == "preparing":
+            await asyncio.sleep(0.02)
+        uri = editor.open("any.py", TASKS[0].stub + "    ")
+        ghost = await editor.inline_completion(uri, 2, 4)
+        assert bool(ghost) == (statuses[-1]["state"] == "ready")
+        return await editor.status(), editor.messages
+
+
+async def test_a_missing_model_file_is_one_sentence(tmp_path: Path) -> None:
+    status, messages = await failing_server(tmp_path, "--model", str(tmp_path / "no.gguf"))
+    assert status["state"] == "error"
+    assert str(tmp_path / "no.gguf") in status["message"]
+    assert status["message"] in messages
+
+
+async def test_a_corrupt_model_file_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "bad.gguf"
+    path.write_bytes(b"GGUF" + b"\x00" * 100)
+    status, messages = await failing_server(tmp_path, "--model", str(path), "--cache-dir", str(tmp_path))
+    assert status["state"] == "error"
+    assert "bad.gguf" in status["message"]
+    assert status["message"] in messages
+
+
+async def test_without_bubblewrap_it_ranks_without_execution_and_names_the_package(
+    tmp_path: Path, prepared_cache: Path
+) -> None:
+    status, messages = await failing_server(
+        tmp_path, "--cache-dir", str(prepared_cache), "--deadline-ms", "60000", PATH=str(tmp_path)
+    )
+    assert status["state"] == "ready"
+    assert status["sandboxTier"] is None
+    assert any("bubblewrap" in message for message in messages)
+
+
+async def test_an_unknown_setting_is_said_and_ignored(tmp_path: Path, prepared_cache: Path) -> None:
+    command = (*SERVER, "--cache-dir", str(prepared_cache), "--data-dir", str(tmp_path))
+    async with Editor(tmp_path, command=command, options={"candidats": 4, "execution": False}) as editor:
+        status = await editor.ready()
+        assert status["sandboxTier"] is None
+        assert any("did you mean 'candidates'?" in message for message in editor.messages)
+
+
+async def test_nothing_is_written_outside_the_cache_and_data_directories(
+    tmp_path: Path, prepared_cache: Path
+) -> None:
+    workspace, home = tmp_path / "workspace", tmp_path / "home"
+    workspace.mkdir()
+    command = (*SERVER, "--cache-dir", str(prepared_cache), "--data-dir", str(tmp_path / "data"),
+               "--deadline-ms", "60000")  # fmt: skip
+    async with Editor(workspace, command=command) as editor:
+        await editor.ready()
+        await complete(editor, "quiet.py", TASKS[0].stub + "    ")
+    assert list(workspace.iterdir()) == []
+    assert not home.exists()

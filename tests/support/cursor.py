@@ -1,0 +1,16 @@
+"""Documents with the cursor written as `|`."""
+
+from __future__ import annotations
+
+from ucoder_lsp.completion.context import CompletionContext, describe
+
+
+def split(marked: str) -> tuple[str, int, int]:
+    """The text without the mark, and the mark's 0-based line and column."""
+    before, _, after = marked.partition("|")
+    return before + after, before.count("\n"), len(before) - (before.rfind("\n") + 1)
+
+
+def at(marked: str) -> CompletionContext:
+    """The completion context at the mark."""
+    return describe(*split(marked))

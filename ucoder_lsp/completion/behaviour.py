@@ -1,0 +1,152 @@
+"""A candidate made runnable: the document with the candidate in place, reduced to what its function needs.
+
+Most documents cannot run as they stand (imports that start servers, unfinished functions, code at module
+level), so what goes to the sandbox is a slice: definitions, assignments and guarded imports. Each candidate
+reaches a *tier*, and coverage is reported per tier: it parses, its names resolve, it runs, it agrees.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import parso
+from parso.python.tree import Module
+from pyflakes import checker, messages
+
+from ucoder_lsp.completion.context import CompletionContext
+
+
+class Tier(StrEnum):
+    """How far a candidate came. Later members are better."""
+
+    BROKEN = "does not parse"
+    PARSES = "parses"
+    RESOLVES = "names resolve"
+    RUNS = "runs"
+    AGREES = "agrees"
+
+    @property
+    def rank(self) -> int:
+        return list(Tier).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Runnable:
+    """One candidate in its document."""
+
+    tier: Tier
+    source: str
+    """The program for the sandbox; empty when the candidate does not parse."""
+    function: str
+    """Source of the enclosing function alone, for telling near-duplicates apart; the text where there is none."""
+
+
+def prepare(text: str, context: CompletionContext) -> Runnable:
+    """`text` at the cursor of `context`: its static tier and the program to run.
+
+    When the rest of the document does not parse, its broken statements are left out (parso recovers), and the
+    candidate is judged on what remains.
+    """
+    document = context.prefix + text + context.suffix
+    tree = _parse(document)
+    if tree is None:
+        document = _without_broken_statements(document)
+        tree = _parse(document)
+    target = _find(tree, context.function) if tree is not None else None
+    if tree is None or (context.function is not None and target is None):
+        return Runnable(Tier.BROKEN, "", text)
+    tier = Tier.PARSES if _unresolved(tree, target) else Tier.RESOLVES
+    own = ast.unparse(target) if target is not None else text
+    return Runnable(tier, ast.unparse(_slice(tree)), own)
+
+
+def stub(context: CompletionContext) -> str:
+    """The document with the cursor's function reduced to its signature and docstring: what inputs are made from.
+
+    Empty when the cursor is in no function that the sandbox could call.
+    """
+    if context.function is None:
+        return ""
+    fillers = ("pass", f"\n{context.indent}pass", "None", "None)")
+    documents = [context.prefix + filler + context.suffix for filler in fillers]
+    documents.append(_with_line_replaced(context, "pass"))
+    for document in documents:
+        for text in (document, _without_broken_statements(document)):
+            tree = _parse(text)
+            if tree is not None and _find(tree, context.function) is not None:
+                return ast.unparse(_slice(tree))
+    return ""
+
+
+def _with_line_replaced(context: CompletionContext, statement: str) -> str:
+    before, after = context.prefix.rpartition("\n"), context.suffix.partition("\n")
+    return f"{before[0]}{before[1]}{context.indent}{statement}{after[1]}{after[2]}"
+
+
+def _parse(document: str) -> ast.Module | None:
+    try:
+        return ast.parse(document)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _without_broken_statements(document: str) -> str:
+    """The document without the top-level statements that contain a syntax error."""
+    module: Module = parso.parse(document)
+    kept = [child.get_code() for child in module.children if not _has_error(child)]
+    return "".join(kept)
+
+
+def _has_error(node: object) -> bool:
+    if getattr(node, "type", "") in ("error_node", "error_leaf"):
+        return True
+    return any(_has_error(child) for child in getattr(node, "children", ()))
+
+
+def _find(tree: ast.Module, dotted: str | None) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """The function of that dotted name; the last definition wins, as it does when the module runs."""
+    if dotted is None:
+        return None
+    body: Sequence[ast.stmt] = tree.body
+    found: ast.stmt | None = None
+    for name in dotted.split("."):
+        found = next((s for s in reversed(body) if getattr(s, "name", None) == name), None)
+        if found is None:
+            return None
+        body = getattr(found, "body", ())
+    return found if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef) else None
+
+
+def _unresolved(tree: ast.Module, target: ast.FunctionDef | ast.AsyncFunctionDef | None) -> bool:
+    """True when a name used in the target (or anywhere, without one) is defined nowhere."""
+    first, last = (target.lineno, target.end_lineno or target.lineno) if target is not None else (0, 10**9)
+    found = checker.Checker(tree).messages
+    kinds = (messages.UndefinedName, messages.UndefinedLocal)
+    return any(isinstance(message, kinds) and first <= message.lineno <= last for message in found)
+
+
+def _slice(tree: ast.Module) -> ast.Module:
+    """Definitions, assignments and imports at the top level; an import that fails costs only its own names."""
+    body: list[ast.stmt] = []
+    for statement in tree.body:
+        match statement:
+            case ast.ImportFrom(module="__future__"):
+                body.append(statement)
+            case ast.Import() | ast.ImportFrom():
+                body.append(_guarded(statement, "ImportError"))
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                body.append(statement)
+            case ast.Assign() | ast.AnnAssign():
+                # A constant that cannot be computed here (a path, a connection) costs only its own name.
+                body.append(_guarded(statement, "Exception"))
+            case _:
+                pass
+    return ast.fix_missing_locations(ast.Module(body=body, type_ignores=[]))
+
+
+def _guarded(statement: ast.stmt, exception: str) -> ast.Try:
+    handler = ast.ExceptHandler(type=ast.Name(id=exception, ctx=ast.Load()), name=None, body=[ast.Pass()])
+    return ast.Try(body=[statement], handlers=[handler], orelse=[], finalbody=[])

@@ -1,0 +1,55 @@
+"""Recent completions, so that typing what the ghost text already says costs nothing.
+
+An entry answers its own position and every position reached by typing the offered text (matched backwards on
+the typed prefix, the technique of llama.vscode). The model's and the adapter's identity are in every key.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from ucoder_lsp.completion.explanation import Explanation
+
+MAX_ENTRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    prefix: str
+    suffix: str
+    explanation: Explanation
+
+
+class CompletionCache:
+    """The newest `MAX_ENTRIES` completions. Not thread-safe: the server's event loop owns it."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[tuple[str, ...], _Entry] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, identity: tuple[str, ...], prefix: str, suffix: str, explanation: Explanation) -> None:
+        """Remember what was offered at this position by the model and settings named in `identity`."""
+        key = (*identity, prefix, suffix)
+        self._entries[key] = _Entry(prefix, suffix, explanation)
+        self._entries.move_to_end(key)
+        if len(self._entries) > MAX_ENTRIES:
+            self._entries.popitem(last=False)
+
+    def get(self, identity: tuple[str, ...], prefix: str, suffix: str) -> Explanation | None:
+        """The completion for this position, or the rest of one that the user is typing; None without either."""
+        for key, entry in reversed(self._entries.items()):
+            if key[:-2] != identity or entry.suffix != suffix or not prefix.startswith(entry.prefix):
+                continue
+            typed = prefix[len(entry.prefix) :]
+            offered = entry.explanation.text
+            if offered.startswith(typed) and (len(offered) > len(typed) or not offered):
+                self._entries.move_to_end(key)
+                return replace(entry.explanation, text=offered[len(typed) :], cached=True)
+        return None
+
+    def clear(self) -> None:
+        """Forget everything (a new adapter, new settings)."""
+        self._entries.clear()

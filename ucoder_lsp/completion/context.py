@@ -1,0 +1,142 @@
+"""Where the cursor stands: what to complete, how far it may go, and which function it belongs to.
+
+The document is unfinished by nature, so it is read with parso, which recovers from errors: a placeholder name
+is put at the cursor and the scopes around it are looked up. Nothing here runs code or asks the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import parso
+from parso.python.tree import Class, Function, Module
+from parso.tree import NodeOrLeaf
+
+HOLE = "ucoder_hole"
+
+
+class CursorError(ValueError):
+    """The cursor is not in the document; the message says where the document ends."""
+
+
+class Shape(StrEnum):
+    """How much a completion may write."""
+
+    BODY = "body"
+    """The whole body of an empty function (a docstring may stand there already)."""
+    BLOCK = "block"
+    """On a line of its own after other statements: up to the end of the block."""
+    LINE = "line"
+    """After some text in a line: up to the end of that line."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionContext:
+    """One cursor position, described."""
+
+    prefix: str
+    """The document up to the cursor."""
+    suffix: str
+    """The document from the cursor on."""
+    shape: Shape
+    indent: str
+    """Indentation of the code to be written (BODY and BLOCK) or of the cursor's line (LINE)."""
+    function: str | None
+    """Enclosing function, dotted through its classes (`Stack.push`); None outside, or inside a nested one."""
+
+    @property
+    def line_suffix(self) -> str:
+        """Text right of the cursor in its line."""
+        return self.suffix.split("\n", 1)[0]
+
+    @property
+    def gap(self) -> str:
+        """White space between the last code before the cursor and the cursor."""
+        return self.prefix[len(self.prefix.rstrip()) :]
+
+
+def describe(text: str, line: int, column: int) -> CompletionContext:
+    """The context of a cursor at 0-based `line` and `column` (in characters).
+
+    Raises CursorError when the position is not in the document.
+    """
+    prefix, suffix = _split(text, line, column)
+    line_prefix = prefix.rsplit("\n", 1)[-1]
+    scopes = _scopes(prefix, suffix)
+    function = scopes[-1] if scopes and isinstance(scopes[-1], Function) else None
+    alone = not line_prefix.strip() and not suffix.split("\n", 1)[0].strip()
+    header_only = function is not None and _body_is_empty(function)
+
+    if header_only and (alone or _ends_header(prefix, suffix)):
+        assert function is not None
+        shape, indent = Shape.BODY, _body_indent(function, text.split("\n"), line_prefix)
+    elif alone:
+        shape, indent = Shape.BLOCK, line_prefix
+    else:
+        shape, indent = Shape.LINE, line_prefix[: len(line_prefix) - len(line_prefix.lstrip())]
+    return CompletionContext(prefix, suffix, shape, indent, _dotted(scopes))
+
+
+def _split(text: str, line: int, column: int) -> tuple[str, str]:
+    lines = text.split("\n")
+    if not 0 <= line < len(lines):
+        raise CursorError(f"Line {line + 1} is outside the document, which has {len(lines)} lines.")
+    if not 0 <= column <= len(lines[line]):
+        raise CursorError(
+            f"Column {column + 1} is outside line {line + 1}, which has {len(lines[line])} characters."
+        )
+    offset = sum(len(each) + 1 for each in lines[:line]) + column
+    return text[:offset], text[offset:]
+
+
+def _scopes(prefix: str, suffix: str) -> list[Class | Function]:
+    """Classes and functions around the cursor, outermost first."""
+    # Right behind a docstring the placeholder needs a separator to be a statement of its own.
+    separator = ";" if prefix.endswith(('"', "'")) and not suffix.split("\n", 1)[0].strip() else ""
+    module: Module = parso.parse(prefix + separator + HOLE + suffix)
+    line, column = prefix.count("\n") + 1, len(prefix) + len(separator) - (prefix.rfind("\n") + 1)
+    node: NodeOrLeaf | None = module.get_leaf_for_position((line, column), True)
+    found: list[Class | Function] = []
+    while node is not None:
+        if isinstance(node, Class | Function):
+            found.append(node)
+        node = node.parent
+    found.reverse()
+    return found
+
+
+def _dotted(scopes: list[Class | Function]) -> str | None:
+    """`Class.method` or `function`; None where the sandbox could not reach it by name (nested functions)."""
+    if not scopes or not isinstance(scopes[-1], Function):
+        return None
+    if any(isinstance(scope, Function) for scope in scopes[:-1]):
+        return None
+    return ".".join(scope.name.value for scope in scopes)
+
+
+def _body_is_empty(function: Function) -> bool:
+    """True when nothing but the placeholder and perhaps a docstring is in the body."""
+    body = function.children[-1].get_code()
+    first = function.get_doc_node()
+    if first is not None:
+        body = body.replace(first.get_code(), "", 1)
+    words = [line.split("#", 1)[0].strip(" \t;") for line in body.splitlines()]
+    return [word for word in words if word and word not in ("pass", "...")] == [HOLE]
+
+
+def _ends_header(prefix: str, suffix: str) -> bool:
+    """True for a cursor right behind `def f():` or behind the docstring, with nothing right of it."""
+    return not suffix.split("\n", 1)[0].strip() and prefix.rstrip().endswith((":", '"""', "'''", '"', "'"))
+
+
+def _body_indent(function: Function, lines: list[str], line_prefix: str) -> str:
+    """Indentation of the body: the docstring's, else the cursor's, else one step deeper than the header."""
+    header = lines[function.start_pos[0] - 1]
+    header = header[: len(header) - len(header.lstrip())]
+    doc = function.get_doc_node()
+    if doc is not None and doc.start_pos[0] > function.start_pos[0]:
+        return lines[int(doc.start_pos[0]) - 1][: int(doc.start_pos[1])]
+    if not line_prefix.strip() and len(line_prefix) > len(header):
+        return line_prefix
+    return header + ("\t" if "\t" in header else "    ")

@@ -1,0 +1,166 @@
+"""From what the model wrote to what may be inserted: pure text rules, no execution.
+
+Each rule exists because users of other tools complained of its absence (wrong indentation or a leading space,
+tokens of the prompt format leaking into the text, duplicated closing brackets, endless repetition).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ucoder_lsp.completion.context import CompletionContext, Shape
+
+RUNAWAY = ("\n```", "\n# Test", "\n# Example", "\nif __name__", "\n>>>")
+"""What a small model writes once its function is done."""
+MAX_CONTINUED_LINES = 8
+"""Lines that an expression in open brackets may go on for."""
+MAX_BLANK_LINES = 1
+"""Blank lines that may stand inside a body; more of them end it."""
+
+
+def stopper(context: CompletionContext) -> Callable[[str], int | None]:
+    """A function that says where a growing text is complete (an index into it), or None while it is not."""
+    if context.shape is Shape.LINE:
+        return _line_end
+    return lambda text: _block_end(text, context)
+
+
+def _line_end(text: str) -> int | None:
+    """The end of the first line of code; an open bracket carries the expression on, for a few lines at most."""
+    end = text.find("\n", len(text) - len(text.lstrip()))
+    for _ in range(MAX_CONTINUED_LINES):
+        if end < 0 or _open_brackets(text[:end]) <= 0:
+            break
+        end = text.find("\n", end + 1)
+    return end if end >= 0 else None
+
+
+def _open_brackets(text: str) -> int:
+    """Brackets opened and not closed (quotes are skipped roughly: this only decides when to stop)."""
+    depth, quote = 0, ""
+    for char in text:
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        elif char in "([{":
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+    return depth
+
+
+def _block_end(text: str, context: CompletionContext) -> int | None:
+    """Where a block ends: at a code line indented less than it, at a run of blank lines, or at runaway text."""
+    ends = [at for marker in RUNAWAY if (at := text.find(marker)) >= 0]
+    lines = text.split("\n")
+    offset, blanks, seen = 0, 0, False
+    own = _own_indent(text)
+    for line in lines[:-1]:  # the last line is still growing
+        if line.strip():
+            indent = line[: len(line) - len(line.lstrip())]
+            if seen and offset and len(indent.expandtabs()) < len(own.expandtabs()):
+                ends.append(offset - 1)
+                break
+            seen, blanks = True, 0
+        else:
+            blanks += seen
+            if blanks > MAX_BLANK_LINES:
+                ends.append(offset)
+                break
+        offset += len(line) + 1
+    return min(ends) if ends else None
+
+
+def _own_indent(text: str) -> str:
+    """Indentation the model chose for its first line of code."""
+    leading = text[: len(text) - len(text.lstrip())]
+    return leading.rsplit("\n", 1)[-1]
+
+
+def insertion(raw: str, context: CompletionContext) -> str | None:
+    """What to insert at the cursor for a raw continuation of `prompt` (the prefix without trailing white space).
+
+    None when the continuation does not fit: it goes on with a word that white space has already ended, writes
+    nothing, or starts a block on the header's line.
+    """
+    text = _line(raw, context) if context.shape is Shape.LINE else _block(raw, context)
+    if text is None or not text.strip():
+        return None
+    text = text.rstrip()
+    return None if _repeats(text) else _without_suffix_overlap(text, context)
+
+
+def _line(raw: str, context: CompletionContext) -> str | None:
+    if not context.gap:
+        return raw[: end if (end := _line_end(raw)) is not None else len(raw)]
+    body = raw.lstrip(" \t")
+    if body == raw and raw[:1] not in ("(", "[", "{", '"', "'"):
+        return None  # the model went on with the word before the space
+    if "\n" in context.gap:
+        return None
+    end = _line_end(body)
+    return body if end is None else body[:end]
+
+
+def _block(raw: str, context: CompletionContext) -> str | None:
+    leading = raw[: len(raw) - len(raw.lstrip())]
+    if "\n" not in leading:
+        return None
+    end = _block_end(raw, context)
+    body = raw[len(leading) : len(raw) if end is None else end]
+    lines = body.split("\n")
+    own = leading.rsplit("\n", 1)[-1]
+    moved = [lines[0], *(_reindent(line, own, context.indent) for line in lines[1:])]
+    return _lead(context) + "\n".join(moved)
+
+
+def _lead(context: CompletionContext) -> str:
+    """White space still missing between the cursor and the first column of the block."""
+    if "\n" not in context.gap:
+        return "\n" + context.indent
+    here = context.gap.rsplit("\n", 1)[-1]
+    return context.indent.removeprefix(here) if context.indent.startswith(here) else ""
+
+
+def _reindent(line: str, own: str, wanted: str) -> str:
+    if not line.strip():
+        return ""
+    return wanted + line[len(own) :] if line.startswith(own) else line
+
+
+def _repeats(text: str) -> bool:
+    """True when the last three lines are the same: a small model in a loop."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    return len(lines) >= 3 and lines[-1] == lines[-2] == lines[-3]
+
+
+def _without_suffix_overlap(text: str, context: CompletionContext) -> str | None:
+    """Drop what the document already holds behind the cursor (a closing bracket, or the next line again)."""
+    rest = context.line_suffix.strip()
+    if rest:
+        at = _closing(text, rest)
+        return text[:at].rstrip() if at is not None else text
+    following = [line.strip() for line in context.suffix.split("\n")[1:] if line.strip()]
+    lines = text.split("\n")
+    if following and len(following[0]) > 3:
+        while len(lines) > 1 and lines[-1].strip() == following[0]:
+            lines.pop()
+    kept = "\n".join(lines).rstrip()
+    return kept if kept.strip() and kept.strip() != (following[0] if following else None) else None
+
+
+def _closing(text: str, rest: str) -> int | None:
+    """Where the text reaches what already stands right of the cursor: its unopened bracket, or the same words."""
+    if rest[0] not in ")]}":
+        at = text.find(rest)
+        return at if at >= 0 else None
+    depth = 0
+    for index, char in enumerate(text):
+        if char in "([{":
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+            if depth < 0:
+                return index
+    return None

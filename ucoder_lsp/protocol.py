@@ -1,0 +1,7 @@
+"""Our own protocol methods, the words that server, clients and the extension share."""
+
+STATUS = "ucoder/status"
+"""Request without parameters, and a notification on every change: `Status.to_json` (ucoder_lsp.service)."""
+
+EXPLAIN_LAST = "ucoder/explainLast"
+"""Request without parameters: `Explanation.to_json` of the last completion that was offered, or null."""

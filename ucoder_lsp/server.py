@@ -1,0 +1,190 @@
+"""The language server: translates between the protocol and the service, and does nothing else.
+
+The only importer of pygls. Standard requests: `textDocument/inlineCompletion` (LSP 3.18) and
+`textDocument/completion` for editors without it. Own ones, for any client: `ucoder/status` (request, and a
+notification on every change) and `ucoder/explainLast`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+from pygls.workspace import PositionCodec
+
+from ucoder_lsp.completion.context import CursorError
+from ucoder_lsp.completion.explanation import Explanation
+from ucoder_lsp.config import Settings
+from ucoder_lsp.protocol import EXPLAIN_LAST, STATUS
+from ucoder_lsp.service import Service, Status
+
+log = logging.getLogger(__name__)
+
+
+class UCoderServer(LanguageServer):
+    """A pygls server with one service. Settings come with the command line and from the client's options."""
+
+    def __init__(self, settings: Settings, problems: list[str], version: str) -> None:
+        super().__init__("ucoder", version)
+        self.settings = settings
+        self.problems = problems
+        self.service: Service | None = None
+        self.preparation: asyncio.Task[None] | None = None
+
+    def tell(self, message: str, kind: types.MessageType = types.MessageType.Warning) -> None:
+        """Show one sentence to the user, and log it."""
+        log.warning("%s", message)
+        self.window_show_message(types.ShowMessageParams(kind, message))
+
+    def on_status(self, status: Status) -> None:
+        """Pass a change of status on; an error is also shown, since completions stay away until it is mended."""
+        self.protocol.notify(STATUS, status.to_json())
+        if status.state == "error":
+            self.tell(status.message, types.MessageType.Error)
+        elif status.state == "ready" and status.sandbox_tier is None and self.settings.execution:
+            self.tell(status.message)
+
+
+def _initialize(ls: UCoderServer, params: types.InitializeParams) -> None:
+    options = params.initialization_options
+    if isinstance(options, dict):
+        ls.settings, problems = ls.settings.overlay(options, "the editor's settings")
+        ls.problems += problems
+    elif options is not None:
+        ls.problems.append("The editor's initializationOptions are ignored: they must be an object.")
+
+
+async def _initialized(ls: UCoderServer, _params: types.InitializedParams) -> None:
+    for problem in ls.problems:
+        ls.tell(problem)
+    ls.service = Service(ls.settings, ls.on_status)
+    ls.preparation = asyncio.create_task(ls.service.prepare())
+
+
+async def _shutdown(ls: UCoderServer, _params: None) -> None:
+    if ls.preparation is not None:
+        await ls.preparation
+    if ls.service is not None:
+        await ls.service.close()
+        ls.service = None
+
+
+def _configuration_changed(ls: UCoderServer, params: types.DidChangeConfigurationParams) -> None:
+    given = params.settings.get("ucoder") if isinstance(params.settings, dict) else None
+    if not isinstance(given, dict) or ls.service is None:
+        return
+    ls.settings, problems = ls.settings.overlay(given, "the editor's settings")
+    for name in ls.service.use_settings(ls.settings):
+        problems.append(f"Setting '{name}' changed: restart the server for it to take effect.")
+    for problem in problems:
+        ls.tell(problem)
+
+
+async def _inline_completion(
+    ls: UCoderServer, params: types.InlineCompletionParams
+) -> types.InlineCompletionList:
+    explanation = await _complete(ls, params.text_document.uri, params.position)
+    if explanation is None or not explanation.text:
+        return types.InlineCompletionList(items=[])
+    here = types.Range(start=params.position, end=params.position)
+    return types.InlineCompletionList(
+        items=[types.InlineCompletionItem(insert_text=explanation.text, range=here)]
+    )
+
+
+async def _completion(ls: UCoderServer, params: types.CompletionParams) -> types.CompletionList:
+    nothing = types.CompletionList(is_incomplete=False, items=[])
+    capabilities = ls.client_capabilities.text_document
+    if capabilities is not None and capabilities.inline_completion is not None:
+        return nothing  # this client shows ghost text: the same suggestion twice would only be in the way
+    explanation = await _complete(ls, params.text_document.uri, params.position)
+    if explanation is None or not explanation.text:
+        return nothing
+    return types.CompletionList(is_incomplete=True, items=[_as_item(ls, params, explanation)])
+
+
+def _status(ls: UCoderServer, _params: Any) -> dict[str, Any]:
+    current = ls.service.status if ls.service is not None else Status("preparing", "Starting.")
+    return current.to_json()
+
+
+def _explain_last(ls: UCoderServer, _params: Any) -> dict[str, Any] | None:
+    last = ls.service.last if ls.service is not None else None
+    return last.to_json() if last is not None else None
+
+
+async def _complete(ls: UCoderServer, uri: str, position: types.Position) -> Explanation | None:
+    """The completion at a client position; None (and one logged sentence) where there can be none."""
+    if ls.service is None:
+        return None
+    # Line endings are the editor's business: it converts the inserted text to the document's own.
+    text = ls.workspace.get_text_document(uri).source.replace("\r\n", "\n")
+    try:
+        column = _column(ls.workspace.position_codec, text, position)
+        return await ls.service.complete(text, position.line, column)
+    except CursorError as error:
+        message = f"No completion in {uri}: {error}"
+        ls.window_log_message(types.LogMessageParams(types.MessageType.Warning, message))
+        return None
+
+
+def _column(codec: PositionCodec, text: str, position: types.Position) -> int:
+    """The client's column (UTF-16 units by default) in characters; one past the line is left past it."""
+    lines = text.split("\n")
+    if position.line >= len(lines):
+        return position.character
+    line = lines[position.line]
+    units = int(codec.client_num_units(line))
+    if position.character > units:
+        return len(line) + position.character - units
+    return int(codec.position_from_client_units([line], types.Position(0, position.character)).character)
+
+
+def _as_item(
+    ls: UCoderServer, params: types.CompletionParams, explanation: Explanation
+) -> types.CompletionItem:
+    """The completion for the plain completion list: label and filter start with the word being typed."""
+    document = ls.workspace.get_text_document(params.text_document.uri)
+    line = document.lines[params.position.line] if params.position.line < len(document.lines) else ""
+    column = _column(
+        ls.workspace.position_codec, line.rstrip("\r\n"), types.Position(0, params.position.character)
+    )
+    before = line[:column]
+    word = before[len(before.rstrip("_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")) :]
+    start = types.Position(
+        params.position.line, params.position.character - ls.workspace.position_codec.client_num_units(word)
+    )
+    return types.CompletionItem(
+        label=(word + explanation.text.strip("\n")).split("\n", 1)[0].strip(),
+        kind=types.CompletionItemKind.Snippet,
+        detail=f"UCoder, by {explanation.decided_by}",
+        documentation=explanation.reason,
+        filter_text=word + explanation.text,
+        sort_text="!",  # before the alphabetical ones
+        preselect=explanation.decided_by == "consensus",
+        text_edit=types.TextEdit(types.Range(start, params.position), word + explanation.text),
+    )
+
+
+_FEATURES: dict[str, Callable[..., Any]] = {
+    types.INITIALIZE: _initialize,
+    types.INITIALIZED: _initialized,
+    types.SHUTDOWN: _shutdown,
+    types.WORKSPACE_DID_CHANGE_CONFIGURATION: _configuration_changed,
+    types.TEXT_DOCUMENT_INLINE_COMPLETION: _inline_completion,
+    types.TEXT_DOCUMENT_COMPLETION: _completion,
+    STATUS: _status,
+    EXPLAIN_LAST: _explain_last,
+}
+
+
+def create(settings: Settings, problems: list[str], version: str) -> UCoderServer:
+    """A server with all its features; `start_io` then runs it."""
+    server = UCoderServer(settings, problems, version)
+    for method, handler in _FEATURES.items():
+        server.feature(method)(handler)
+    return server

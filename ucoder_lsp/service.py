@@ -1,0 +1,173 @@
+"""What the server serves with: the prepared model, its adapter, the sandbox. Knows nothing of the protocol.
+
+Preparation takes seconds (minutes on a first run), so it happens once, in a thread, with progress; until it is
+done, and after it failed, every request gets a clear answer instead of an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sandbox.errors import SandboxError
+from sandbox.pool import Sandbox
+from ucoder_lsp import models
+from ucoder_lsp.adapters import AdapterRegistry
+from ucoder_lsp.completion.explanation import Explanation
+from ucoder_lsp.completion.flow import Completer
+from ucoder_lsp.config import EMBEDDED, Settings
+from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.engine.errors import EngineError
+from ucoder_lsp.hot_swap import AdapterFollower
+
+log = logging.getLogger(__name__)
+Notify = Callable[["Status"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What an editor's status bar shows."""
+
+    state: str
+    """`preparing`, `ready` or `error`."""
+    message: str
+    """One sentence; for `error` it says what to do."""
+    model: str = ""
+    adapter: str | None = None
+    sandbox_tier: int | None = None
+    """Isolation tier of executions; None where nothing is executed."""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready, in the protocol's camelCase."""
+        values = asdict(self)
+        values["sandboxTier"] = values.pop("sandbox_tier")
+        return values
+
+
+class Service:
+    """One model, one sandbox, completions. Belongs to one event loop; `close` frees both."""
+
+    def __init__(self, settings: Settings, notify: Notify) -> None:
+        self.settings = settings
+        self.status = Status("preparing", "Preparing the model.")
+        self.last: Explanation | None = None
+        """The last completion that was offered, for `explain`."""
+        self._notify = notify
+        self._completer: Completer | None = None
+        self._engine: Engine | None = None
+        self._sandbox: Sandbox | None = None
+        self._follower: AdapterFollower | None = None
+        self._ready = asyncio.Event()
+
+    async def prepare(self) -> None:
+        """Load everything; afterwards `status` is ready or error. Never raises for what a user can mend."""
+        loop = asyncio.get_running_loop()
+
+        def progress(message: str, fraction: float) -> None:
+            loop.call_soon_threadsafe(self._announce, Status("preparing", f"{message}: {fraction:.0%}"))
+
+        try:
+            engine = await asyncio.to_thread(self._load_engine, progress)
+        except (models.ModelError, EngineError) as error:
+            self._set(Status("error", str(error)))
+            self._ready.set()
+            return
+        self._engine = engine
+        why_no_sandbox = await self._start_sandbox()
+        self._completer = Completer(engine, self._sandbox, self.settings, why_no_sandbox=why_no_sandbox)
+        tier = self._sandbox.tier if self._sandbox is not None else None
+        message = "Ready." if not why_no_sandbox else f"Ready, ranking without execution: {why_no_sandbox}"
+        self._set(Status("ready", message, model=engine.model_name, sandbox_tier=tier))
+        await self._follow_adapter(self._completer)
+        self._ready.set()
+
+    async def complete(self, text: str, line: int, column: int) -> Explanation | None:
+        """The explained completion, or None while there is no model (`status` says why).
+
+        Waits for the preparation up to the deadline of a request. Raises CursorError.
+        """
+        try:
+            await asyncio.wait_for(self._ready.wait(), self.settings.deadline_ms / 1000)
+        except TimeoutError:
+            return None
+        if self._completer is None:
+            return None
+        await self._follow_adapter(self._completer)
+        explanation = await self._completer.complete(text, line, column)
+        if explanation.text:
+            self.last = explanation
+        return explanation
+
+    def use_settings(self, settings: Settings) -> list[str]:
+        """Take new settings for the next requests; names the changed ones that need a restart."""
+        fixed = ("model", "threads", "cache_dir", "data_dir", "python", "execution")
+        restart = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
+        kept = {name: getattr(self.settings, name) for name in fixed}
+        self.settings = replace(settings, **kept)
+        if self._completer is not None:
+            self._completer.settings = self.settings
+        return restart
+
+    async def close(self) -> None:
+        """Free the model and stop the sandbox."""
+        if self._sandbox is not None:
+            await asyncio.to_thread(self._sandbox.close)
+        if self._engine is not None:
+            await asyncio.to_thread(self._engine.close)
+
+    async def _follow_adapter(self, completer: Completer) -> None:
+        """Swap to the adapter that is published now. Requests already in the engine finish with the one they named."""
+        assert self._follower is not None
+        identity = await asyncio.to_thread(self._follower.identity)
+        if (problem := self._follower.take_problem()) is not None:
+            self._set(replace(self.status, message=problem))
+        if identity != completer.adapter:
+            completer.use_adapter(identity)
+            served = self._follower.served()
+            version = None if served is None else served.version
+            self._set(
+                replace(self.status, adapter=version, message=f"Serving {version or 'the base model'}.")
+            )
+
+    def _load_engine(self, progress: models.Progress) -> Engine:
+        settings = self.settings
+        configured = None if settings.model == EMBEDDED else Path(settings.model).expanduser()
+        prepared = models.resolve(configured, settings.cache_dir, progress=progress)
+        progress("Loading the model", 0.0)
+        engine = Engine.load(
+            prepared.path,
+            n_ctx=settings.context_tokens + settings.max_tokens + 8,
+            k_max=settings.candidates,
+            n_threads=settings.threads or None,
+            model_id=prepared.model_id,
+        )
+        registry = AdapterRegistry(settings.data_dir / "adapters", prepared.source_sha256)
+        self._follower = AdapterFollower(registry, engine)
+        return engine
+
+    async def _start_sandbox(self) -> str:
+        """Start the sandbox where execution is on; the sentence why there is none, or nothing."""
+        if not self.settings.execution:
+            return "execution is turned off (setting 'execution')."
+        try:
+            self._sandbox = await asyncio.to_thread(self._open_sandbox)
+        except SandboxError as error:
+            return str(error)
+        return ""
+
+    def _open_sandbox(self) -> Sandbox:
+        return Sandbox(interpreter=self.settings.python or None)
+
+    def _announce(self, status: Status) -> None:
+        """Pass progress on, once for each text."""
+        if status != self.status:
+            self._set(status)
+
+    def _set(self, status: Status) -> None:
+        log.info("%s: %s", status.state, status.message)
+        self.status = status
+        self._notify(status)
