@@ -243,11 +243,15 @@ def _voted(
     best = clusters[0]
     rival = clusters[1].share if len(clusters) > 1 else 0.0
     n_votes = sum(group.distinct for group in clusters)
-    told = f"{best.distinct} of {n_votes} distinct plausible patches behave alike"
+    told = (
+        f"{best.distinct} of {n_votes} distinct plausible patches behave alike"
+        if n_votes > 1
+        else "there is one distinct plausible patch to vote"
+    )
     works = any(seen.status == "ok" for seen in candidates[best.members[0]].behaviour)
     problem = ""
     if best.distinct < thresholds.distinct:
-        problem = f"{told}; at least {thresholds.distinct} are needed to agree"
+        problem = f"{told}, and at least {thresholds.distinct} are needed"
     elif best.share < thresholds.share:
         problem = f"{told}: a share of {best.share:.2f}, and {thresholds.share} is needed"
     elif best.share - rival < thresholds.lead:
