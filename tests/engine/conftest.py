@@ -20,7 +20,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_gguf.write_model(
-        tmp_path_factory.mktemp("tiny") / "qwen2.gguf", architecture="qwen2", fim=True
+        tmp_path_factory.mktemp("tiny") / "qwen2.gguf", architecture="qwen2", fim=tiny_gguf.FIM
     )
 
 

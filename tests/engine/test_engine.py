@@ -27,11 +27,18 @@ def request_8(engine: Engine) -> GenerationRequest:
     return GenerationRequest(engine.tokenize(PROMPT_TEXT), k=8, max_tokens=24, sampling=Sampling(0.8, seed=5))
 
 
-def assert_as_if_alone(engine: Engine, request: GenerationRequest, answer: Generation) -> None:
+def assert_as_if_alone(
+    engine: Engine,
+    request: GenerationRequest,
+    answer: Generation,
+    *,
+    draw_atol: float = 0.01,
+    logprob_atol: float = 0.02,
+) -> None:
     """Each candidate is what its own stream draws from the model's logits, each sequence computed alone.
 
-    The KV cache is float16 and a row is rounded differently in another batch, so a draw within 0.01 of the
-    border between two tokens may fall on either side; log-probabilities agree to 0.02.
+    The KV cache is float16 and a row may be rounded differently in another batch, so a draw within `draw_atol` of the
+    border between two tokens may fall on either side; log-probabilities agree to `logprob_atol`.
     """
     assert len(answer.candidates) == request.k
     for i, candidate in enumerate(answer.candidates):
@@ -41,8 +48,8 @@ def assert_as_if_alone(engine: Engine, request: GenerationRequest, answer: Gener
         for sampler, token, logprob, u in zip(
             samplers, candidate.tokens, candidate.logprobs, stream, strict=False
         ):
-            assert token in {sampler.draw(max(0, u + d)) for d in np.linspace(-0.01, 0.01, 81)}
-            assert logprob == pytest.approx(sampler.logprob(token), abs=0.02)
+            assert token in {sampler.draw(max(0, u + d)) for d in np.linspace(-draw_atol, draw_atol, 81)}
+            assert logprob == pytest.approx(sampler.logprob(token), abs=logprob_atol)
         n = len(candidate.tokens)
         if candidate.finish is Finish.EOS:
             assert any(
@@ -147,6 +154,20 @@ def test_special_tokens_end_a_candidate_and_never_leak(tiny_qwen: Path) -> None:
     for candidate in answer.candidates:
         assert not engine.vocab.special & set(candidate.tokens)
         assert not any(name in candidate.text for name in tiny_gguf.SPECIAL + tiny_gguf.FIM)
+
+
+def test_fim_tokens_that_a_file_marks_as_text_end_a_candidate(tmp_path: Path) -> None:
+    names = ("<PRE>", "<MID>", "<SUF>")
+    path = tiny_gguf.write_model(tmp_path / "m.gguf", fim=names, fim_ids=True)
+    with Engine.load(path, n_ctx=256, k_max=16, n_threads=1) as engine:
+        fim = engine.vocab.fim
+        assert fim is not None
+        assert [
+            engine.vocab.detokenize([i], special=True) for i in (fim.prefix, fim.middle, fim.suffix)
+        ] == list(names)
+        request = GenerationRequest(engine.tokenize("x"), k=300, max_tokens=24, sampling=Sampling(2.0, 1.0))
+        answer = engine.generate(request)
+    assert not any(name in candidate.text for candidate in answer.candidates for name in names)
 
 
 def test_a_users_text_never_becomes_a_special_token(engine: Engine) -> None:

@@ -41,8 +41,20 @@ def byte_letters() -> list[str]:
     return letters
 
 
-def write_model(path: Path, *, architecture: str = "llama", fim: bool = False, seed: int = 0) -> Path:
-    """A model of `llama` or `qwen2` architecture with random weights."""
+def write_model(
+    path: Path,
+    *,
+    architecture: str = "llama",
+    fim: tuple[str, ...] = (),
+    fim_ids: bool = False,
+    seed: int = 0,
+) -> Path:
+    """A model of `llama` or `qwen2` architecture with random weights.
+
+    Args:
+        fim: names of fill-in-the-middle tokens, marked as ordinary text as some conversions do.
+        fim_ids: name prefix, middle and suffix in the metadata (llama.cpp knows Qwen's by their names).
+    """
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name(f"tiny {architecture}")
     writer.add_context_length(N_CTX_TRAIN)
@@ -54,7 +66,10 @@ def write_model(path: Path, *, architecture: str = "llama", fim: bool = False, s
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(10_000.0)
     writer.add_rope_dimension_count(HEAD)
-    n_vocab = _add_vocabulary(writer, SPECIAL + (FIM if fim else ()))
+    n_vocab = _add_vocabulary(writer, fim)
+    if fim_ids:
+        for key, token in zip(("pre", "mid", "suf"), range(n_vocab - len(fim), n_vocab), strict=False):
+            writer.add_uint32(f"tokenizer.ggml.fim_{key}_token_id", token)
     for name, shape in model_shapes(n_vocab, architecture).items():
         writer.add_tensor(name, _weights(name, shape, seed))
     return _write(writer, path)
@@ -103,10 +118,11 @@ def write_adapter(
     return _write(writer, path)
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, special: tuple[str, ...]) -> int:
-    tokens = byte_letters() + [m.replace(" ", "") for m in MERGES] + list(special)
-    n_text = len(tokens) - len(special)
-    types = [int(gguf.TokenType.NORMAL)] * n_text + [int(gguf.TokenType.CONTROL)] * len(special)
+def _add_vocabulary(writer: gguf.GGUFWriter, fim: tuple[str, ...]) -> int:
+    text = byte_letters() + [m.replace(" ", "") for m in MERGES]
+    tokens, n_text = [*text, *SPECIAL, *fim], len(text)
+    normal, control = int(gguf.TokenType.NORMAL), int(gguf.TokenType.CONTROL)
+    types = [normal] * n_text + [control] * len(SPECIAL) + [normal] * len(fim)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens)

@@ -46,9 +46,7 @@ class Verdict:
         )
 
 
-def try_out(
-    model: Path, command: tuple[str, ...] = (sys.executable, "-m", "ucoder_lsp.engine.self_test")
-) -> Verdict | None:
+def try_out(model: Path, command: tuple[str, ...] = COMMAND) -> Verdict | None:
     """Load the model and decode a few tokens in a child process, first with the fastest kernels.
 
     Returns:
