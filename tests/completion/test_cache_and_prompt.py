@@ -1,0 +1,89 @@
+"""The completion cache, keyed by identity and typed text; and the prompt, which never ends in white space."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.cursor import at
+from ucoder_lsp.completion.cache import MAX_ENTRIES, CompletionCache
+from ucoder_lsp.completion.explanation import Explanation
+from ucoder_lsp.completion.prompt import assemble
+from ucoder_lsp.engine.vocab import FimTokens
+
+BASE = ("model", "", "settings")
+TUNED = ("model", "0001@abc", "settings")
+
+
+def explained(text: str) -> Explanation:
+    return Explanation(0, 0, "line", "f", text, "consensus", "because", 0.5, "agrees", "m", None)
+
+
+def test_typing_the_offered_text_keeps_the_rest() -> None:
+    cache = CompletionCache()
+    cache.put(BASE, "return ", "\n", explained("x + 1"))
+    for typed in ("", "x", "x + "):
+        known = cache.get(BASE, "return " + typed, "\n")
+        assert known is not None
+        assert known.cached
+        assert known.text == "x + 1"[len(typed) :]
+    assert cache.get(BASE, "return y", "\n") is None
+    assert cache.get(BASE, "return x + 1", "\n") is None, "nothing is left to offer"
+    assert cache.get(BASE, "return ", "\nz = 1\n") is None, "the text behind the cursor changed"
+
+
+def test_another_adapter_never_answers() -> None:
+    cache = CompletionCache()
+    cache.put(BASE, "return ", "\n", explained("x"))
+    assert cache.get(TUNED, "return ", "\n") is None
+
+
+def test_an_empty_answer_is_remembered_for_its_own_position_only() -> None:
+    cache = CompletionCache()
+    cache.put(BASE, "a", "", explained(""))
+    assert cache.get(BASE, "a", "") is not None
+    assert cache.get(BASE, "ab", "") is None
+
+
+def test_the_oldest_entry_goes_first() -> None:
+    cache = CompletionCache()
+    for number in range(MAX_ENTRIES + 1):
+        cache.put(BASE, f"{number}!", "", explained("x"))
+    assert len(cache) == MAX_ENTRIES
+    assert cache.get(BASE, "0!", "") is None
+    assert cache.get(BASE, "1!", "") is not None
+
+
+def tokenize(text: str) -> tuple[int, ...]:
+    """One token a character: enough to see where a prompt is cut."""
+    return tuple(ord(char) for char in text)
+
+
+def test_a_prompt_never_ends_in_white_space() -> None:
+    tokens = assemble(at("def f(x):\n    return |\n"), tokenize, fim=None, budget=100)
+    assert "".join(map(chr, tokens)) == "def f(x):\n    return"
+
+
+def test_fim_puts_the_suffix_between_its_sentinels() -> None:
+    fim = FimTokens(prefix=-1, suffix=-2, middle=-3, pad=None, repo=None, file=None)
+    tokens = assemble(at("ab |cd"), tokenize, fim=fim, budget=100)
+    assert tokens == (-1, *tokenize("ab"), -2, *tokenize("cd"), -3)
+
+
+@given(st.integers(0, 3000), st.integers(8, 1500), st.booleans())
+def test_a_prompt_fits_its_budget_and_keeps_the_newest_text(length: int, budget: int, has_fim: bool) -> None:
+    fim = FimTokens(-1, -2, -3, None, None, None) if has_fim else None
+    text = "".join(chr(65 + i % 26) for i in range(length))
+    tokens = assemble(at(text + "|" + "z" * 500), tokenize, fim=fim, budget=budget)
+    assert len(tokens) <= budget
+    before = tokens if fim is None else tokens[1 : tokens.index(-2)]
+    assert "".join(map(chr, before)) == text[len(text) - len(before) :]
+    assert before or not text
+
+
+def test_the_start_of_a_long_prompt_stays_for_many_keystrokes() -> None:
+    starts = set()
+    for typed in range(100):
+        text = "".join(chr(200 + i) for i in range(2000)) + "x" * typed
+        starts.add(assemble(at(text + "|"), tokenize, fim=None, budget=1000)[0])
+    assert len(starts) <= 2
