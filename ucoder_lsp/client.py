@@ -16,7 +16,7 @@ from typing import Any, Self
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
-from ucoder_lsp.protocol import EXPLAIN_LAST, STATUS
+from ucoder_lsp.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
 
 SERVER = (sys.executable, "-m", "ucoder_lsp", "serve")
 
@@ -122,8 +122,15 @@ class Editor:
         return str(items[0].insert_text) if items else ""
 
     async def explain_last(self) -> dict[str, Any] | None:
-        """Why the last completion was chosen."""
-        result = await self.client.protocol.send_request_async(EXPLAIN_LAST, None)
+        """Why the last completion that was offered was chosen."""
+        return await self._explain(EXPLAIN_LAST)
+
+    async def explain_request(self) -> dict[str, Any] | None:
+        """What became of the last request, also when nothing was offered."""
+        return await self._explain(EXPLAIN_REQUEST)
+
+    async def _explain(self, method: str) -> dict[str, Any] | None:
+        result = await self.client.protocol.send_request_async(method, None)
         return None if result is None else _as_dict(result)
 
     def _status_changed(self, params: Any) -> None:

@@ -72,13 +72,10 @@ async def run(workspace: Path, console: Console) -> bool:
             for number, stop in enumerate(STOPS, 1):
                 text, line, character = typed_document(workspace, stop)
                 uri = editor.open(stop.file, text)
-                ghost = await editor.inline_completion(uri, line, character)
+                await editor.inline_completion(uri, line, character)
                 console.rule(f"{number}. {stop.title} — {stop.file}:{line + 1}:{character + 1}", align="left")
-                if not ghost:
-                    console.print("Nothing is offered here.")
-                    continue
-                explanation = await editor.explain_last()
-                assert explanation is not None, "a shown completion can be explained"
+                explanation = await editor.explain_request()
+                assert explanation is not None, "every answered request can be explained"
                 show(console, text, explanation)
                 ran |= explanation["decidedBy"] == "consensus"
     return ran

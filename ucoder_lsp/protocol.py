@@ -5,3 +5,6 @@ STATUS = "ucoder/status"
 
 EXPLAIN_LAST = "ucoder/explainLast"
 """Request without parameters: `Explanation.to_json` of the last completion that was offered, or null."""
+
+EXPLAIN_REQUEST = "ucoder/explainRequest"
+"""The same for the last request, also when nothing was offered: its reason says why."""

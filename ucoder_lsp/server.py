@@ -2,7 +2,7 @@
 
 The only importer of pygls. Standard requests: `textDocument/inlineCompletion` (LSP 3.18) and
 `textDocument/completion` for editors without it. Own ones, for any client: `ucoder/status` (request, and a
-notification on every change) and `ucoder/explainLast`.
+notification on every change), `ucoder/explainLast` and `ucoder/explainRequest`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pygls.workspace import PositionCodec
 from ucoder_lsp.completion.context import CursorError
 from ucoder_lsp.completion.explanation import Explanation
 from ucoder_lsp.config import Settings
-from ucoder_lsp.protocol import EXPLAIN_LAST, STATUS
+from ucoder_lsp.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
 from ucoder_lsp.service import Service, Status
 
 log = logging.getLogger(__name__)
@@ -117,6 +117,11 @@ def _explain_last(ls: UCoderServer, _params: Any) -> dict[str, Any] | None:
     return last.to_json() if last is not None else None
 
 
+def _explain_request(ls: UCoderServer, _params: Any) -> dict[str, Any] | None:
+    latest = ls.service.latest if ls.service is not None else None
+    return latest.to_json() if latest is not None else None
+
+
 async def _complete(ls: UCoderServer, uri: str, position: types.Position) -> Explanation | None:
     """The completion at a client position; None (and one logged sentence) where there can be none."""
     if ls.service is None:
@@ -179,6 +184,7 @@ _FEATURES: dict[str, Callable[..., Any]] = {
     types.TEXT_DOCUMENT_COMPLETION: _completion,
     STATUS: _status,
     EXPLAIN_LAST: _explain_last,
+    EXPLAIN_REQUEST: _explain_request,
 }
 
 

@@ -26,6 +26,8 @@ from ucoder_lsp.hot_swap import AdapterFollower
 
 log = logging.getLogger(__name__)
 Notify = Callable[["Status"], None]
+WARM_UP = 'def add(a: int, b: int) -> int:\n    """Return the sum."""\n    '
+"""A request of our own, so that the first one of the user does not pay for first imports and first allocations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ class Service:
         self.settings = settings
         self.status = Status("preparing", "Preparing the model.")
         self.last: Explanation | None = None
-        """The last completion that was offered, for `explain`."""
+        """The last completion that was offered."""
+        self.latest: Explanation | None = None
+        """The last request, also when nothing was offered: its reason says why."""
         self._notify = notify
         self._completer: Completer | None = None
         self._engine: Engine | None = None
@@ -79,6 +83,7 @@ class Service:
         self._engine = engine
         why_no_sandbox = await self._start_sandbox()
         self._completer = Completer(engine, self._sandbox, self.settings, why_no_sandbox=why_no_sandbox)
+        await self._completer.complete(WARM_UP, WARM_UP.count("\n"), 4)
         tier = self._sandbox.tier if self._sandbox is not None else None
         message = "Ready." if not why_no_sandbox else f"Ready, ranking without execution: {why_no_sandbox}"
         self._set(Status("ready", message, model=engine.model_name, sandbox_tier=tier))
@@ -98,6 +103,7 @@ class Service:
             return None
         await self._follow_adapter(self._completer)
         explanation = await self._completer.complete(text, line, column)
+        self.latest = explanation
         if explanation.text:
             self.last = explanation
         return explanation

@@ -16,8 +16,11 @@ from sandbox.pool import Sandbox
 from sandbox.program import Call, Job, Program
 from sandbox.values import Value
 from tests.server.small_functions import TASKS
+from tests.support.tiny_gguf import write_adapter, write_model
+from ucoder_lsp.adapters import AdapterRegistry
 from ucoder_lsp.client import SERVER, Editor
 from ucoder_lsp.demo import STOPS, typed_document
+from ucoder_lsp.files import file_sha256
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 WORKSPACE = Path(__file__).parents[2] / "examples" / "workspace"
@@ -85,6 +88,24 @@ async def test_the_explanation_holds_together(editor: Editor) -> None:
         assert all(explanation["candidates"][member]["cluster"] is not None for member in cluster["members"])
     assert explanation["timings"]["execution_ms"] > 0
     assert explanation["timings"]["total_ms"] >= explanation["timings"]["decode_ms"]
+
+
+async def test_nothing_that_does_not_parse_is_offered(editor: Editor) -> None:
+    uri = editor.open("hopeless.py", "x = 1\ny = ) ] } ")
+    assert await editor.inline_completion(uri, 1, 10) == ""
+    explanation = await editor.explain_request()
+    assert explanation is not None
+    assert explanation["decidedBy"] == "nothing"
+    assert all(candidate["status"].startswith("dropped") for candidate in explanation["candidates"])
+
+
+async def test_the_header_of_a_block_is_offered(editor: Editor) -> None:
+    explanation = await complete(
+        editor,
+        "header.py",
+        'def show(numbers: list[int]) -> None:\n    """Print every number."""\n    for number in ',
+    )
+    assert explanation["text"] == "numbers:"
 
 
 async def test_typing_the_ghost_text_is_answered_from_the_cache(editor: Editor) -> None:
@@ -223,3 +244,29 @@ async def test_nothing_is_written_outside_the_cache_and_data_directories(
         await complete(editor, "quiet.py", TASKS[0].stub + "    ")
     assert list(workspace.iterdir()) == []
     assert not home.exists()
+
+
+async def test_a_published_adapter_is_served_with_the_next_request(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "tiny.gguf")
+    registry = AdapterRegistry(tmp_path / "data" / "adapters", file_sha256(model))
+    command = (*SERVER, "--model", str(model), "--cache-dir", str(tmp_path / "cache"),
+               "--data-dir", str(tmp_path / "data"), "--max-tokens", "4", "--context-tokens", "64")  # fmt: skip
+    async with Editor(tmp_path, command=command) as editor:
+        await editor.ready()
+        served: list[str | None] = []
+        wanted: list[str | None] = []
+        for number in range(6):
+            if number % 3:
+                adapter = write_adapter(tmp_path / f"{number}.gguf", seed=number)
+                version = registry.publish(adapter, base_name="tiny", training_run="test", metrics={})
+                wanted.append(version.identity)
+            else:
+                registry.use(None)
+                wanted.append(None)
+            uri = editor.open("swap.py", f"x{number} = ")
+            await editor.inline_completion(uri, 0, len(f"x{number} = "))
+            explanation = await editor.explain_request()
+            assert explanation is not None
+            served.append(explanation["adapter"])
+        assert served == wanted
+        assert (await editor.status())["adapter"] == version.version

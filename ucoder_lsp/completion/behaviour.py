@@ -16,7 +16,7 @@ import parso
 from parso.python.tree import Module
 from pyflakes import checker, messages
 
-from ucoder_lsp.completion.context import CompletionContext
+from ucoder_lsp.completion.context import CompletionContext, Shape
 
 
 class Tier(StrEnum):
@@ -50,6 +50,8 @@ def prepare(text: str, context: CompletionContext) -> Runnable:
     When the rest of the document does not parse, its broken statements are left out (parso recovers), and the
     candidate is judged on what remains.
     """
+    if context.shape is Shape.LINE and text.endswith(":"):
+        text += f"\n{context.indent}    pass"  # the header of a block that is written next
     document = context.prefix + text + context.suffix
     tree = _parse(document)
     if tree is None:
@@ -61,6 +63,11 @@ def prepare(text: str, context: CompletionContext) -> Runnable:
     tier = Tier.PARSES if _unresolved(tree, target) else Tier.RESOLVES
     own = ast.unparse(target) if target is not None else text
     return Runnable(tier, ast.unparse(_slice(tree)), own)
+
+
+def parses_without_cursor_line(context: CompletionContext) -> bool:
+    """Whether the document is whole apart from the cursor's line: only then does a candidate have to parse."""
+    return _parse(_with_line_replaced(context, "pass")) is not None
 
 
 def stub(context: CompletionContext) -> str:

@@ -17,7 +17,7 @@ from sandbox.pool import Sandbox
 from sandbox.program import probe_text
 from sandbox.rules import DEFAULT_RULE, RULES
 from ucoder_lsp.completion import filters, prompt
-from ucoder_lsp.completion.behaviour import Runnable, Tier, prepare, stub
+from ucoder_lsp.completion.behaviour import Runnable, Tier, parses_without_cursor_line, prepare, stub
 from ucoder_lsp.completion.cache import CompletionCache
 from ucoder_lsp.completion.context import CompletionContext, Shape, describe
 from ucoder_lsp.completion.explanation import CandidateReport, ClusterReport, Explanation, Timings
@@ -119,7 +119,7 @@ class Completer:
 
     async def _judge(self, entries: Sequence[_Entry], context: CompletionContext) -> Judgement:
         if not entries:
-            return abstain("no candidate fits here")
+            return abstain("no candidate fits here and parses")
         if self.sandbox is None:
             return abstain(self._why_no_sandbox)
         return await judge(
@@ -140,16 +140,22 @@ def _insertable(
     entries: list[_Entry] = []
     dropped: list[CandidateReport] = []
     prepared: dict[str, Runnable] = {}
+    must_parse = parses_without_cursor_line(context)
+
+    def drop(candidate: Candidate, why: str) -> None:
+        dropped.append(CandidateReport(candidate.text, 1, candidate.mean_logprob, f"dropped: {why}"))
+
     for candidate in candidates:
         text = filters.insertion(candidate.text, context)
         if text is None:
-            dropped.append(
-                CandidateReport(candidate.text, 1, candidate.mean_logprob, "dropped: does not fit here")
-            )
+            drop(candidate, "does not fit here")
             continue
         if text not in prepared:
             prepared[text] = prepare(text, context)
-        entries.append(_Entry(text, prepared[text], candidate.mean_logprob))
+        if must_parse and prepared[text].tier is Tier.BROKEN:
+            drop(candidate, Tier.BROKEN.value)
+        else:
+            entries.append(_Entry(text, prepared[text], candidate.mean_logprob))
     return entries, dropped
 
 
