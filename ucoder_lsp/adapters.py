@@ -294,10 +294,14 @@ class AdapterRegistry:
         path = self.folder / CURRENT_FILE
         try:
             data = json.loads(path.read_text("utf-8"))
-            return _Current(data["current"], tuple(data["previous"]), tuple(data["events"]))
+            return _Current(
+                _name_or_none(data["current"]),
+                tuple(_name_or_none(name) for name in data["previous"]),
+                tuple({str(k): str(v) for k, v in event.items()} for event in data["events"]),
+            )
         except FileNotFoundError:
             return _Current(None)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise AdapterError(
                 f"{path} cannot be read ({error}): delete it, then run `ucoder adapters use VERSION`."
             ) from error
@@ -364,6 +368,12 @@ def _read_manifest(folder: Path) -> Manifest:
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest.files):
         raise AdapterError(f"The manifest in {folder} names files outside it: remove that folder.")
     return manifest
+
+
+def _name_or_none(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError(f"{value!r} is no version")
 
 
 def _check_adapter_file(path: Path) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.support import tiny_gguf
 from ucoder_lsp import adapters
@@ -238,6 +240,49 @@ def test_publishers_at_the_same_time_each_get_a_version(
     assert [p.wait() for p in processes] == [0, 0, 0]
     assert [v.version[:4] for v in registry.versions()] == [f"{n:04d}" for n in range(1, 16)]
     assert len(registry.history()) == 15
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(data=st.data())
+def test_whatever_stands_in_the_files_a_reader_gets_a_version_or_one_sentence(
+    tmp_path_factory: pytest.TempPathFactory, adapter_file: Path, data: st.DataObject
+) -> None:
+    """Fuzzing of manifest.json and current.json: fields replaced, removed, or the bytes cut."""
+    root = tmp_path_factory.mktemp("fuzz")
+    published = AdapterRegistry(root, BASE).publish(
+        adapter_file, base_name="b", training_run="r", metrics={"m": 1.0}
+    )
+    path = data.draw(
+        st.sampled_from([published.folder / "manifest.json", published.folder.parent / "current.json"])
+    )
+    content = json.loads(path.read_text())
+    key = data.draw(st.sampled_from(sorted(content)))
+    change = data.draw(st.sampled_from(["replace", "remove", "cut", "bytes", "whole"]))
+    if change == "replace":
+        content[key] = data.draw(JSON)
+    elif change == "remove":
+        del content[key]
+    elif change == "whole":
+        content = data.draw(JSON)
+    text = json.dumps(content).encode()
+    if change == "cut":
+        text = text[: data.draw(st.integers(0, len(text)))]
+    elif change == "bytes":
+        text = data.draw(st.binary(max_size=30))
+    path.write_bytes(text)
+    reader = AdapterRegistry(root, BASE)
+    for ask in (reader.current, reader.versions, reader.history, lambda: bases(root), reader.rollback):
+        try:
+            ask()
+        except AdapterError as error:
+            assert "\n" not in str(error)  # noqa: PT017  an error is allowed, not required
 
 
 def run_command(registry: AdapterRegistry, *arguments: str) -> tuple[int, str]:
