@@ -84,7 +84,10 @@ async def run(workspace: Path, console: Console) -> bool:
 def show(console: Console, text: str, explanation: dict[str, Any]) -> None:
     """Print one explained completion."""
     lines = text.split("\n")
-    before = "\n".join(lines[max(0, explanation["line"] - 2) : explanation["line"] + 1])
+    first = explanation["line"]
+    while first > 0 and not lines[first].lstrip().startswith(("def ", "class ")):
+        first -= 1
+    before = "\n".join(lines[first : explanation["line"] + 1])
     rest = before[len(before) - len(lines[explanation["line"]]) + explanation["character"] :]
     before = before[: len(before) - len(rest)]
     shown = Text.assemble(before, (explanation["text"], "bold green"), rest)

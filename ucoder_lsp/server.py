@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
@@ -61,7 +62,8 @@ def _initialize(ls: UCoderServer, params: types.InitializeParams) -> None:
 async def _initialized(ls: UCoderServer, _params: types.InitializedParams) -> None:
     for problem in ls.problems:
         ls.tell(problem)
-    ls.service = Service(ls.settings, ls.on_status)
+    root = ls.workspace.root_path
+    ls.service = Service(ls.settings, ls.on_status, Path(root) if root else None)
     ls.preparation = asyncio.create_task(ls.service.prepare())
 
 

@@ -53,8 +53,10 @@ class Status:
 class Service:
     """One model, one sandbox, completions. Belongs to one event loop; `close` frees both."""
 
-    def __init__(self, settings: Settings, notify: Notify) -> None:
+    def __init__(self, settings: Settings, notify: Notify, root: Path | None = None) -> None:
+        """`root` is the workspace's folder, which a relative `python` setting starts from."""
         self.settings = settings
+        self._root = root or Path()
         self.status = Status("preparing", "Preparing the model.")
         self.last: Explanation | None = None
         """The last completion that was offered."""
@@ -166,7 +168,10 @@ class Service:
         return ""
 
     def _open_sandbox(self) -> Sandbox:
-        return Sandbox(interpreter=self.settings.python or None)
+        python = self.settings.python
+        if "/" in python:  # a path, not a command to be looked up
+            python = str(self._root / Path(python).expanduser())
+        return Sandbox(interpreter=python or None)
 
     def _announce(self, status: Status) -> None:
         """Pass progress on, once for each text."""

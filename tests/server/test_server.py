@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -230,6 +232,32 @@ async def test_an_unknown_setting_is_said_and_ignored(tmp_path: Path, prepared_c
         status = await editor.ready()
         assert status["sandboxTier"] is None
         assert any("did you mean 'candidates'?" in message for message in editor.messages)
+
+
+async def test_candidates_run_under_the_interpreter_of_the_workspace(
+    tmp_path: Path, prepared_cache: Path
+) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / ".venv")], check=True)
+    (site,) = (tmp_path / ".venv" / "lib").glob("python*/site-packages")
+    (site / "workspace_only.py").write_text("def double(n):\n    return 2 * n\n")
+    command = (*SERVER, "--cache-dir", str(prepared_cache), "--data-dir", str(tmp_path / "data"),
+               "--deadline-ms", "60000", "--python", ".venv/bin/python")  # fmt: skip
+    text = "from workspace_only import double\n\n\ndef four_times(n: int) -> int:\n    return double(double("
+    async with Editor(tmp_path, command=command) as editor:
+        await editor.ready()
+        explanation = await complete(editor, "mine.py", text)
+    assert explanation["decidedBy"] == "consensus"
+    assert explanation["text"] == "n))"
+    first = explanation["probes"].index("four_times(2)")
+    assert explanation["clusters"][0]["behaviour"][first] == "8"
+
+
+async def test_a_missing_interpreter_is_one_sentence(tmp_path: Path, prepared_cache: Path) -> None:
+    status, messages = await failing_server(
+        tmp_path, "--cache-dir", str(prepared_cache), "--deadline-ms", "60000", "--python", "no/such/python"
+    )
+    assert status["sandboxTier"] is None
+    assert any("no/such/python" in message for message in messages)
 
 
 async def test_nothing_is_written_outside_the_cache_and_data_directories(
