@@ -93,13 +93,12 @@ def _arguments(
     mounted = dict.fromkeys([*ours.readable, *theirs.readable, *beside, *environment, *extra])
     outermost = [p for p in mounted if not any(q in mounted for q in p.parents)]
     home = Path("/ucoder/sandbox/jailed")
-    args = base_arguments(outermost)
+    args = base_arguments(outermost, tmp_bytes=256 * MIB, tmp_mode="1777")
     for name in ("/usr/bin", "/bin"):
         path = Path(name)
         args += ["--symlink", os.readlink(path), name] if path.is_symlink() else ["--ro-bind-try", name, name]
     args += ["--proc", "/proc", "--dev-bind", "/dev/random", "/dev/random"]
     args += [*parents(home), "--ro-bind", str(JAILED), str(home)]
-    args += ["--perms", "1777", "--size", str(256 * MIB), "--tmpfs", "/tmp"]  # noqa: S108 - the jail's own
     if os.geteuid() == 0:
         _give_to_jail_user(source)
     args += [*parents(workdir), "--bind", str(source), str(workdir), "--chdir", "/"]

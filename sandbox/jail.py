@@ -56,8 +56,8 @@ def bubblewrap() -> str:
     return found
 
 
-def base_arguments(readable: Sequence[Path]) -> list[str]:
-    """bubblewrap's arguments that every jail here shares: namespaces, empty root, read-only libraries."""
+def base_arguments(readable: Sequence[Path], tmp_bytes: int = 1 << 20, tmp_mode: str = "0755") -> list[str]:
+    """bubblewrap's arguments that every jail here shares: namespaces, empty root, own /tmp, read-only libraries."""
     args = [
         bubblewrap(), "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
         "--unshare-cgroup-try",
@@ -74,6 +74,8 @@ def base_arguments(readable: Sequence[Path]) -> list[str]:
             args += [*parents(library), "--symlink", os.readlink(library), name]
         elif library.is_dir():
             args += [*parents(library), "--ro-bind", name, name]
+    # Before what is readable: a virtual environment below the host's /tmp must not end up under the jail's.
+    args += ["--perms", tmp_mode, "--size", str(tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108 - the jail's own
     args += ["--perms", "0755", "--dir", "/etc", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     for path in readable:
         if not path.is_relative_to("/usr/lib") and not path.is_relative_to("/usr/local/lib"):
@@ -124,7 +126,7 @@ def _jailed(
     mounted: Sequence[Path], home: Path, environment: dict[str, str], command: list[str]
 ) -> list[str]:
     args = base_arguments(mounted)
-    args += [*parents(home), "--ro-bind", str(JAILED), str(home), "--size", str(1 << 20), "--tmpfs", "/tmp"]  # noqa: S108 - the jail's own
+    args += [*parents(home), "--ro-bind", str(JAILED), str(home)]
     for name, value in environment.items():
         args += ["--setenv", name, value]
     return [*args, "--as-pid-1", "--remount-ro", "/", "--chdir", "/", "--", *command]
