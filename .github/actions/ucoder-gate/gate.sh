@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Calls `ucoder gate` with what the action was given (see action.yml) and passes its verdict on.
+set -euo pipefail
+IFS=$'\n'
+shopt -s nullglob globstar
+
+arguments=(--base "$BASE" --repo "$REPOSITORY" --out "$REPORT" --intent "$INTENT" --timeout "$TIMEOUT")
+if [ -n "$PYTHON" ]; then arguments+=(--python "$PYTHON"); fi
+
+# One value a line; each becomes one argument whatever it contains, and is never read as an option.
+add() {
+  local value
+  while read -r value; do
+    if [ -n "$value" ]; then arguments+=("$1=$value"); fi
+  done <<<"$2"
+}
+add --tests "$TESTS"
+add --reproduce "$REPRODUCE"
+add --protect "$PROTECT"
+for pattern in $PATCHES; do # unquoted on purpose: globs are expanded here, one a line
+  arguments+=("--patch=$pattern")
+done
+
+code=0
+"$UCODER" gate "${arguments[@]}" || code=$?
+
+names=(accepted rejected usage abstained unavailable tampering)
+{
+  echo "exit-code=$code"
+  echo "verdict=${names[$code]:-unavailable}"
+  if [ -f "$REPORT/accepted.patch" ]; then echo "accepted-patch=$REPORT/accepted.patch"; fi
+} >>"$GITHUB_OUTPUT"
+if [ -f "$REPORT/summary.md" ]; then cat "$REPORT/summary.md" >>"$GITHUB_STEP_SUMMARY"; fi
+exit "$code"

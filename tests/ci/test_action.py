@@ -1,0 +1,78 @@
+"""The composite action's script, run as a runner runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from git_project import Project
+
+ACTION = Path(__file__).parents[2] / ".github/actions/ucoder-gate"
+SETTINGS = (
+    "BASE",
+    "PATCHES",
+    "REPOSITORY",
+    "TESTS",
+    "REPRODUCE",
+    "PROTECT",
+    "INTENT",
+    "PYTHON",
+    "TIMEOUT",
+    "REPORT",
+)
+
+
+def act(project: Project, **given: str) -> tuple[int, str, str]:
+    """Exit code, outputs and step summary of the script."""
+    folder = project.patches
+    environment = dict.fromkeys(SETTINGS, "")
+    environment |= {"BASE": "main", "REPOSITORY": str(project.folder), "INTENT": "change", "TIMEOUT": "60"}
+    environment |= {"REPORT": str(folder / "report"), "UCODER": str(Path(sys.executable).parent / "ucoder")}
+    environment |= {"GITHUB_OUTPUT": str(folder / "out"), "GITHUB_STEP_SUMMARY": str(folder / "summary")}
+    done = subprocess.run(
+        ["bash", ACTION / "gate.sh"],
+        env={**os.environ, **environment, **given},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    summary = folder / "summary"
+    return (
+        done.returncode,
+        (folder / "out").read_text(),
+        summary.read_text() if summary.exists() else done.stderr,
+    )
+
+
+@pytest.mark.slow
+def test_the_verdict_is_passed_on(project: Project) -> None:
+    project.patch("with a space.patch", project.replaced("sorted(prices)[0]", "min(prices)"))
+    patches = f"{project.patches}/*.patch"
+    code, outputs, summary = act(project, PATCHES=patches, INTENT="preserve", TESTS="tests/test_shop.py")
+    assert code == 0, summary
+    assert "exit-code=0\nverdict=accepted\n" in outputs
+    assert f"accepted-patch={project.patches}/report/accepted.patch\n" in outputs
+    assert summary.startswith("## Accepted\n")
+
+
+def test_settings_are_never_commands_or_options(project: Project) -> None:
+    patch = project.patch("p.patch", project.replaced("sorted(prices)[0]", "min(prices)"))
+    owned = project.patches / "owned"
+    code, outputs, _ = act(project, PATCHES=patch, BASE=f"$(touch {owned})", TESTS=f"`touch {owned}`")
+    assert code == 2
+    assert "verdict=usage" in outputs
+    code, _, said = act(project, PATCHES=patch, TESTS="--help\n-p evil")
+    assert code == 2
+    assert "not options of pytest: --help" in said
+    assert not owned.exists()
+
+
+def test_the_script_sets_what_the_action_declares() -> None:
+    text = (ACTION / "action.yml").read_text()
+    script = (ACTION / "gate.sh").read_text()
+    for name in SETTINGS:
+        assert f"{name}: ${{{{ inputs.{name.lower()} }}}}" in text
+        assert f'${name}"' in script or f"${name};" in script
