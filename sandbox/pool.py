@@ -22,9 +22,9 @@ from sandbox.errors import ProgramError, SandboxError, SandboxUnavailable
 from sandbox.interpreter import locate
 from sandbox.jail import WARM, JailConfig
 from sandbox.outcome import JobResult, Status
-from sandbox.program import Call, Job, Program
+from sandbox.program import Call, Job, Probe, Program
 from sandbox.run import Run
-from sandbox.wire import encode_probes
+from sandbox.wire import Encoded
 from sandbox.worker import EXIT, Child, Worker, drain, now
 
 WATCH_AFTER_S = 0.003
@@ -67,6 +67,7 @@ class Sandbox:
             raise SandboxError("workers and prefork must be at least 1")
         python = locate(interpreter)
         self.tier = choose_tier(lowest_tier)
+        self._encoded: dict[int, tuple[tuple[Probe, ...], Encoded]] = {}
         config = JailConfig(python, self.tier, hash_seed, tuple(warm), tuple(readable), tuple(path))
         self._supervisor = _Supervisor(config, count, prefork)
         try:
@@ -175,12 +176,18 @@ class Sandbox:
         while (item := await asyncio.to_thread(next, batch, None)) is not None:
             yield item
 
-    def _prepare(self, job: Job) -> tuple[Job, list[tuple[object, ...] | None]]:
+    def _prepare(self, job: Job) -> tuple[Job, Encoded]:
         if job.program.language != "python":
             raise ProgramError(f"programs in {job.program.language!r} cannot be run; known: python")
         if "\0" in job.program.source:
             raise ProgramError("the program contains a NUL character, which no Python source may")
-        return job, encode_probes(job.probes)
+        key = id(job.probes)
+        known = self._encoded.get(key)
+        if known is None or known[0] is not job.probes:
+            if len(self._encoded) >= 64:
+                self._encoded.clear()
+            known = self._encoded[key] = (job.probes, Encoded(job.probes))
+        return job, known[1]
 
     # ----------------------------------------------------------------------------------------- ending
 
@@ -293,9 +300,9 @@ class _Supervisor:
         self._refill(worker, self.prefork)
         return worker
 
-    def _refill(self, worker: Worker, target: int) -> None:
+    def _refill(self, worker: Worker, target: int, ahead: bool = False) -> None:
         while len(worker.ready) < target:
-            if worker.fork() is None:
+            if worker.fork(ahead) is None:
                 return
 
     def _lose_worker(self, worker: Worker) -> None:
@@ -375,7 +382,7 @@ class _Supervisor:
             if busy:
                 self._refill(worker, 2)
             elif not self.running:
-                self._refill(worker, self.prefork)
+                self._refill(worker, self.prefork, ahead=True)
 
     def _give(self, child: Child, run: Run) -> None:
         message = run.begin()

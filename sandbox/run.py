@@ -11,11 +11,10 @@ import random
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from sandbox.outcome import JobResult, Outcome, Status
-from sandbox.program import Job, Script
-from sandbox.wire import Frame, FrameReader, ProtocolError, job_message
+from sandbox.program import Job
+from sandbox.wire import Encoded, Frame, FrameReader, ProtocolError, job_message
 
 MAX_CHILDREN = 8
 """Children that one job's calls may use up by dying; probes after that are not run."""
@@ -30,7 +29,7 @@ class Run:
     def __init__(
         self,
         job: Job,
-        encoded: list[tuple[object, ...] | None],
+        encoded: Encoded,
         tier: int,
         finished: Callable[[JobResult], None],
     ) -> None:
@@ -41,8 +40,8 @@ class Run:
         self.children = 0
         self.infra = 0
         self.done = False
-        self._segment: list[int] = []
-        self._scripts = any(isinstance(p, Script) for p in job.probes)
+        self._at = 0  # the probe whose answer is next, of those up to `_stop` that this child is for
+        self._stop = 0
         self._ended = False
         self._fault: ProtocolError | None = None
         self._loaded = False
@@ -54,23 +53,17 @@ class Run:
         """Plan the next child: which probes it is for, and the message to send it."""
         if self.started is None:
             self.started = time.monotonic()
-        open_probes = [i for i, outcome in enumerate(self.outcomes) if outcome is None]
-        first = open_probes[0] if open_probes else 0
+        outcomes, scripts = self.outcomes, self.encoded.scripts
+        first = outcomes.index(None) if None in outcomes else 0
         seed = random.getrandbits(32)
         self.reader = FrameReader(seed, self.job)
         self._ended, self._fault, self._loaded = False, None, False
-        if self._scripts and open_probes and self.encoded[first] is None:
-            self._segment = [first]
-            probe = self.job.probes[first]
-            assert isinstance(probe, Script)
-            return job_message(self.job, seed, first, probe.stdin, [])
-        self._segment = []
-        for i in open_probes:
-            if self.encoded[i] is None or (self._segment and i != self._segment[-1] + 1):
-                break
-            self._segment.append(i)
-        probes = self.encoded if not self._scripts else self.encoded[: first + len(self._segment)]
-        return job_message(self.job, seed, first, None, probes)
+        self._at = first
+        if scripts and first in scripts:
+            self._stop = first + 1
+            return job_message(self.job, seed, first, scripts[first], b"")
+        self._stop = next((i for i in sorted(scripts) if i > first), len(outcomes))
+        return job_message(self.job, seed, first, None, self.encoded.blob(self._stop))
 
     def deadline(self, now: float) -> float:
         """When the probe that starts now must have answered."""
@@ -106,22 +99,19 @@ class Run:
             self._loaded = True
             self.load = self.load or frame.outcome
             if frame.outcome.status is not Status.OK:
-                for i in self._segment:
-                    self.outcomes[i] = replace(frame.outcome, value=None)
+                self._fill(frame.outcome)
+                self._at = self._stop
         elif not self._loaded:
             raise ProtocolError("an answer before loading")
         elif frame.kind == b"P":
-            here = self._expected()
-            if here is None or frame.index != here or frame.outcome is None:
+            if self._at >= self._stop or frame.index != self._at or frame.outcome is None:
                 raise ProtocolError("an answer that nobody asked for")
-            self.outcomes[here] = frame.outcome
+            self.outcomes[self._at] = frame.outcome
+            self._at += 1
         else:
-            if self._expected() is not None:
+            if self._at < self._stop:
                 raise ProtocolError("an end before the last answer")
             self._ended = True
-
-    def _expected(self) -> int | None:
-        return next((i for i in self._segment if self.outcomes[i] is None), None)
 
     # -------------------------------------------------------------------------------------- a child's end
 
@@ -146,12 +136,10 @@ class Run:
     def _record(self, ending: Outcome) -> None:
         if not self._loaded:
             self.load = self.load or ending
-            for i in self._segment:
-                self.outcomes[i] = ending
+            self._fill(ending)
             return
-        here = self._expected()
-        if here is not None:
-            self.outcomes[here] = ending
+        if self._at < self._stop:
+            self.outcomes[self._at] = ending
         spent = time.monotonic() - (self.started or 0.0) >= self.job.limits.job_wall_s
         if spent:
             self._fill(Outcome(Status.WALL, message="not reached within the job's wall-clock time"))

@@ -43,12 +43,23 @@ class Frame:
 _MUTABLE = (list, dict, set, bytearray)
 
 
-def encode_probes(probes: tuple[Probe, ...]) -> list[tuple[object, ...] | None]:
-    """Probes as plain tuples for the child; a `Script` is None here, it gets a child of its own.
+class Encoded:
+    """The probes of a job as the child gets them: made once for all candidates that share the probes.
 
-    Raises `ArgumentError` for an argument that is not plain data.
+    `scripts` maps the index of each `Script` probe to its text for standard input.
     """
-    return [_encode_probe(number, probe) for number, probe in enumerate(probes)]
+
+    def __init__(self, probes: tuple[Probe, ...]) -> None:
+        """Raises `ArgumentError` for an argument that is not plain data."""
+        self.plain = [_encode_probe(number, probe) for number, probe in enumerate(probes)]
+        self.scripts = {i: probe.stdin for i, probe in enumerate(probes) if isinstance(probe, Script)}
+        self._blobs: dict[int, bytes] = {}
+
+    def blob(self, stop: int) -> bytes:
+        """Probes up to `stop`, in marshal's version 2: no references, so probes share no mutable argument."""
+        if stop not in self._blobs:
+            self._blobs[stop] = marshal.dumps(self.plain[:stop], 2)
+        return self._blobs[stop]
 
 
 def _encode_probe(number: int, probe: Probe) -> tuple[object, ...] | None:
@@ -110,9 +121,7 @@ def _check(value: object, number: int, depth: int) -> bool:
     )
 
 
-def job_message(
-    job: Job, seed: int, first: int, script: str | None, probes: list[tuple[object, ...] | None]
-) -> bytes:
+def job_message(job: Job, seed: int, first: int, script: str | None, probes: bytes) -> bytes:
     """The one message a child gets: it runs `probes` from `first` on, or the one script."""
     limits = job.limits
     blob = marshal.dumps(
@@ -120,7 +129,7 @@ def job_message(
             seed, job.program.source, "<candidate>", max(1, math.ceil(limits.cpu_s)), limits.memory_bytes,
             limits.result_bytes, limits.stdout_bytes, first, script, probes,
         ),
-        2,  # no references: an argument that two probes share must not carry changes between them
+        2,
     )  # fmt: skip
     return struct.pack("<I", len(blob)) + blob
 
@@ -164,14 +173,30 @@ def _parse(payload: bytes) -> Frame:
     if kind == b"E":
         return Frame(kind, index, None)
     value = payload[at : at + n_value]
-    texts = []
     at += n_value
-    for n in (n_exception, n_message, n_stdout):
-        texts.append(payload[at : at + n].decode("utf-8", "replace"))
-        at += n
+    texts = ["", "", ""]
+    if at < len(payload):
+        for i, n in enumerate((n_exception, n_message, n_stdout)):
+            texts[i] = payload[at : at + n].decode("utf-8", "replace")
+            at += n
     wall_s = wall_s if 0.0 <= wall_s < 1e6 else 0.0
     try:
-        parsed = Value.parse(value) if kind == b"P" and status is Status.OK else None
+        parsed = _value(value) if kind == b"P" and status is Status.OK else None
     except Malformed as error:
         raise ProtocolError(f"a value that is not canonical: {error}") from None
     return Frame(kind, index, Outcome(status, parsed, texts[0], texts[1], texts[2], wall_s))
+
+
+_KNOWN: dict[bytes, Value] = {}
+
+
+def _value(data: bytes) -> Value:
+    """Check a value's bytes, once for all the candidates that return the same."""
+    value = _KNOWN.get(data)
+    if value is None:
+        value = Value.parse(data)
+        if len(_KNOWN) >= 4096:
+            _KNOWN.clear()
+        if len(data) <= 1024:
+            _KNOWN[data] = value
+    return value

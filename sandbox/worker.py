@@ -79,14 +79,14 @@ class Worker:
         control.setblocking(False)
         return cls(config, process, control, hello[1])
 
-    def fork(self) -> Child | None:
+    def fork(self, ahead: bool = False) -> Child | None:
         """Ask for one more child; its job may be sent at once. None where the zygote is gone or busy."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._next_slot += 1
         slot = self._next_slot
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [theirs.fileno()]))]
         try:
-            self.control.sendmsg([b"F" + slot.to_bytes(4, "little")], rights)
+            self.control.sendmsg([(b"F" if ahead else b"f") + slot.to_bytes(4, "little")], rights)
         except OSError:
             ours.close()
             return None

@@ -4,7 +4,8 @@ Started once for each jail: gives up its privileges, imports what candidates usu
 memory, restricts itself (Landlock and the first seccomp filter), and then only forks, waits and kills at the
 supervisor's word. It holds no secret, reads no result, and is single-threaded.
 
-Messages (one a packet): in, `F` slot with the child's socket attached, `K` slot to kill it; out, `R` when
+Messages (one a packet): in, `F` slot with the child's socket attached (`f` where its job is there already),
+`K` slot to kill it; out, `R` when
 ready, `X` slot, wait status, CPU seconds and peak memory of a child that ended, `!` slot where fork failed.
 """
 
@@ -64,10 +65,10 @@ class Zygote:
         fds = array.array("i")
         for _level, _kind, raw in ancillary:
             fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
-        self.fork(slot, fds[0])
+        self.fork(slot, fds[0], data[:1] == b"F")
         return True
 
-    def fork(self, slot: int, fd: int) -> None:
+    def fork(self, slot: int, fd: int, ahead: bool) -> None:
         try:
             pid = os.fork()
         except OSError:
@@ -75,7 +76,7 @@ class Zygote:
             os.close(fd)
             return
         if pid == 0:
-            run_child(fd)
+            run_child(fd, ahead)
         os.close(fd)
         self.slots[slot] = pid
         self.pids[pid] = slot
@@ -96,7 +97,7 @@ class Zygote:
             self.control.send(EXIT.pack(b"X", slot, status, cpu_s, usage.ru_maxrss * 1024))
 
 
-def run_child(fd: int) -> None:
+def run_child(fd: int, ahead: bool) -> None:
     """Become the child: nothing of the zygote's left open, every limit set, then the job."""
     try:
         signal.set_wakeup_fd(-1)
@@ -106,7 +107,10 @@ def run_child(fd: int) -> None:
         for what, limit in CHILD_LIMITS:
             resource.setrlimit(what, (limit, limit))
         lockdown.install_filter(CHILD_FILTER)
-        child_module.Child(3).serve()
+        child = child_module.Child(3)
+        if ahead:
+            child.rehearse()
+        child.serve()
     finally:
         os._exit(0)
 
