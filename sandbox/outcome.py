@@ -39,6 +39,7 @@ class Outcome:
     stdout: str = ""
     """What the probe printed (bounded by `Limits.stdout_bytes`)."""
     wall_s: float = 0.0
+    """Seconds it took; 0 where it was too quick to be measured by itself."""
 
     @property
     def crashed(self) -> bool:

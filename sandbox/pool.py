@@ -30,6 +30,9 @@ from sandbox.worker import EXIT, Child, Worker, drain, now
 WATCH_AFTER_S = 0.003
 """A run still going after this long is read along; before, its few bytes wait in the socket."""
 
+RUNNING_PER_WORKER = 4
+"""Children of one jail that run at a time: enough that the processor never waits for the supervisor."""
+
 IN_FLIGHT = 256
 """Jobs that `stream` keeps in the sandbox at a time, so that a batch of any length needs little memory."""
 
@@ -365,7 +368,7 @@ class _Supervisor:
         return True
 
     def _assign(self) -> None:
-        per_worker = max(1, min(self.prefork, 2))
+        per_worker = min(self.prefork, RUNNING_PER_WORKER)
         while self.waiting:
             free = [w for w in self.workers.values() if w.running < per_worker]
             if not free:

@@ -45,6 +45,7 @@ class Run:
         self._ended = False
         self._fault: ProtocolError | None = None
         self._loaded = False
+        self._careful = len(job.probes) == 1
         self.reader: FrameReader | None = None
 
     # ------------------------------------------------------------------------------------- starting a child
@@ -61,9 +62,9 @@ class Run:
         self._at = first
         if scripts and first in scripts:
             self._stop = first + 1
-            return job_message(self.job, seed, first, scripts[first], b"")
+            return job_message(self.job, seed, first, True, scripts[first], b"")
         self._stop = next((i for i in sorted(scripts) if i > first), len(outcomes))
-        return job_message(self.job, seed, first, None, self.encoded.blob(self._stop))
+        return job_message(self.job, seed, first, self._careful, None, self.encoded.blob(self._stop))
 
     def deadline(self, now: float) -> float:
         """When the probe that starts now must have answered."""
@@ -94,20 +95,21 @@ class Run:
         if self._ended:
             raise ProtocolError("a frame after the end")
         if frame.kind == b"L":
-            if self._loaded or frame.outcome is None:
+            if self._loaded:
                 raise ProtocolError("loaded twice")
             self._loaded = True
-            self.load = self.load or frame.outcome
-            if frame.outcome.status is not Status.OK:
-                self._fill(frame.outcome)
+            self.load = self.load or frame.outcomes[0]
+            if frame.outcomes[0].status is not Status.OK:
+                self._fill(frame.outcomes[0])
                 self._at = self._stop
         elif not self._loaded:
             raise ProtocolError("an answer before loading")
         elif frame.kind == b"P":
-            if self._at >= self._stop or frame.index != self._at or frame.outcome is None:
+            end = self._at + len(frame.outcomes)
+            if frame.index != self._at or end > self._stop:
                 raise ProtocolError("an answer that nobody asked for")
-            self.outcomes[self._at] = frame.outcome
-            self._at += 1
+            self.outcomes[self._at : end] = frame.outcomes
+            self._at = end
         else:
             if self._at < self._stop:
                 raise ProtocolError("an end before the last answer")
@@ -129,6 +131,10 @@ class Run:
             ending = classify(status, cpu_s, timed_out, self.job)
             if ending.status is Status.INFRA:
                 return self.infra_failed(ending.message)
+            if not self._careful and self._loaded and self._at + 1 < self._stop:
+                # Answers may have been kept back when it died: ask again, each answer to be sent at once.
+                self._careful = True
+                return False
             self.children += 1
             self._record(ending)
         return self._complete()

@@ -13,7 +13,6 @@ import struct
 from dataclasses import dataclass
 
 from sandbox.errors import ArgumentError
-from sandbox.jailed import canonical
 from sandbox.outcome import Outcome, Status
 from sandbox.program import Call, Check, Expression, Job, Probe, Script, Sequence
 from sandbox.values import Malformed, Value
@@ -21,6 +20,7 @@ from sandbox.values import Malformed, Value
 HEADER = struct.Struct("<II")
 BODY = struct.Struct("<cIBdIIII")
 _STATUSES = {0: Status.OK, 1: Status.EXCEPTION, 2: Status.MEMORY, 3: Status.OUTPUT}
+MAX_BATCH = 128
 _SLACK = 4096
 """Room in a frame for its header, the exception's name and its message."""
 
@@ -31,11 +31,11 @@ class ProtocolError(Exception):
 
 @dataclass(slots=True)
 class Frame:
-    """One checked frame: `kind` is L (loaded), P (probe) or E (end)."""
+    """One checked frame: `kind` is L (loaded), P (answers, the first to probe `index`) or E (end)."""
 
     kind: bytes
     index: int
-    outcome: Outcome | None
+    outcomes: list[Outcome]
 
 
 # ------------------------------------------------------------------------------------------- to the child
@@ -65,12 +65,10 @@ class Encoded:
 def _encode_probe(number: int, probe: Probe) -> tuple[object, ...] | None:
     match probe:
         case Call():
-            args, kwargs, mutable = _arguments(number, probe)
-            before = canonical.encode((args, kwargs)) if mutable else None
-            return ("call", probe.function, args, kwargs, before)
+            return ("call", *_call(number, probe))
         case Sequence():
-            construct = _plain_call(number, probe.construct)
-            return ("sequence", construct, tuple(_plain_call(number, step) for step in probe.steps))
+            steps = tuple(_call(number, step)[:2] for step in probe.steps)
+            return ("sequence", _call(number, probe.construct)[:2], steps)
         case Expression():
             return ("expression", probe.source)
         case Check():
@@ -82,52 +80,60 @@ def _encode_probe(number: int, probe: Probe) -> tuple[object, ...] | None:
     raise ArgumentError(f"probe {number} is a {type(probe).__name__}, which is not a kind of probe")
 
 
-def _plain_call(number: int, call: Call) -> tuple[str, tuple[object, ...], dict[str, object]]:
-    args, kwargs, _ = _arguments(number, call)
-    return (call.function, args, kwargs)
+def _call(number: int, call: Call) -> tuple[str, bytes | str, bool]:
+    """(function, arguments, whether they could be changed), the arguments packed for the child."""
+    arguments = (tuple(call.args), dict(call.kwargs))
+    traits = _Traits()
+    for value in (*arguments[0], *arguments[1].values()):
+        _check(value, number, 0, traits)
+    packed = repr(arguments) if traits.unmarshallable else marshal.dumps(arguments, 2)  # type: ignore[arg-type]
+    return call.function, packed, traits.mutable
 
 
-def _arguments(number: int, call: Call) -> tuple[tuple[object, ...], dict[str, object], bool]:
-    args, kwargs = tuple(call.args), dict(call.kwargs)
-    mutable = False
-    for value in (*args, *kwargs.values()):
-        mutable |= _check(value, number, 0)
-    return args, kwargs, mutable
+@dataclass(slots=True)
+class _Traits:
+    """What was found among a call's arguments."""
+
+    mutable: bool = False
+    unmarshallable: bool = False
 
 
 _SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
 
 
-def _check(value: object, number: int, depth: int) -> bool:
-    """Refuse what is not plain data; returns whether the value could be changed by the program."""
+def _check(value: object, number: int, depth: int, traits: _Traits) -> None:
+    """Refuse what is not plain data, and note what needs care."""
     kind = type(value)
     if kind in _SCALARS:
-        return False
+        return
     if depth > 50:
         raise ArgumentError(f"probe {number}: an argument is nested more than 50 deep, or holds itself")
+    traits.mutable |= kind in _MUTABLE
+    traits.unmarshallable |= kind in (bytearray, range)
     if kind in (list, tuple, set, frozenset):
-        inner = [_check(item, number, depth + 1) for item in value]  # type: ignore[attr-defined]
-        return kind in _MUTABLE or any(inner)
+        for item in value:  # type: ignore[attr-defined]
+            _check(item, number, depth + 1, traits)
+        return
     if kind is dict:
         for key, item in value.items():  # type: ignore[attr-defined]
-            _check(key, number, depth + 1)
-            _check(item, number, depth + 1)
-        return True
-    if kind is bytearray:
-        return True
+            _check(key, number, depth + 1, traits)
+            _check(item, number, depth + 1, traits)
+        return
+    if kind in (bytearray, range):
+        return
     raise ArgumentError(
         f"probe {number}: an argument is a {kind.__name__}; only plain data can enter the sandbox (None, "
-        "bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)"
+        "bool, int, float, complex, str, bytes, bytearray, range, list, tuple, dict, set, frozenset)"
     )
 
 
-def job_message(job: Job, seed: int, first: int, script: str | None, probes: bytes) -> bytes:
+def job_message(job: Job, seed: int, first: int, careful: bool, script: str | None, probes: bytes) -> bytes:
     """The one message a child gets: it runs `probes` from `first` on, or the one script."""
     limits = job.limits
     blob = marshal.dumps(
         (
             seed, job.program.source, "<candidate>", max(1, math.ceil(limits.cpu_s)), limits.memory_bytes,
-            limits.result_bytes, limits.stdout_bytes, first, script, probes,
+            limits.result_bytes, limits.stdout_bytes, first, careful, script, probes,
         ),
         2,
     )  # fmt: skip
@@ -142,7 +148,8 @@ class FrameReader:
 
     def __init__(self, seed: int, job: Job) -> None:
         self.seed = seed
-        self.largest = job.limits.result_bytes + job.limits.stdout_bytes * 2 + _SLACK
+        most = max(job.limits.result_bytes * min(len(job.probes), MAX_BATCH), job.limits.stdout_bytes * 2)
+        self.largest = most + job.limits.result_bytes + _SLACK
         self.buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -164,6 +171,10 @@ class FrameReader:
 
 def _parse(payload: bytes) -> Frame:
     kind, index, code, wall_s, n_value, n_exception, n_message, n_stdout = BODY.unpack_from(payload)
+    if kind == b"B":
+        if code or wall_s or n_exception or n_message or n_stdout:
+            raise ProtocolError("a batch with more than values")
+        return Frame(b"P", index, _batch(payload, n_value))
     at = BODY.size
     if at + n_value + n_exception + n_message + n_stdout != len(payload):
         raise ProtocolError("a frame whose parts do not add up")
@@ -171,32 +182,45 @@ def _parse(payload: bytes) -> Frame:
     if kind not in (b"L", b"P", b"E") or status is None:
         raise ProtocolError("a frame of unknown kind")
     if kind == b"E":
-        return Frame(kind, index, None)
+        return Frame(kind, index, [])
     value = payload[at : at + n_value]
     at += n_value
     texts = ["", "", ""]
-    if at < len(payload):
-        for i, n in enumerate((n_exception, n_message, n_stdout)):
-            texts[i] = payload[at : at + n].decode("utf-8", "replace")
-            at += n
+    for i, n in enumerate((n_exception, n_message, n_stdout)):
+        texts[i] = payload[at : at + n].decode("utf-8", "replace")
+        at += n
     wall_s = wall_s if 0.0 <= wall_s < 1e6 else 0.0
-    try:
-        parsed = _value(value) if kind == b"P" and status is Status.OK else None
-    except Malformed as error:
-        raise ProtocolError(f"a value that is not canonical: {error}") from None
-    return Frame(kind, index, Outcome(status, parsed, texts[0], texts[1], texts[2], wall_s))
+    parsed = _answer(value).value if kind == b"P" and status is Status.OK else None
+    return Frame(kind, index, [Outcome(status, parsed, texts[0], texts[1], texts[2], wall_s)])
 
 
-_KNOWN: dict[bytes, Value] = {}
+def _batch(payload: bytes, n: int) -> list[Outcome]:
+    """Answers in one frame: their lengths, then their values."""
+    at = BODY.size + 4 * n
+    if not 0 < n <= MAX_BATCH or at > len(payload):
+        raise ProtocolError("a batch of impossible size")
+    outcomes = []
+    for length in struct.unpack_from(f"<{n}I", payload, BODY.size):
+        outcomes.append(_answer(payload[at : at + length]))
+        at += length
+    if at != len(payload):
+        raise ProtocolError("a batch whose parts do not add up")
+    return outcomes
 
 
-def _value(data: bytes) -> Value:
-    """Check a value's bytes, once for all the candidates that return the same."""
-    value = _KNOWN.get(data)
-    if value is None:
-        value = Value.parse(data)
+_KNOWN: dict[bytes, Outcome] = {}
+
+
+def _answer(data: bytes) -> Outcome:
+    """The outcome that a value's bytes stand for: checked once for all candidates that return the same."""
+    outcome = _KNOWN.get(data)
+    if outcome is None:
+        try:
+            outcome = Outcome(Status.OK, Value.parse(data))
+        except Malformed as error:
+            raise ProtocolError(f"a value that is not canonical: {error}") from None
         if len(_KNOWN) >= 4096:
             _KNOWN.clear()
         if len(data) <= 1024:
-            _KNOWN[data] = value
-    return value
+            _KNOWN[data] = outcome
+    return outcome

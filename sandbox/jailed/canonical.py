@@ -138,12 +138,31 @@ def encode(value: object, limit: int = 1 << 26, describe: bool = False) -> bytes
     With `describe`, instances of Python classes are written with their attributes instead of as opaque: for
     the state a call sequence leaves behind.
     """
-    writer = _Writer(limit, describe)
-    writer.write(value)
-    data = b"".join(writer.parts)
+    data = _quick(value)
+    if data is None:
+        writer = _Writer(limit, describe)
+        writer.write(value)
+        data = b"".join(writer.parts)
     if len(data) > limit:
         raise TooLarge
     return data
+
+
+def _quick(value: Any) -> "bytes | None":
+    """The encoding of the commonest small values without a writer; None for any other. Same bytes."""
+    kind = type(value)
+    if kind is int:
+        return b"i%x;" % value
+    if value is None or kind is bool:
+        return b"N" if value is None else b"T" if value else b"F"
+    if (kind is list or kind is tuple) and len(value) <= 256 and set(map(type, value)) <= _JUST_INT:
+        return (
+            ("l%d:" if kind is list else "t%d:") % len(value) + "i%x;" * len(value) % tuple(value)
+        ).encode()
+    return None
+
+
+_JUST_INT = {int}
 
 
 def _float(x: float) -> bytes:

@@ -13,6 +13,7 @@ import io
 import marshal
 import os
 import resource
+import signal
 import struct
 import sys
 import time
@@ -25,6 +26,10 @@ HEADER = struct.Struct("<II")
 BODY = struct.Struct("<cIBdIIII")  # kind, index, status, wall, lengths of value, exception, message, stdout
 OK, EXCEPTION, MEMORY, OUTPUT = 0, 1, 2, 3
 MESSAGE_BYTES = 1000
+BATCH = 128
+"""Answers in one frame, at most."""
+BATCH_S = 0.003
+"""Seconds after which answers are no longer kept back."""
 
 
 REHEARSAL = """
@@ -146,24 +151,31 @@ class Child:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.index = 0
-        self.namespace: "dict[str, Any]" = {}
+        self.namespace: dict[str, Any] = {}
+        self.batch: list[bytes] = []
+        self.batch_first = 0
+        self.careful = False
+        self.sending = False
 
     def serve(self) -> None:
         sys.stderr = Discarded(0)
         (size,) = struct.unpack("<I", read_exactly(self.fd, 4))
-        job = marshal.loads(read_exactly(self.fd, size))  # noqa: S302 - from the supervisor, which is trusted
+        job = marshal.loads(read_exactly(self.fd, size))  # noqa: S302 - from the supervisor
         (self.seed, self.source, self.filename, cpu_s, memory, self.result_limit, self.stdout_limit) = job[:7]
-        first, script, probes = job[7:]
+        first, self.careful, script, probes = job[7:]
+        self.captured = Captured(self.stdout_limit)
+        signal.signal(signal.SIGALRM, self.on_alarm)
+        signal.setitimer(signal.ITIMER_REAL, 0 if self.careful else BATCH_S)
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
         if script is None:
             if self.load():
-                for index, probe in enumerate(marshal.loads(probes)[first:], first):
-                    self.answer(b"P", index, self.probe, probe)
+                todo = marshal.loads(probes)  # noqa: S302 - from the supervisor as well
+                self.answer_all(first, todo[first:])
         else:
             self.run_script(first, script)
-        self.send(BODY.pack(b"E", self.index, 0, 0.0, 0, 0, 0, 0))
+        self.flush()
+        self.send(BODY.pack(b"E", 0, 0, 0.0, 0, 0, 0, 0))
 
     # -------------------------------------------------------------------------------- program and probes
 
@@ -181,8 +193,8 @@ class Child:
         exec(compile(self.source, self.filename, "exec"), namespace)
 
     def rehearse(self) -> None:
-        """Do all that a job needs once, before it arrives: a fork's first touch of each page is what costs."""
-        marshal.loads(marshal.dumps((1, 1.5, "text", b"bytes", [1], {"a": None}), 2))
+        """Do all that a job needs once, before it comes: a fork's first touch of a page is what costs."""
+        unpack(marshal.dumps((1, 1.5, "text", b"bytes", [1], {"a": None}), 2))
         namespace: "dict[str, Any]" = {}
         exec(compile(REHEARSAL, "<rehearsal>", "exec"), namespace)
         value = canonical.encode((namespace["f"](3), "text", 1.5, {1: {2}}, None, True), 1 << 16)
@@ -220,16 +232,22 @@ class Child:
             return None
         return self.sequence(probe[1], probe[2])
 
-    def call(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], before: bytes | None) -> Any:
-        result = settle(self.find(function)(*args, **kwargs))
-        if before is None:  # nothing among the arguments that could change
-            return result
-        result = canonical.Frozen(canonical.encode(result, self.result_limit))
-        if canonical.encode((args, kwargs), self.result_limit * 4) != before:
-            return canonical.Mutated(result, args, kwargs)
+    def call(self, function: str, arguments: "bytes | str", mutable: bool) -> Any:
+        args, kwargs = unpack(arguments)
+        result = self.find(function)(*args, **kwargs)
+        if type(result) in AWAITED:
+            result = settle(result)
+        if mutable and not same(arguments, args, kwargs):
+            # Written before it is compared: an iterator's items may come from the arguments.
+            result = canonical.Frozen(canonical.encode(result, self.result_limit))
+            before = canonical.encode(unpack(arguments))
+            if canonical.encode((args, kwargs), self.result_limit * 4) != before:
+                return canonical.Mutated(result, args, kwargs)
         return result
 
     def find(self, dotted: str) -> Any:
+        if dotted in self.namespace:
+            return self.namespace[dotted]
         first, *rest = dotted.split(".")
         if first in self.namespace:
             found = self.namespace[first]
@@ -242,9 +260,11 @@ class Child:
         return found
 
     def sequence(self, construct: tuple[Any, ...], steps: tuple[Any, ...]) -> Any:
-        obj = self.find(construct[0])(*construct[1], **construct[2])
+        args, kwargs = unpack(construct[1])
+        obj = self.find(construct[0])(*args, **kwargs)
         results = []
-        for name, args, kwargs in steps:
+        for name, arguments in steps:
+            args, kwargs = unpack(arguments)
             target = obj
             for part in name.split("."):
                 target = getattr(target, part)
@@ -258,9 +278,35 @@ class Child:
 
     # ----------------------------------------------------------------------------------------- answering
 
+    def answer_all(self, first: int, probes: "list[Any]") -> None:
+        """Answer probes in order; what goes well and prints nothing is kept back for one common frame.
+
+        When the time for a batch is up, an alarm sends what there is, so that a probe which hangs is not
+        mistaken for one of those before it; from then on each answer is sent at once.
+        """
+        for index, probe in enumerate(probes, first):
+            self.answer(b"P", index, self.probe, probe)
+            if self.careful or len(self.batch) >= BATCH:
+                self.flush()
+
+    def on_alarm(self, *_: object) -> None:
+        self.careful = True
+        if not self.sending:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the answers kept back, in one frame."""
+        batch, self.batch = self.batch, []
+        if batch:
+            lengths = struct.pack("<%dI" % len(batch), *map(len, batch))
+            head = BODY.pack(b"B", self.batch_first, OK, 0.0, len(batch), 0, 0, 0)
+            self.send(b"".join([head, lengths, *batch]))
+
     def answer(self, kind: bytes, index: int, run: Any, argument: Any) -> bool:
-        """Run one step and send its frame; True when it ended well."""
-        self.captured = captured = Captured(self.stdout_limit)
+        """Run one step; keep its answer back where it is plain, else send it. True when it ended well."""
+        captured = self.captured
+        if captured.parts or captured.overflowed:
+            self.captured = captured = Captured(self.stdout_limit)
         sys.stdout = captured
         value = exception = message = b""
         status = OK
@@ -277,23 +323,30 @@ class Child:
             status = EXCEPTION
             exception = type(error).__name__.encode("utf-8", "replace")[:200]
             message = describe(error)
+        if status == OK and kind == b"P" and not captured.parts and not captured.overflowed:
+            if not self.batch:
+                self.batch_first = index
+            self.batch.append(value)
+            return True
         wall = time.perf_counter() - started
         if captured.overflowed:
             status = OUTPUT
         if status != OK:
             value = b""
+        self.flush()
         stdout = b"".join(captured.parts)
         self.send(
             BODY.pack(kind, index, status, wall, len(value), len(exception), len(message), len(stdout))
             + value + exception + message + stdout
         )  # fmt: skip
-        self.index += 1
         return status == OK
 
     def send(self, payload: bytes) -> None:
         data = HEADER.pack(len(payload), binascii.crc32(payload, self.seed)) + payload
+        self.sending = True
         while data:
             data = data[os.write(self.fd, data) :]
+        self.sending = False
 
 
 def describe(error: BaseException) -> bytes:
@@ -304,9 +357,27 @@ def describe(error: BaseException) -> bytes:
         return b"(its text cannot be read)"
 
 
+def unpack(arguments: "bytes | str") -> Any:
+    """(args, kwargs), fresh each time. As source where marshal would not keep a type (bytearray, range)."""
+    if type(arguments) is bytes:
+        return marshal.loads(arguments)  # noqa: S302 - from the supervisor
+    return eval(arguments, {"inf": float("inf"), "nan": float("nan")})
+
+
+def same(arguments: "bytes | str", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> bool:
+    """Quickly: are these arguments surely what they were? False also where only their order changed."""
+    try:
+        return marshal.dumps((args, kwargs), 2) == arguments
+    except ValueError:
+        return False
+
+
+AWAITED = (types.CoroutineType, types.AsyncGeneratorType)
+
+
 def settle(result: Any) -> Any:
     """Await a coroutine to its result and collect an async generator; anything else is returned as it is."""
-    if type(result) in (types.CoroutineType, types.AsyncGeneratorType):
+    if type(result) in AWAITED:
         return event_loop().settle(result)
     return result
 

