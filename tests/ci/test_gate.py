@@ -164,6 +164,18 @@ def test_a_forgery_of_every_report_still_does_not_get_in(project: Project, tmp_p
 
 
 @pytest.mark.slow
+def test_a_refactoring_with_a_side_effect_at_import_is_rejected(project: Project) -> None:
+    """The tests pass and no value changes, but loading the module tries to start a program."""
+    effect = SHOP.replace("def total", "import os\n\nDONE = os.system('true')\n\n\ndef total", 1)
+    hidden = project.patch(
+        "hidden.patch", {"shop.py": effect.replace("result += price", "result = result + price")}
+    )
+    result = run(project, "--patch", hidden, "--intent", "preserve")
+    assert result.exit_code == 1, result.output
+    assert "forbidden system call" in result.stdout
+
+
+@pytest.mark.slow
 def test_one_patch_alone(project: Project) -> None:
     good, bad = right(project)[0], project.patch("wrong.patch", project.replaced(SUM, WRONG))
     assert run(project, "--patch", good).exit_code == 3
