@@ -13,18 +13,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ci.bundle import BundleError, Tree, bundle, module_name
 from ci.changes import ModuleShape, is_public, shape, touched, users
 from ci.verdict import Observation
 from sandbox.inputs import propose
+from sandbox.inputs.refine import refine
 from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.program import Job, Probe, Program, probe_text
+from sandbox.signature import CRASH, OPAQUE
 
 Runner = Callable[[Sequence[Job]], Sequence[JobResult]]
 
 BASE_RUNS = 5
 INPUTS_PER_FUNCTION = 48
+DISTINGUISHING_PER_FUNCTION = 16
+"""Further inputs, near those on which the programs differ: they split groups that agree by accident."""
 MAX_FUNCTIONS = 40
 PROBES_PER_JOB = 12
 """Few, because the sandbox gives up on a job after a handful of its probes have ended the process."""
@@ -109,8 +115,10 @@ def compare(
 
     `tests` are the texts of base's own tests: their asserts are examples of calls.
     """
-    # 1. The same probes for everybody.
+    # 1. The same probes for everybody; after one look at them, more where the programs differ.
     asked = [(target, probe) for target in plan.targets for probe in _inputs(target, tests)]
+    look = [_observe(asked, tree, runners[0]) for tree in (base, *patched.values())]
+    asked += [(target, probe) for target in plan.targets for probe in _distinguishing(target, asked, look)]
 
     # 2. Base five times, every patch once under each hash seed.
     turns = [runners[turn % len(runners)] for turn in range(BASE_RUNS)]
@@ -194,6 +202,22 @@ def _inputs(target: Target, tests: Sequence[str]) -> tuple[Probe, ...]:
     bare = target.function.rpartition(".")[2]
     about = [text for text in tests if bare in text]
     return propose(target.source, target.function, tests=about, budget=INPUTS_PER_FUNCTION).probes
+
+
+def _distinguishing(
+    target: Target, asked: Sequence[tuple[Target, Probe]], look: Sequence[Sequence[Observation]]
+) -> tuple[Probe, ...]:
+    """New inputs for `target` near those on which base and the patches (the rows of `look`) differ."""
+    tried = [j for j, (other, _) in enumerate(asked) if other is target]
+    labels = np.full((len(look), len(tried)), CRASH, dtype=np.int32)
+    for column, j in enumerate(tried):
+        values: dict[bytes, int] = {}
+        for row, seen in enumerate(look):
+            if seen[j].status == "ok":
+                known = values.setdefault(seen[j].value, len(values))
+                labels[row, column] = known if seen[j].comparable else OPAQUE
+    probes = [asked[j][1] for j in tried]
+    return refine(target.source, target.function, probes, labels, budget=DISTINGUISHING_PER_FUNCTION).probes
 
 
 def _observe(asked: Sequence[tuple[Target, Probe]], tree: Tree, run: Runner) -> list[Observation]:
