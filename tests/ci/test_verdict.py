@@ -59,6 +59,22 @@ def test_a_small_majority_is_not_enough() -> None:
     assert "share" in found.reason
 
 
+def test_a_close_second_group_is_too_close() -> None:
+    """With the default share the lead follows by itself; it counts where the share is set lower."""
+    votes = [*(plausible(f) for f in "abcd"), *(plausible(f, OTHER) for f in "xyz")]
+    found = decide(votes, BASE, thresholds=Thresholds(share=0.5, lead=0.2))
+    assert found.kind is Kind.ABSTAINED
+    assert "too close" in found.reason
+    assert decide(votes, BASE, thresholds=Thresholds(share=0.5, lead=0.1)).kind is Kind.ACCEPTED
+
+
+def test_copies_weigh_nothing_in_the_share() -> None:
+    found = verdict(
+        plausible("a"), plausible("a"), plausible("b"), plausible("x", OTHER), plausible("x", OTHER)
+    )
+    assert [(group.distinct, round(group.share, 3)) for group in found.clusters] == [(2, 0.667), (1, 0.333)]
+
+
 def test_the_outvoted_patch_is_noted_with_its_difference() -> None:
     found = verdict(*(plausible(f) for f in "abc"), plausible("w", OTHER))
     assert found.kind is Kind.ACCEPTED
