@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+# Otherwise GitPython fails at import where git is missing, and nobody could say what to do about it.
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 import git
 
 from ci.errors import UnavailableError, UsageError
@@ -76,6 +79,8 @@ class Worktrees:
     """
 
     def __init__(self, repository: Path, base: str) -> None:
+        if shutil.which("git") is None:
+            raise UnavailableError("git is not installed, or not on PATH: install the package git")
         self._source = _open(repository)
         self.commit = _resolve(self._source, base)
         self._folder = tempfile.TemporaryDirectory(prefix="ucoder-gate-")

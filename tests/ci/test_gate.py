@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -272,6 +274,14 @@ def test_bad_input_is_one_sentence_and_exit_code_2(project: Project, case: str) 
     assert says in result.stderr
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
+
+
+def test_without_git_it_says_so(project: Project) -> None:
+    ucoder = Path(sys.executable).parent / "ucoder"
+    command = [ucoder, "gate", "--repo", project.folder, "--base", "main", right(project)[0]]
+    done = subprocess.run(command, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == "Error: git is not installed, or not on PATH: install the package git\n"
 
 
 def test_no_patch_is_usage(project: Project) -> None:
