@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from git_project import Project
+
+from tests.ci.git_project import Project
 
 ACTION = Path(__file__).parents[2] / ".github/actions/ucoder-gate"
 SETTINGS = (

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from git_project import SHOP, Project
 from junitparser import JUnitXml
 
 from ci.cli import gate
 from ci.reports.result import SCHEMA
+from tests.ci.git_project import SHOP, Project
 
 SUM = """\
     result = 0

@@ -7,13 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from git_project import SHOP, Project
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ci.errors import UsageError
 from ci.patches import PatchRefused, parse
 from ci.worktrees import Worktrees
+from tests.ci.git_project import SHOP, Project
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
