@@ -20,6 +20,7 @@ from pygls.workspace import PositionCodec
 from ucoder_lsp.completion.context import CursorError
 from ucoder_lsp.completion.explanation import Explanation
 from ucoder_lsp.config import Settings
+from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
 from ucoder_lsp.service import Service, Status
 
@@ -133,7 +134,7 @@ async def _complete(ls: UCoderServer, uri: str, position: types.Position) -> Exp
     try:
         column = _column(ls.workspace.position_codec, text, position)
         return await ls.service.complete(text, position.line, column)
-    except CursorError as error:
+    except (CursorError, EngineError) as error:
         message = f"No completion in {uri}: {error}"
         ls.window_log_message(types.LogMessageParams(types.MessageType.Warning, message))
         return None

@@ -70,19 +70,26 @@ class Service:
         self._ready = asyncio.Event()
 
     async def prepare(self) -> None:
-        """Load everything; afterwards `status` is ready or error. Never raises for what a user can mend."""
+        """Load everything; afterwards `status` is ready or error. Raises only what is a defect of ours."""
+        try:
+            await self._prepare()
+        except (models.ModelError, EngineError) as error:
+            self._set(Status("error", str(error)))
+        except Exception as error:
+            self._set(
+                Status("error", f"UCoder could not start ({error!r}): please report this with its log.")
+            )
+            raise
+        finally:
+            self._ready.set()
+
+    async def _prepare(self) -> None:
         loop = asyncio.get_running_loop()
 
         def progress(message: str, fraction: float) -> None:
             loop.call_soon_threadsafe(self._announce, Status("preparing", f"{message}: {fraction:.0%}"))
 
-        try:
-            engine = await asyncio.to_thread(self._load_engine, progress)
-        except (models.ModelError, EngineError) as error:
-            self._set(Status("error", str(error)))
-            self._ready.set()
-            return
-        self._engine = engine
+        self._engine = engine = await asyncio.to_thread(self._load_engine, progress)
         why_no_sandbox = await self._start_sandbox()
         self._completer = Completer(engine, self._sandbox, self.settings, why_no_sandbox=why_no_sandbox)
         await self._completer.complete(WARM_UP, WARM_UP.count("\n"), 4)
@@ -90,7 +97,6 @@ class Service:
         message = "Ready." if not why_no_sandbox else f"Ready, ranking without execution: {why_no_sandbox}"
         self._set(Status("ready", message, model=engine.model_name, sandbox_tier=tier))
         await self._follow_adapter(self._completer)
-        self._ready.set()
 
     async def complete(self, text: str, line: int, column: int) -> Explanation | None:
         """The explained completion, or None while there is no model (`status` says why).

@@ -97,9 +97,9 @@ class Completer:
 
     async def _sample(self, context: CompletionContext) -> Generation:
         settings = self.settings
-        max_tokens = (
-            min(settings.max_tokens, LINE_TOKENS) if context.shape is Shape.LINE else settings.max_tokens
-        )
+        max_tokens = min(settings.max_tokens, self.engine.n_ctx // 2)
+        if context.shape is Shape.LINE:
+            max_tokens = min(max_tokens, LINE_TOKENS)
         budget = min(settings.context_tokens, self.engine.n_ctx - max_tokens - 1)
         tokens = prompt.assemble(context, self.engine.tokenize, fim=self.engine.vocab.fim, budget=budget)
         if not tokens:  # an empty document: the model needs something to start from

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sandbox.consensus import Decision, Evidence, Rule, Vote
+from sandbox.errors import SandboxError
 from sandbox.inputs import propose
 from sandbox.limits import Limits
 from sandbox.outcome import JobResult, Outcome, Status
@@ -69,7 +70,10 @@ async def judge(
     started = time.perf_counter()
     sources = list(dict.fromkeys(runnable.source for runnable in runnables if runnable.source))
     jobs = [Job(Program(source), probe_set.probes, REQUEST_LIMITS) for source in sources]
-    by_source = dict(zip(sources, await sandbox.arun(jobs), strict=True))
+    try:
+        by_source = dict(zip(sources, await sandbox.arun(jobs), strict=True))
+    except SandboxError as error:
+        return abstain(f"nothing could be run: {error}")
     results = tuple(by_source.get(runnable.source) for runnable in runnables)
     execution_s = time.perf_counter() - started
 
