@@ -23,7 +23,6 @@ from rich.text import Text
 
 from ucoder_lsp.client import Editor, ServerFailed, position_after
 
-MAX_PROBES_SHOWN = 6
 DEFAULT_WORKSPACE = Path("examples/workspace")
 
 
@@ -105,7 +104,7 @@ def show(console: Console, text: str, explanation: dict[str, Any]) -> None:
 
 def _candidates(explanation: dict[str, Any]) -> Table:
     total = sum(candidate["count"] for candidate in explanation["candidates"])
-    table = Table(title=f"{total} candidates", title_justify="left")
+    table = Table(title=f"{total} candidates, equal ones once (→ the one chosen)", title_justify="left")
     for column in ("#", "drawn", "cluster", "log-prob", "came as far as"):
         table.add_column(column, justify="right" if column != "came as far as" else "left")
     table.add_column("text", overflow="fold")
@@ -136,18 +135,18 @@ def _clusters(explanation: dict[str, Any]) -> Table:
     clusters = explanation["clusters"]
     rows = list(zip(explanation["probes"], *(cluster["behaviour"] for cluster in clusters), strict=False))
     rows.sort(key=lambda row: len(set(row[1:])) == 1)
-    shown = rows[:MAX_PROBES_SHOWN]
-    title = f"Behaviour on {len(rows)} probe inputs" + (
-        "" if len(rows) == len(shown) else f", {len(shown)} shown"
+    table = Table(
+        title=f"Behaviour on {len(rows)} probe inputs (cluster, its candidates, its share of the samples)",
+        title_justify="left",
+        min_width=80,
     )
-    table = Table(title=title, title_justify="left")
     table.add_column("probe", overflow="fold")
     for index, cluster in enumerate(clusters):
         members = ", ".join(str(member) for member in cluster["members"])
         table.add_column(
             f"{'ABCDEFGHIJKLMNOPQRSTUVWXYZ'[index % 26]} ({members}) {cluster['share']:.0%}", overflow="fold"
         )
-    for row in shown:
+    for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
 
