@@ -14,6 +14,9 @@ from pathlib import Path
 
 from sandbox.errors import InterpreterMissing
 
+OURS = Path(__file__).resolve().parent.parent
+"""An editable install of this very package links to it; candidates have no business there."""
+
 SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")
 
 
@@ -75,7 +78,7 @@ def _linked(site: Path) -> list[Path]:
         for line in f.read_text("utf-8", "replace").split("\n")
     ]
     folders = [site / line for line in lines if line and not line.startswith(("#", "import ", "import\t"))]
-    return [folder for folder in folders if folder.is_dir()]
+    return [folder for folder in folders if folder.is_dir() and folder != OURS]
 
 
 def _config(environment: Path) -> str:

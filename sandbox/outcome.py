@@ -40,6 +40,8 @@ class Outcome:
     """What the probe printed (bounded by `Limits.stdout_bytes`)."""
     wall_s: float = 0.0
     """Seconds it took; 0 where it was too quick to be measured by itself."""
+    unstable: bool = False
+    """True when a second run under another hash seed answered differently (see `sandbox.stability`)."""
 
     @property
     def crashed(self) -> bool:

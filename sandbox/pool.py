@@ -47,6 +47,7 @@ class Sandbox:
     paths that candidates may read. `path`: folders for their `sys.path`. `prefork`: children kept waiting in
     each jail, locked before a request arrives. `lowest_tier`: refuse hosts whose isolation is weaker (1 full,
     2 without namespaces; see `sandbox.tiers`). `hash_seed`: PYTHONHASHSEED of the candidates.
+    `force_tier`: this tier though the host may offer a better one (to test it).
 
     Raises `SandboxUnavailable` where this host cannot isolate programs, and `InterpreterMissing`.
     """
@@ -62,6 +63,7 @@ class Sandbox:
         prefork: int = 4,
         lowest_tier: int = 2,
         hash_seed: int = 0,
+        force_tier: int | None = None,
     ) -> None:
         from sandbox.tiers import choose_tier
 
@@ -69,7 +71,7 @@ class Sandbox:
         if count < 1 or prefork < 1:
             raise SandboxError("workers and prefork must be at least 1")
         python = locate(interpreter)
-        self.tier = choose_tier(lowest_tier)
+        self.tier = force_tier if force_tier is not None else choose_tier(lowest_tier)
         self._encoded: dict[int, tuple[tuple[Probe, ...], Encoded]] = {}
         config = JailConfig(python, self.tier, hash_seed, tuple(warm), tuple(readable), tuple(path))
         self._supervisor = _Supervisor(config, count, prefork)
@@ -191,6 +193,16 @@ class Sandbox:
                 self._encoded.clear()
             known = self._encoded[key] = (job.probes, Encoded(job.probes))
         return job, known[1]
+
+    # ----------------------------------------------------------------------------------------- looking
+
+    def zygotes(self) -> list[int]:
+        """Process numbers of the jails, oldest first: they change when a jail had to be replaced."""
+        return [worker.process.pid for worker in list(self._supervisor.workers.values())]
+
+    def busy(self) -> int:
+        """How many candidates are running at this moment."""
+        return len(self._supervisor.running)
 
     # ----------------------------------------------------------------------------------------- ending
 

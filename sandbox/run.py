@@ -41,7 +41,7 @@ class Run:
         self.infra = 0
         self.done = False
         self._at = 0  # the probe whose answer is next, of those up to `_stop` that this child is for
-        self._stop = 0
+        self._first = self._stop = 0
         self._ended = False
         self._fault: ProtocolError | None = None
         self._loaded = False
@@ -59,7 +59,7 @@ class Run:
         seed = random.getrandbits(32)
         self.reader = FrameReader(seed, self.job)
         self._ended, self._fault, self._loaded = False, None, False
-        self._at = first
+        self._at = self._first = first
         if scripts and first in scripts:
             self._stop = first + 1
             return job_message(self.job, seed, first, True, scripts[first], b"")
@@ -146,6 +146,8 @@ class Run:
             return
         if self._at < self._stop:
             self.outcomes[self._at] = ending
+        else:  # every answer but no end: it did not leave as an honest child does, so none of them counts
+            self.outcomes[self._first : self._stop] = [ending] * (self._stop - self._first)
         spent = time.monotonic() - (self.started or 0.0) >= self.job.limits.job_wall_s
         if spent:
             self._fill(Outcome(Status.WALL, message="not reached within the job's wall-clock time"))

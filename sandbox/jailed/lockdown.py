@@ -101,6 +101,7 @@ CALLS = {
     "fcntl": (72, 25), "getcwd": (79, 17), "readlink": (89, None), "gettimeofday": (96, 169),
     "getrlimit": (97, 163), "getrusage": (98, 165), "sysinfo": (99, 179), "times": (100, 153),
     "getuid": (102, 174), "getgid": (104, 176), "geteuid": (107, 175), "getegid": (108, 177),
+    "getresuid": (118, 148), "getresgid": (120, 150), "getgroups": (115, 158),
     "getppid": (110, 173), "sigaltstack": (131, 132), "gettid": (186, 178), "time": (201, None),
     "futex": (202, 98), "sched_getaffinity": (204, 123), "getdents64": (217, 61),
     "set_tid_address": (218, 96), "restart_syscall": (219, 128), "clock_gettime": (228, 113),

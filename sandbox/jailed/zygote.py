@@ -127,9 +127,11 @@ CHILD_FILTER: Any = None
 
 def main(control_fd: int, uid: int, readable: list[str], root: str, path: list[str], warm: list[str]) -> None:
     global CHILD_FILTER  # noqa: PLW0603 - prepared once, so that a child only installs it
-    lockdown.drop_privileges(uid)
     with open(os.path.join(os.path.dirname(__file__), "loop.py")) as file:
         child_module.LOOP_SOURCE = file.read()
+    if not root.startswith("/ucoder"):  # tier 2: root's own interpreter may be out of the user's reach later
+        warm_up(warm)
+    lockdown.drop_privileges(uid)
     for name in [n for n in sys.modules if n.split(".")[0] == "sandbox"]:
         del sys.modules[name]  # a candidate may have a module of that name itself
     sys.path[:] = [p for p in sys.path if p not in ("", root)] + path

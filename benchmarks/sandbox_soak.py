@@ -1,0 +1,40 @@
+"""The sandbox under fire: jobs by the million while its processes are killed at random.
+
+python benchmarks/sandbox_soak.py --jobs 1000000
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # `benchmarks/sandbox.py` would hide the package
+
+from sandbox.soak import soak  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kill-every", type=int, default=1000)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        report = soak(chosen.jobs, chosen.seed, Path(folder), chosen.kill_every, sessions=5)
+    print(
+        f"{report.jobs} jobs, {report.records} records, {len(report.wrong)} wrong, {report.kills} processes killed, "
+        f"{report.supervisor_kills} supervisors killed, {time.perf_counter() - started:.0f} s"
+    )
+    for line in report.wrong[:20]:
+        print(" ", line)
+    raise SystemExit(1 if report.wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""A batch under fire: zygotes, candidates and the supervisor itself are killed at random while it runs.
+
+Every job's right answer is known beforehand (outside the jail). At the end every job must have exactly one
+terminal record, none of them wrong, with nothing left running and no descriptor lost. The kills are real
+signals from outside; nothing in the sandbox knows of them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox.ledger import Ledger, run_batch
+from sandbox.limits import Limits
+from sandbox.outcome import JobResult, Status
+from sandbox.pool import Sandbox
+from sandbox.program import Call, Job, Program
+from sandbox.values import Value
+
+LIMITS = Limits(probe_wall_s=5.0, job_wall_s=20.0, cpu_s=10)
+
+
+@dataclass(slots=True)
+class SoakReport:
+    """What a soak found."""
+
+    jobs: int
+    records: int = 0
+    wrong: list[str] = field(default_factory=list)
+    kills: int = 0
+    supervisor_kills: int = 0
+
+
+def job(number: int) -> Job:
+    """Job `number`: most answer, some raise, leave, break a rule or do not compile."""
+    body = {
+        0: "raise ValueError(n)",
+        1: "import os; os._exit(0)",
+        2: "import os; os.fork()",
+        3: "return len(bytearray(8 << 30))",
+    }.get(number % 31, "return [n, n * n]")
+    source = f"def f(n):\n    {body}\n" if number % 97 else "def f(:\n"
+    return Job(Program(source), (Call("f", (number,)),), LIMITS)
+
+
+def fault(number: int, result: JobResult) -> str:
+    """Empty when the record is the right one for job `number`."""
+    kinds = {0: Status.EXCEPTION, 1: Status.NO_RESULT, 2: Status.SECCOMP, 3: Status.MEMORY}
+    expected = kinds.get(number % 31, Status.OK) if number % 97 else Status.EXCEPTION
+    outcome = result.outcomes[0]
+    if outcome.status is not expected:
+        return f"job {number}: {outcome.status} ({outcome.message}) instead of {expected}"
+    if expected is Status.OK and outcome.value != Value.of([number, number * number]):
+        return f"job {number}: a wrong value"
+    return ""
+
+
+def soak(jobs: int, seed: int, folder: Path, kill_every: int = 500, sessions: int = 3) -> SoakReport:
+    """Run `jobs` under fire, in `sessions` supervisors of which all but the last are killed in the middle."""
+    report = SoakReport(jobs)
+    file = folder / "ledger.jsonl"
+    for session in range(sessions):
+        goal = jobs * (session + 1) // sessions if session < sessions - 1 else jobs + 1
+        command = [
+            sys.executable,
+            "-m",
+            "sandbox.soak",
+            str(file),
+            *map(str, (jobs, seed + session, kill_every, goal)),
+        ]
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, check=False, cwd=Path(__file__).parent.parent
+        )
+        killed = done.returncode == -signal.SIGKILL
+        report.supervisor_kills += killed
+        report.kills += done.stdout.count("\n")
+        if done.returncode not in (0, -signal.SIGKILL):
+            report.wrong.append(f"the supervisor ended with {done.returncode}")
+    seen: set[int] = set()
+    for number, result in Ledger(file).results():
+        report.records += 1
+        if number in seen:
+            report.wrong.append(f"job {number} has two records")
+        seen.add(number)
+        if complaint := fault(number, result):
+            report.wrong.append(complaint)
+    report.wrong += [f"job {number} has no record" for number in range(jobs) if number not in seen]
+    return report
+
+
+def _session(file: Path, jobs: int, seed: int, kill_every: int, goal: int) -> None:
+    """One supervisor's life: kills as it goes, and itself once `goal` jobs are recorded."""
+    chance = random.Random(seed)  # noqa: S311 - a reproducible soak, not a secret
+    ledger = Ledger(file)
+    with Sandbox() as box:
+        for done, _ in enumerate(run_batch(box, _all(jobs), ledger), 1):
+            if len(ledger) >= goal:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if chance.randrange(kill_every) == 0 or done == kill_every // 2:
+                victim = chance.choice(_victims(box))
+                sys.stdout.write(f"{victim}\n")
+                sys.stdout.flush()
+                os.kill(victim, signal.SIGKILL)
+    ledger.close()
+
+
+def _all(jobs: int) -> Iterator[Job]:
+    return (job(number) for number in range(jobs))
+
+
+def _victims(box: Sandbox) -> list[int]:
+    """A jail, its zygote, or any of its candidates."""
+    pids = box.zygotes()
+    for pid in pids:
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        if children.exists():
+            pids.extend(int(word) for word in children.read_text(encoding="ascii").split())
+        if len(pids) > 40:
+            break
+    return pids
+
+
+if __name__ == "__main__":
+    _session(Path(sys.argv[1]), *map(int, sys.argv[2:]))

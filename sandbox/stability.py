@@ -1,0 +1,32 @@
+"""Which behaviour depends on chance: the same jobs under two hash seeds, compared outside.
+
+Clock, process number, hash order and unseeded randomness show as answers that differ between two runs under
+different seeds. What agrees twice may still be unstable; what differs certainly is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sandbox.outcome import JobResult, Outcome, Status
+
+
+def mark_unstable(first: Sequence[JobResult], second: Sequence[JobResult]) -> list[JobResult]:
+    """The first run's results, with `unstable` set on every outcome that the second run contradicts.
+
+    Both runs must be of the same jobs in the same order. An `infra` outcome contradicts nothing.
+    """
+    return [
+        replace(a, outcomes=tuple(_marked(x, y) for x, y in zip(a.outcomes, b.outcomes, strict=True)))
+        for a, b in zip(first, second, strict=True)
+    ]
+
+
+def _marked(a: Outcome, b: Outcome) -> Outcome:
+    if Status.INFRA in (a.status, b.status):
+        return a
+    same = a.status is b.status and a.exception == b.exception and a.stdout == b.stdout
+    if a.value is not None and b.value is not None:  # bytes, so that an opaque value can be stable
+        same &= a.value.canonical == b.value.canonical
+    return a if same else replace(a, unstable=True)

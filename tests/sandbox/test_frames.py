@@ -1,0 +1,127 @@
+"""A child's bytes are never believed: whatever happens to them, a wrong answer does not become the right one."""
+
+from __future__ import annotations
+
+import binascii
+import os
+import signal
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox.outcome import JobResult, Status
+from sandbox.program import Call, Job, Program
+from sandbox.run import MAX_INFRA, Run, classify
+from sandbox.values import Value
+from sandbox.wire import BODY, HEADER, Encoded, FrameReader, ProtocolError
+
+JOB = Job(Program("def f(n): return n"), tuple(Call("f", (n,)) for n in range(4)))
+ENCODED = Encoded(JOB.probes)
+EXPECTED = [Value.of(n) for n in range(4)]
+
+
+def frame(seed: int, kind: bytes, index: int = 0, payload: bytes = b"", count: int | None = None) -> bytes:
+    length = len(payload) if count is None else count
+    body = BODY.pack(kind, index, 0, 0.0, length, 0, 0, 0) + payload
+    return HEADER.pack(len(body), binascii.crc32(body, seed)) + body
+
+
+def honest(seed: int) -> bytes:
+    values = [value.canonical for value in EXPECTED]
+    batch = struct.pack("<4I", *map(len, values)) + b"".join(values)
+    return frame(seed, b"L") + frame(seed, b"B", 0, batch, count=4) + frame(seed, b"E")
+
+
+def judge(make: bytes | None, status: int = 0, mutate: object = None) -> JobResult:
+    """What the supervisor makes of a child that wrote these bytes and ended with this wait status."""
+    finished: list[JobResult] = []
+    run = Run(JOB, ENCODED, 1, finished.append)
+    run.begin()
+    assert run.reader is not None
+    data = honest(run.reader.seed) if make is None else make
+    if callable(mutate):
+        data = mutate(data)
+    run.feed(data)
+    for _ in range(20):
+        if run.child_ended(status, 0.0, False):
+            break
+        run.begin()
+    return run.result()
+
+
+def test_honest_bytes_are_understood() -> None:
+    assert [outcome.value for outcome in judge(None).outcomes] == EXPECTED
+
+
+@given(st.data())
+@settings(max_examples=400, deadline=None)
+def test_random_mutations_of_result_frames_are_never_a_pass(data: st.DataObject) -> None:
+    def damage(honest_bytes: bytes) -> bytes:
+        damaged = bytearray(honest_bytes)
+        how = data.draw(st.sampled_from(["flip", "cut", "insert", "drop", "double"]))
+        at = data.draw(st.integers(0, len(damaged) - 1))
+        if how == "flip":
+            damaged[at] ^= data.draw(st.integers(1, 255))
+        elif how == "cut":
+            del damaged[at:]
+        elif how == "insert":
+            damaged[at:at] = data.draw(st.binary(min_size=1, max_size=40))
+        elif how == "drop":
+            del damaged[at : at + data.draw(st.integers(1, 40))]
+        else:
+            damaged += damaged[at:]
+        return bytes(damaged) if bytes(damaged) != honest_bytes else honest_bytes[:-1]
+
+    result = judge(None, mutate=damage)
+    assert (
+        not all(outcome.status is Status.OK for outcome in result.outcomes)
+        or result.load.status is not Status.OK
+    )
+    for outcome, expected in zip(result.outcomes, EXPECTED, strict=True):
+        assert outcome.value is None or outcome.value == expected, "damage became an answer"
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=300, deadline=None)
+def test_random_bytes_never_raise_and_never_pass(noise: bytes) -> None:
+    result = judge(noise)
+    assert all(outcome.status is not Status.OK for outcome in result.outcomes)
+
+
+@pytest.mark.parametrize("status", [1 << 8, 9, 11, 31])
+def test_non_zero_status_after_a_full_answer_is_never_a_pass(status: int) -> None:
+    assert all(outcome.status is Status.PROTOCOL for outcome in judge(None, status).outcomes)
+
+
+@pytest.mark.parametrize(
+    ("status", "cpu_s", "expected"),
+    [
+        (signal.SIGSYS, 0.0, Status.SECCOMP),
+        (signal.SIGXCPU, 3.0, Status.CPU),
+        (signal.SIGKILL, 4.0, Status.CPU),
+        (signal.SIGKILL, 0.1, Status.INFRA),
+        (signal.SIGSEGV, 0.1, Status.SIGNAL),
+        (0, 0.1, Status.NO_RESULT),
+        (5 << 8, 0.1, Status.NO_RESULT),
+    ],
+)
+def test_ends_are_told_apart(status: int, cpu_s: float, expected: Status) -> None:
+    assert classify(int(status), cpu_s, False, JOB).status is expected
+    assert classify(int(status), cpu_s, True, JOB).status is Status.WALL
+
+
+def test_infrastructure_failures_are_retried_and_then_reported_as_such() -> None:
+    run = Run(JOB, ENCODED, 1, lambda _: None)
+    for _ in range(MAX_INFRA - 1):
+        run.begin()
+        assert not run.infra_failed("gone")
+    assert run.infra_failed("gone")
+    assert {outcome.status for outcome in run.result().outcomes} == {Status.INFRA}
+
+
+def test_frames_larger_than_any_answer_are_refused_before_they_are_read() -> None:
+    with pytest.raises(ProtocolError):
+        FrameReader(0, JOB).feed(struct.pack("<II", 1 << 30, 0))
+    assert os.environ is not None

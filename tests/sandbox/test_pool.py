@@ -1,0 +1,334 @@
+"""The public interface: jobs in, exactly one result each out, in order, whatever is killed meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sandbox import jail
+from sandbox.cli import sandbox as command
+from sandbox.command import run_command
+from sandbox.errors import (
+    ArgumentError,
+    InterpreterMissing,
+    LimitsError,
+    ProgramError,
+    SandboxError,
+    SandboxUnavailable,
+)
+from sandbox.limits import Limits
+from sandbox.outcome import Status
+from sandbox.pool import Sandbox
+from sandbox.program import Call, Check, Expression, Job, Program, Script, Sequence
+from sandbox.soak import soak
+from sandbox.values import Mutated, Value
+
+
+def answers(
+    box: Sandbox, source: str, *probes: Call | Check | Expression | Sequence | Script
+) -> list[object]:
+    result = box.run_one(Job(Program(source), probes))
+    return [
+        o.value.python() if o.value is not None else (o.status.value, o.exception) for o in result.outcomes
+    ]
+
+
+# What a program may be asked
+
+
+def test_calls_expressions_and_checks(box: Sandbox) -> None:
+    source = "def f(a, b=1): return a + b\nclass A:\n    @staticmethod\n    def g(): return 'g'"
+    probes = (Call("f", (1,)), Call("f", (1,), {"b": 5}), Call("A.g"), Expression("f(2) * 10"))
+    assert answers(box, source, *probes) == [2, 6, "g", 30]
+    assert answers(box, source, Check("assert f(1) == 2"), Check("assert f(1) == 3")) == [
+        None,
+        ("exception", "AssertionError"),
+    ]
+
+
+def test_exception_type_and_message_are_separate(box: Sandbox) -> None:
+    outcome = box.run_one(Job(Program("def f(): raise KeyError('here')"), (Call("f"),))).outcomes[0]
+    assert (outcome.status, outcome.exception, outcome.message) == (Status.EXCEPTION, "KeyError", "'here'")
+
+
+def test_call_sequence_exercises_a_class(box: Sandbox) -> None:
+    stack = "class Stack:\n    def __init__(self): self.xs = []\n    def push(self, x): self.xs.append(x); return self\n"
+    other = (
+        stack.replace("self.xs.append(x)", "self.xs.insert(0, x)")
+        + "    def pop(self): return self.xs.pop(0)"
+    )
+    stack += "    def pop(self): return self.xs.pop()"
+    steps = (Call("push", (1,)), Call("push", (2,)), Call("pop"))
+    jobs = [
+        Job(Program(s), (Sequence(Call("Stack"), steps),)) for s in (stack, stack + "\n# the same", other)
+    ]
+    first, second, different = (result.outcomes[0].value for result in box.run(jobs))
+    assert first is not None
+    assert first == second
+    assert first != different
+    assert first.python()[2] == 2  # type: ignore[index]
+
+
+def test_scripts_read_stdin_and_print_and_share_nothing(box: Sandbox) -> None:
+    source = "import sys\nn = int(input())\nrest = sys.stdin.read().split()\nprint(n * 2, *rest)\nsys.exit(0)"
+    assert answers(box, source, Script("21\na b"), Script("4\n"), Script("x")) == [
+        "42 a b\n",
+        "8 \n",
+        ("exception", "ValueError"),
+    ]
+
+
+def test_async_functions_and_generators_are_run(box: Sandbox) -> None:
+    source = (
+        "import asyncio\nasync def f(x):\n    await asyncio.sleep(0.001)\n    return x\n"
+        "async def both(): return await asyncio.gather(f(1), f(2))\ndef run(): return asyncio.run(both())\n"
+        "async def gen():\n    yield 1\n    yield 2\ndef count():\n    n = 0\n    while True:\n        yield n\n        n += 1"
+    )
+    f, both, run, gen, count = answers(box, source, *(Call(n) for n in ("f", "both", "run", "gen", "count")))
+    assert f == ("exception", "TypeError")
+    assert (both, run) == ([1, 2], [1, 2])
+    assert repr(gen) == "<yields 1, 2>"
+    assert count.more  # type: ignore[attr-defined]
+    assert len(count.items) == 1000  # type: ignore[attr-defined]
+
+
+def test_mutation_is_part_of_the_behaviour_and_order_is_not(box: Sandbox) -> None:
+    source = (
+        "def f(xs): xs.sort(); return {1, 2}\ndef g(d): d['b'] = d.pop('b'); return 0\ndef h(b): b.append(1)"
+    )
+    sort, reorder, grow = answers(
+        box, source, Call("f", ([2, 1],)), Call("g", ({"b": 1, "a": 2},)), Call("h", (bytearray(),))
+    )
+    assert isinstance(sort, Mutated)
+    assert sort.args == ([1, 2],)
+    assert reorder == 0
+    assert isinstance(grow, Mutated)
+
+
+@pytest.mark.parametrize(
+    "value", [range(3), bytearray(b"x"), [range(2), float("inf")], 1j, {1, 2}, {(1, 2): None}, "\ud800"]
+)
+def test_arguments_arrive_as_they_are(box: Sandbox, value: object) -> None:
+    assert answers(box, "def f(x): return x", Call("f", (value,))) == [value]
+
+
+def test_probes_share_no_argument(box: Sandbox) -> None:
+    shared = [1]
+    source = "def f(xs):\n    xs.append(0)\n    return len(xs)"
+    assert [a.result for a in answers(box, source, *(Call("f", (shared,)) for _ in range(3)))] == [2, 2, 2]  # type: ignore[attr-defined]
+
+
+def test_numpy_arrays_are_values_where_numpy_is_installed() -> None:
+    pytest.importorskip("numpy")
+    source = "import numpy\ndef f(): return numpy.arange(4).reshape(2, 2)\ndef g(): return numpy.float64(0.5)"
+    limits = Limits(probe_wall_s=30, job_wall_s=60, cpu_s=30, memory_bytes=4 << 30)
+    with Sandbox(1) as box:
+        array, scalar = box.run_one(Job(Program(source), (Call("f"), Call("g")), limits)).outcomes
+    assert array.value is not None, array
+    assert array.value.text() == "array([0, 1, 2, 3], shape=(2, 2), dtype=int64)"
+    assert scalar.value == Value.of(0.5)
+
+
+# What happens to the rest of a job
+
+
+def test_probes_after_a_hang_are_still_answered(box: Sandbox) -> None:
+    source = "def f(n):\n    while n == 2: pass\n    return n"
+    limits = Limits(probe_wall_s=0.3, job_wall_s=3)
+    result = box.run_one(Job(Program(source), tuple(Call("f", (n,)) for n in range(5)), limits))
+    assert [o.status.value for o in result.outcomes] == ["ok", "ok", "wall", "ok", "ok"]
+
+
+def test_hang_in_native_code_is_charged_to_its_own_probe(box: Sandbox) -> None:
+    source = "def f(n): return len(str(7 ** 10_000_000)) if n == 2 else n\nimport sys\nsys.set_int_max_str_digits(0)"
+    limits = Limits(probe_wall_s=0.3, job_wall_s=3)
+    result = box.run_one(Job(Program(source), tuple(Call("f", (n,)) for n in range(5)), limits))
+    assert [o.status.value for o in result.outcomes] == ["ok", "ok", "wall", "ok", "ok"]
+
+
+def test_dying_again_and_again_is_bounded(box: Sandbox) -> None:
+    result = box.run_one(Job(Program("import os\ndef f(): os._exit(1)"), tuple(Call("f") for _ in range(40))))
+    assert {o.status for o in result.outcomes} == {Status.NO_RESULT}
+
+
+def test_job_wall_is_reported_for_probes_not_reached(box: Sandbox) -> None:
+    limits = Limits(probe_wall_s=0.2, job_wall_s=0.5)
+    result = box.run_one(
+        Job(Program("def f():\n    while True: pass"), tuple(Call("f") for _ in range(20)), limits)
+    )
+    assert {o.status for o in result.outcomes} == {Status.WALL}
+    assert result.wall_s < 5
+
+
+# Interfaces and bad input
+
+
+async def test_async_interface_reports_progress_and_keeps_the_order(tier_1: Sandbox) -> None:
+    seen: list[int] = []
+    jobs = [Job(Program(f"def f(): return {n}"), (Call("f"),)) for n in range(20)]
+    results = await tier_1.arun(jobs, on_progress=lambda index, _: seen.append(index))
+    assert [r.outcomes[0].value for r in results] == [Value.of(n) for n in range(20)]
+    assert sorted(seen) == list(range(20))
+    streamed = {index async for index, _ in tier_1.astream(iter(jobs))}
+    assert streamed == set(range(20))
+
+
+async def test_cancelling_leaves_the_sandbox_healthy(tier_1: Sandbox) -> None:
+    hang = Job(Program("def f():\n    while True: pass"), (Call("f"),))
+    task = asyncio.create_task(tier_1.arun([hang] * 4))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    good = await tier_1.arun([Job(Program("x = 1"), (Expression("x"),))])
+    assert good[0].outcomes[0].value == Value.of(1)
+
+
+def test_bad_input_is_a_typed_error_before_anything_runs(tier_1: Sandbox) -> None:
+    class Text(str):
+        __slots__ = ()
+
+    cycle: list[object] = []
+    cycle.append(cycle)
+    for bad in (object(), Text("x"), [Text("x")], {"a": {print}}, cycle):
+        with pytest.raises(ArgumentError):
+            tier_1.run([Job(Program("def f(x): pass"), (Call("f", (bad,)),))])
+    for source in ("def f(:", "x = = 1", "\0"):
+        with pytest.raises(ProgramError):
+            tier_1.check([Job(Program(source), ())])
+    with pytest.raises(ProgramError, match="cobol"):
+        tier_1.run([Job(Program("x", "cobol"), ())])
+    for wrong in ({"probe_wall_s": 0}, {"job_wall_s": 0.1}, {"memory_bytes": 1}, {"cpu_s": -1}):
+        with pytest.raises(LimitsError):
+            Limits(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(InterpreterMissing, match="no-such-python"):
+        Sandbox(1, "no-such-python")
+    with pytest.raises(SandboxError):
+        Sandbox(0)
+
+
+def test_without_bubblewrap_nothing_runs_and_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jail.shutil, "which", lambda _: None)
+    with pytest.raises(SandboxUnavailable, match="apt install bubblewrap"):
+        Sandbox(1)
+
+
+def test_closed_sandbox_refuses(tmp_path: Path) -> None:
+    box = Sandbox(1)
+    box.close()
+    with pytest.raises(SandboxUnavailable, match="closed"):
+        box.run([Job(Program("x = 1"), ())])
+
+
+def test_programs_of_one_interpreter_see_its_site_packages(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
+    (site,) = (tmp_path / "env").glob("lib/python*/site-packages")
+    (site / "only_here.py").write_text("answer = 42\n")
+    with Sandbox(1, str(tmp_path / "env")) as box:
+        assert answers(box, "import only_here", Expression("only_here.answer")) == [42]
+        assert answers(box, "", Expression(f"open({str(site / 'x')!r}, 'w')"))[0] != 42
+
+
+# Deaths
+
+
+def test_jobs_survive_the_death_of_zygotes(tier_1: Sandbox) -> None:
+    jobs = [Job(Program(f"def f(): return {n}"), (Call("f"),)) for n in range(300)]
+    results = {}
+    for done, (index, result) in enumerate(tier_1.stream(iter(jobs))):
+        assert index not in results
+        results[index] = result.outcomes[0].value
+        if done % 60 == 30:
+            os.kill(random.choice(tier_1.zygotes()), signal.SIGKILL)
+    assert results == {n: Value.of(n) for n in range(300)}
+
+
+def test_nothing_is_left_when_the_supervisor_is_killed() -> None:
+    program = (
+        "from sandbox.pool import Sandbox\nfrom sandbox.program import *\nimport sys\n"
+        "box = Sandbox(2)\nprint(*box.zygotes(), flush=True)\n"
+        "box.run([Job(Program('while True: pass'), ())] * 8)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert process.stdout is not None
+    zygotes = [int(word) for word in process.stdout.readline().split()]
+    time.sleep(0.2)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in zygotes) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in zygotes if Path(f"/proc/{pid}").exists()]
+
+
+def test_short_soak_gives_every_job_exactly_one_right_record(tmp_path: Path) -> None:
+    report = soak(1500, seed=7, folder=tmp_path, kill_every=250)
+    assert report.wrong == []
+    assert report.jobs == report.records == 1500
+    assert report.kills > 0
+    assert report.supervisor_kills > 0
+
+
+# For people
+
+
+def test_doctor_names_the_tier_and_tries_the_forbidden() -> None:
+    result = CliRunner().invoke(command, ["doctor"])
+    assert result.exit_code == 0, result.output
+    assert "tier          1" in result.output or "tier          2" in result.output
+    assert "NOT STOPPED" not in result.output
+
+
+def test_run_a_file_from_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text("def f(a, b): return [a, b]\nif __name__ == '__main__': print(input()[::-1])\n")
+    called = CliRunner().invoke(command, ["run", str(file), "--call", "f(1, 'x')"])
+    assert "f(1, 'x'): [1, 'x']" in called.output
+    script = CliRunner().invoke(command, ["run", str(file), "--stdin", "abc"])
+    assert "cba" in script.output
+    file.write_text("def f(:\n")
+    broken = CliRunner().invoke(command, ["run", str(file)])
+    assert broken.exit_code == 1
+    assert "does not compile" in broken.output
+
+
+def test_command_runs_without_network_or_host_files(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "import os, socket\nprint(os.path.exists('/etc/passwd'), os.getuid() == 0)\n"
+        "try: socket.create_connection(('127.0.0.1', 9), 1)\nexcept OSError as e: print('refused')\n"
+        "open('written', 'w').close()\n"
+    )
+    kept_apart = run_command(["python", "script.py"], workdir=tmp_path, wall_s=30)
+    assert (kept_apart.status, kept_apart.stdout) == (Status.OK, "False False\nrefused\n")
+    assert not (tmp_path / "written").exists()
+    assert (
+        run_command(["python", "script.py"], workdir=tmp_path, wall_s=30, writable=True).status is Status.OK
+    )
+    assert (tmp_path / "written").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("import time; time.sleep(60)", Status.WALL),
+        ("import os; os.kill(os.getpid(), 9)", Status.SIGNAL),
+        ("raise SystemExit(3)", Status.EXCEPTION),
+        ("while True: print('x' * 1000)", Status.WALL),
+    ],
+)
+def test_command_endings_are_told_apart(tmp_path: Path, code: str, status: Status) -> None:
+    result = run_command(["python", "-c", code], workdir=tmp_path, wall_s=1.5, output_bytes=10_000)
+    assert result.status is status
+    assert len(result.stdout) <= 10_000

@@ -1,0 +1,129 @@
+"""Canonical values: one spelling for one value, bounded reading of anything."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox.jailed.canonical import encode
+from sandbox.values import Malformed, Value
+
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.complex_numbers() | st.text() | st.binary()
+)
+hashable = st.recursive(
+    scalars, lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=4), max_leaves=6
+)
+data = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(hashable, inner, max_size=5)
+        | st.sets(hashable, max_size=5)
+        | st.tuples(inner, inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(data)
+@settings(deadline=None)
+def test_every_value_equals_itself_and_survives_reading(obj: object) -> None:
+    value = Value.of(obj)
+    assert not value.opaque
+    assert value == Value.of(obj)
+    assert Value.parse(value.canonical) == value
+    value.python()
+
+
+@given(
+    st.recursive(
+        scalars, lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+@settings(deadline=None)
+def test_reading_gives_the_same_data_back(obj: object) -> None:
+    """Not so for sets that hold both False and 0.0: two values here, one member in Python."""
+    value = Value.of(obj)
+    assert Value.of(value.python()) == value
+
+
+@given(st.dictionaries(hashable, scalars, max_size=6), st.randoms(use_true_random=False))
+@settings(deadline=None)
+def test_dicts_and_sets_have_no_order(mapping: dict[object, object], chance: object) -> None:
+    items = list(mapping.items())
+    chance.shuffle(items)  # type: ignore[attr-defined]
+    assert Value.of(dict(items)) == Value.of(mapping)
+    assert Value.of({k for k, _ in items}) == Value.of(set(mapping))
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None)
+def test_reading_anything_is_bounded(noise: bytes) -> None:
+    try:
+        value = Value.parse(noise)
+    except Malformed:
+        return
+    value.text()
+
+
+@given(data, st.data())
+@settings(deadline=None)
+def test_reading_damaged_values_is_bounded(obj: object, chance: st.DataObject) -> None:
+    damaged = bytearray(Value.of(obj).canonical)
+    damaged[chance.draw(st.integers(0, len(damaged) - 1))] = chance.draw(st.integers(0, 255))
+    try:
+        Value.parse(bytes(damaged)).text()
+    except Malformed:
+        return
+
+
+def test_quick_and_thorough_writing_agree() -> None:
+    for obj in (5, -5, True, None, [1, -2], (3,), [], (), [True, 1], [1, "a"]):
+        assert Value.of([obj]).canonical == b"l1:" + encode(obj)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [(1, True), (1, 1.0), ([1], (1,)), ("1", 1), (b"a", "a"), ({1}, frozenset({1})), (None, 0)],
+)
+def test_types_are_part_of_the_value(left: object, right: object) -> None:
+    assert Value.of(left) != Value.of(right)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [(0.1 + 0.2, 0.3), (0.0, -0.0), (math.nan, -math.nan), (1e-17, 0.0), (1 / 3, 0.33333333333)],
+)
+def test_floats_are_equal_within_the_stated_tolerance(left: float, right: float) -> None:
+    assert Value.of(left) == Value.of(right)
+    assert Value.of(1.0) != Value.of(1.0000001)
+
+
+def test_subclasses_and_objects_are_opaque() -> None:
+    class Sly(int):
+        pass
+
+    for obj in (Sly(3), object(), print, [Sly(1)], {"a": object()}, type):
+        assert Value.of(obj).opaque
+        assert Value.of(obj) != Value.of(obj)
+
+
+def test_cycles_and_depth_are_bounded() -> None:
+    cycle: list[object] = [1]
+    cycle.append(cycle)
+    assert Value.of(cycle) == Value.of(cycle)
+    assert Value.of(cycle).text() == "[1, ...]"
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert Value.of(deep).opaque
+
+
+def test_text_is_cut_for_people_and_never_fails() -> None:
+    assert Value.of("a" * 500).text(20).endswith("…")
+    assert "bytes of data" in Value.of(1 << 100_000).text()
+    assert Value.of("\ud800").text()
