@@ -109,6 +109,8 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
     environment = {
         "PYTHONHASHSEED": str(config.hash_seed), "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "HOME": "/",
         "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/nowhere",
+        # Numerical libraries start a thread for each CPU on import; the jail has no threads.
+        "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     }  # fmt: skip
     if config.tier == 1:
         command = _jailed(mounted, home, environment, command)

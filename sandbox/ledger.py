@@ -6,6 +6,7 @@ is dropped, so its job runs again. Records hold what a result holds; values as t
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -68,17 +69,16 @@ class Ledger:
 def run_batch(box: Sandbox, jobs: Iterable[Job], ledger: Ledger) -> Iterator[tuple[int, JobResult]]:
     """Run the jobs that the ledger does not know yet, recording each before it is handed on."""
     numbers: dict[int, int] = {}
+    positions = itertools.count()
 
     def open_jobs() -> Iterator[Job]:
         for index, job in enumerate(jobs):
             if index not in ledger:
-                numbers[len(numbers) + handed] = index
+                numbers[next(positions)] = index
                 yield job
 
-    handed = 0
     for position, result in box.stream(open_jobs()):
         index = numbers.pop(position)
-        handed += 1
         ledger.record(index, result)
         yield index, result
 

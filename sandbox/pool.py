@@ -132,7 +132,7 @@ class Sandbox:
     ) -> list[JobResult]:
         """Like `run`, for asyncio. `on_progress(index, result)` is called in the loop as each job ends.
 
-        Cancelling it abandons the results; children that run are ended by their limits.
+        Cancelling it ends the candidates that run and forgets those that wait.
         """
         loop = asyncio.get_running_loop()
         prepared = [self._prepare(job) for job in jobs]
@@ -146,12 +146,18 @@ class Sandbox:
 
         def put(index: int) -> Callable[[JobResult], None]:
             def finished(result: JobResult) -> None:
-                loop.call_soon_threadsafe(settle, index, result)
+                with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+                    loop.call_soon_threadsafe(settle, index, result)
 
             return finished
 
-        self._supervisor.submit([Run(*p, self.tier, put(i)) for i, p in enumerate(prepared)])
-        return list(await asyncio.gather(*futures))
+        runs = [Run(*p, self.tier, put(i)) for i, p in enumerate(prepared)]
+        self._supervisor.submit(runs)
+        try:
+            return list(await asyncio.gather(*futures))
+        except asyncio.CancelledError:
+            self._supervisor.abandon(runs)
+            raise
 
     def stream(self, jobs: Iterable[Job], in_flight: int = IN_FLIGHT) -> Iterator[tuple[int, JobResult]]:
         """Run a batch of any length, lazily: yields (index, result) as jobs end, in the order they end.
@@ -237,7 +243,7 @@ class _Supervisor:
         self.workers: dict[int, Worker] = {}
         self.watched: dict[int, Child] = {}
         self.running: set[Child] = set()
-        self.closing = False
+        self.closing = self.abandoned = False
         self.failed_starts = 0
         self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.poll = select.epoll()
@@ -255,6 +261,13 @@ class _Supervisor:
         if self.closing:
             raise SandboxUnavailable("this sandbox has been closed; make a new one")
         self.inbox.extend(runs)
+        self._wake()
+
+    def abandon(self, runs: list[Run]) -> None:
+        """Nobody waits for these any more: their children are killed, those that wait are not started."""
+        for run in runs:
+            run.abandoned = True
+        self.abandoned = True
         self._wake()
 
     def close(self) -> None:
@@ -292,8 +305,22 @@ class _Supervisor:
             elif fd in self.watched:
                 self._read(self.watched[fd])
         self.waiting.extend(self.inbox.popleft() for _ in range(len(self.inbox)))
+        if self.abandoned:
+            self._drop_abandoned()
         self._check_clocks()
         self._dispatch()
+
+    def _drop_abandoned(self) -> None:
+        self.abandoned = False
+        for run in [run for run in self.waiting if run.abandoned]:
+            self.waiting.remove(run)
+            run.give_up()
+            self._finish(run)
+        for child in self.running:
+            if child.run is not None and child.run.abandoned and not child.killed:
+                child.timed_out = True
+                child.deadline = now() + 2.0
+                child.worker.kill_child(child)
 
     def _patience(self) -> float | None:
         """Seconds until some clock needs looking at; None when nothing runs and all is prepared."""
@@ -486,7 +513,9 @@ class _Supervisor:
         child.channel.close()
         self.running.discard(child)
         worker.running -= 1
-        if run.child_ended(status, cpu_s, child.timed_out):
+        if run.abandoned:
+            run.give_up()
+        if run.abandoned or run.child_ended(status, cpu_s, child.timed_out):
             self._finish(run)
         else:
             self.waiting.appendleft(run)

@@ -39,7 +39,7 @@ class Run:
         self.started: float | None = None
         self.children = 0
         self.infra = 0
-        self.done = False
+        self.done = self.abandoned = False
         self._at = 0  # the probe whose answer is next, of those up to `_stop` that this child is for
         self._first = self._stop = 0
         self._ended = False
@@ -163,6 +163,12 @@ class Run:
         self.load = self.load or outcome
         self._fill(outcome)
         return self._complete()
+
+    def give_up(self) -> None:
+        """Its caller has cancelled it: complete the record with what there is."""
+        outcome = Outcome(Status.INFRA, message="cancelled")
+        self.load = self.load or outcome
+        self._fill(outcome)
 
     def _spoil(self, outcome: Outcome) -> None:
         self.load = outcome

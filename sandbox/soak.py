@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,7 +84,9 @@ def soak(jobs: int, seed: int, folder: Path, kill_every: int = 500, sessions: in
         if done.returncode not in (0, -signal.SIGKILL):
             report.wrong.append(f"the supervisor ended with {done.returncode}")
     seen: set[int] = set()
-    for number, result in Ledger(file).results():
+    ledger = Ledger(file)
+    ledger.close()
+    for number, result in ledger.results():
         report.records += 1
         if number in seen:
             report.wrong.append(f"job {number} has two records")
@@ -106,7 +109,8 @@ def _session(file: Path, jobs: int, seed: int, kill_every: int, goal: int) -> No
                 victim = chance.choice(_victims(box))
                 sys.stdout.write(f"{victim}\n")
                 sys.stdout.flush()
-                os.kill(victim, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has ended by itself meanwhile
+                    os.kill(victim, signal.SIGKILL)
     ledger.close()
 
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.errors import SandboxUnavailable
+from sandbox.jail import WARM
 from sandbox.pool import Sandbox
 
 
 def _open(tier: int) -> Sandbox:
     try:
-        return Sandbox(2, force_tier=tier)
+        # asyncio is warm because in tier 2 root's own interpreter may be out of the jail user's reach.
+        return Sandbox(2, force_tier=tier, warm=(*WARM, "asyncio"))
     except SandboxUnavailable as error:
         pytest.skip(f"this host does not offer tier {tier}: {error}")
 
