@@ -91,7 +91,8 @@ def test_async_functions_and_generators_are_run(box: Sandbox) -> None:
         "import asyncio\nasync def f(x):\n    await asyncio.sleep(0.001)\n    return x\n"
         "async def both(): return await asyncio.gather(f(1), f(2))\n"
         "def run(): return asyncio.run(both())\n"
-        "async def gen():\n    yield 1\n    yield 2\ndef count():\n    n = 0\n    while True:\n        yield n\n        n += 1"
+        "async def gen():\n    yield 1\n    yield 2\n"
+        "def count():\n    n = 0\n    while True:\n        yield n\n        n += 1"
     )
     f, both, run, gen, count = answers(box, source, *(Call(n) for n in ("f", "both", "run", "gen", "count")))
     assert f == ("exception", "TypeError")
