@@ -28,7 +28,6 @@ PROMPTS = (
     "class Stack:\n    def __init__(self):\n        self.items = []\n\n    def push(self, item):\n",
     'import csv\n\ndef read_rows(path):\n    """Read a CSV file into a list of dictionaries."""\n',
 )
-STEPS = 32
 
 
 def main() -> None:
@@ -39,6 +38,7 @@ def main() -> None:
         "--model", type=Path, help="a GGUF file; default the embedded model, prepared for this CPU"
     )
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=32, help="new tokens: 12 is a line, 32 a short body")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         prepared = resolve(arguments.model, Path(cache))
@@ -46,12 +46,12 @@ def main() -> None:
             f"{prepared.path.name} ({prepared.kind}), {default_threads()} threads, "
             f"load average {os.getloadavg()[0]:.1f}\n"
         )
-        compare_trie(prepared, arguments.repeat)
+        compare_trie(prepared, arguments.repeat, arguments.steps)
         measure_prefixes(prepared, arguments.repeat)
 
 
-def compare_trie(prepared: PreparedModel, repeat: int) -> None:
-    """32 steps of K candidates, with and without shared rows, at two temperatures."""
+def compare_trie(prepared: PreparedModel, repeat: int, steps: int) -> None:
+    """Some steps of K candidates, with and without shared rows, at two temperatures."""
     print("| K | temperature | rows, no trie | rows, trie | shared | ms, no trie | ms, trie |")
     print("|---|---|---|---|---|---|---|")
     with load(prepared, share_rows=True) as shared, load(prepared, share_rows=False) as alone:
@@ -60,7 +60,7 @@ def compare_trie(prepared: PreparedModel, repeat: int) -> None:
                 rows, times = {}, {}
                 for name, engine in (("trie", shared), ("alone", alone)):
                     answers = [
-                        engine.generate(request(engine, prompt, k, temperature, seed))
+                        engine.generate(request(engine, prompt, k, steps, temperature, seed))
                         for prompt in PROMPTS
                         for seed in range(repeat)
                     ]
@@ -114,8 +114,10 @@ def load(prepared: PreparedModel, share_rows: bool) -> Engine:
     )
 
 
-def request(engine: Engine, prompt: str, k: int, temperature: float, seed: int) -> GenerationRequest:
-    return GenerationRequest(engine.tokenize(prompt), k, STEPS, Sampling(temperature, 0.95, seed=seed))
+def request(
+    engine: Engine, prompt: str, k: int, steps: int, temperature: float, seed: int
+) -> GenerationRequest:
+    return GenerationRequest(engine.tokenize(prompt), k, steps, Sampling(temperature, 0.95, seed=seed))
 
 
 if __name__ == "__main__":

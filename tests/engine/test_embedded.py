@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 
 from tests.engine.test_engine import assert_as_if_alone
@@ -47,12 +46,7 @@ def test_candidates_equal_a_naive_reference(engine: Engine) -> None:
     request = GenerationRequest(engine.tokenize(text), 12, 40, Sampling(0.8, 0.95, seed=3))
     answer = engine.generate(request)
     assert len({c.tokens for c in answer.candidates}) > 4
-    # llama.cpp rounds activations to 8 bits before each product of a quantized weight: one different rounding grows
-    # through 30 layers (docs/log.md). The tiny float32 models hold the same promise to 0.02.
-    assert_as_if_alone(engine, request, answer, draw_atol=0.06, logprob_atol=0.4)
-    direct = [p for c in answer.candidates for p in engine.logprobs(request.prompt, c.tokens) if c.tokens]
-    served = [p for c in answer.candidates for p in c.logprobs]
-    assert np.abs(np.subtract(served, direct)).mean() < 0.03
+    assert_as_if_alone(engine, request, answer)
 
 
 def test_typing_on_computes_only_what_is_new(engine: Engine) -> None:
@@ -67,4 +61,4 @@ def test_logprobs_match_a_direct_softmax(engine: Engine) -> None:
     prompt = engine.tokenize("import os\n\ndef list_files(folder):\n")
     (candidate,) = engine.generate(GenerationRequest(prompt, 1, 24)).candidates
     direct = engine.logprobs(prompt, candidate.tokens)
-    assert candidate.logprobs == pytest.approx(direct, abs=0.4)
+    assert candidate.logprobs == pytest.approx(direct, abs=0.02)

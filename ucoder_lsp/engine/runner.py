@@ -21,8 +21,9 @@ N_PROMPTS = 4
 """Recent prompts the prefix cache keeps."""
 PREFILL_CHUNK = 128
 """Tokens between two looks at the deadline while a prompt is computed."""
-SCORE_CHUNK = 64
-"""Rows of logits fetched at a time when a text is scored."""
+SCORE_CHUNK = 32
+"""Rows computed at a time when a text is scored: from 64 rows on llama.cpp takes another attention kernel, whose
+rounding differs from that of the rows that were sampled from (docs/log.md)."""
 
 Interrupted = Callable[[], Finish | None]
 
