@@ -183,9 +183,11 @@ def test_one_patch_alone(project: Project) -> None:
     assert run(project, "--patch", good).exit_code == 3
     assert run(project, "--patch", bad).exit_code == 3
     assert run(project, "--patch", good, "--intent", "preserve").exit_code == 0
-    told = run(project, "--patch", bad, "--intent", "preserve")
+    told = run(project, "--patch", bad, "--intent", "preserve", "--json")
     assert told.exit_code == 1
-    assert "changes behaviour" in told.stdout
+    data = json.loads(told.stdout)
+    assert (data["verdict"], data["accepted"]) == ("rejected", None)
+    assert "changes behaviour" in data["reason"]
 
 
 @pytest.mark.slow
