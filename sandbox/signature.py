@@ -37,6 +37,8 @@ class Tests:
     """How many asserts say so, shape (n_tests,)."""
     passed: Matrix
     """Shape (n_candidates, n_tests)."""
+    kinds: NDArray[np.uint8]
+    """Kind of each expected value (see `Behaviour.kinds`), shape (n_tests,)."""
 
     def __len__(self) -> int:
         return len(self.probes)
@@ -48,6 +50,8 @@ class Behaviour:
 
     labels: Labels
     """Shape (n, m); see the module's docstring."""
+    kinds: NDArray[np.uint8]
+    """First byte of each value's canonical form, which names its type; 0 where there is no value. Shape (n, m)."""
     tests: Tests
     """From generated asserts: weak."""
     constraints: Tests
@@ -89,13 +93,17 @@ def describe(evidence: Evidence) -> Behaviour:
     keys = [[_key(outcome) for outcome in row] for row in evidence.outcomes]
     n_probes = len(keys[0]) if keys else 0
     labels = np.full((len(keys), n_probes), CRASH, dtype=np.int32)
+    kinds = np.zeros((len(keys), n_probes), dtype=np.uint8)
     values: list[list[bytes]] = []
     for probe in range(n_probes):
         known: dict[bytes | int, int] = {OPAQUE: OPAQUE, UNKNOWN: UNKNOWN, CRASH: CRASH}
         labels[:, probe] = [known.setdefault(row[probe], len(known) - 3) for row in keys]
         values.append([key for key in known if isinstance(key, bytes)])
+        first = np.array([value[0] for value in values[-1]] + [0], dtype=np.uint8)
+        kinds[:, probe] = first[np.where(labels[:, probe] >= 0, labels[:, probe], -1)]
     return Behaviour(
         labels,
+        kinds,
         _tests(evidence.asserts, labels, values),
         _tests(evidence.constraints, labels, values),
     )
@@ -135,10 +143,12 @@ def _none() -> bytes:
 def _tests(votes: Sequence[Vote], labels: Labels, values: list[list[bytes]]) -> Tests:
     n, m = labels.shape
     counts: dict[tuple[int, bytes], int] = {}
+    kinds: dict[tuple[int, bytes], int] = {}
     for vote in votes:
         if 0 <= vote.probe < m and not vote.expected.opaque:
             key = (vote.probe, loosely(vote.expected.canonical))
             counts[key] = counts.get(key, 0) + 1
+            kinds.setdefault(key, vote.expected.canonical[0])
     passed = np.zeros((n, len(counts)), dtype=np.bool_)
     loose = {probe: [loosely(value) for value in values[probe]] for probe in {p for p, _ in counts} if values}
     for column, (probe, expected) in enumerate(counts):
@@ -146,7 +156,12 @@ def _tests(votes: Sequence[Vote], labels: Labels, values: list[list[bytes]]) -> 
         for label in equal:
             passed[:, column] |= labels[:, probe] == label
     probes = np.array([probe for probe, _ in counts], dtype=np.int64)
-    return Tests(probes, np.array(list(counts.values()), dtype=np.int64), passed)
+    return Tests(
+        probes,
+        np.array(list(counts.values()), dtype=np.int64),
+        passed,
+        np.array(list(kinds.values()), dtype=np.uint8),
+    )
 
 
 @lru_cache(maxsize=65_536)

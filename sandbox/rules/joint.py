@@ -1,62 +1,87 @@
-"""The default rule: one score from what candidates return, what tests expect, and who agrees with whom."""
+"""The default rule: one score from what candidates return, what tests expect, and who agrees with whom.
+
+Candidates are clustered by their outputs. Each cluster gets a score, a weighted sum of the features in
+`sandbox.rules.features`; the softmax of the scores is what the rule believes, and a curve fitted on recorded
+tasks turns the winner's share into a confidence. The author's examples come before everything else.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sandbox.calibration import Parameters, shipped, softmax, task_key
 from sandbox.consensus import Decision, Evidence
-from sandbox.rules.common import Scored, abstain, best_first, fluency, order, why_nothing
-from sandbox.rules.literature import mean_agreement
-from sandbox.signature import Behaviour, describe, duplicates, group
+from sandbox.rules import features
+from sandbox.rules.common import Scored, abstain, best_first, why_nothing
+from sandbox.signature import Behaviour, describe
+
+EXAMPLE_BONUS = 12.0
+"""Score for keeping all examples of the docstring: more than the other features together can differ by.
+
+A bonus and not a filter, because an example can be wrong or beyond every candidate.
+"""
+
+
+MINIMUM_ANSWERS = 0.1
+"""Least share of inputs that the winner must answer: agreeing on one input and crashing on the rest says
+little (one recorded task has 87 candidates that lack the same import and agree on the empty string)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """Clusters by outputs; the author's examples first, then size, agreement and passed asserts together."""
+    """Clusters by outputs; examples first, then size, agreement, types and passed asserts in one score."""
 
     name: str = "joint"
+    parameters: Parameters | None = None
+    """None: the parameters that come with the package."""
+
+    def out_of_fold(self, prompt: str) -> Joint:
+        """This rule with parameters that were fitted without the task of `prompt` (for honest figures)."""
+        if self.parameters is not None:
+            return self
+        fitted = shipped()
+        fold = dict(fitted.seen).get(task_key(prompt))
+        return Joint(self.name, fitted.folds[fold] if fold is not None else fitted.everything)
 
     def decide(self, evidence: Evidence) -> Decision:
         behaviour = describe(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
-        voters = behaviour.voters()
-        copies = duplicates(evidence.sources)
-        clusters = [
-            order(members, fluency(evidence), copies) for members in group(behaviour.labels[voters], voters)
-        ]
+        parameters = self.parameters or shipped().everything
+        clusters = features.clusters_of(behaviour, evidence)
         first = np.array([members[0] for members in clusters])
-        agreement = mean_agreement(behaviour.labels)[first]
-        sizes = np.array([float(np.sum(1 / np.sqrt(copies[members]))) for members in clusters])
-        kept_examples = _pass_rate(behaviour.constraints.passed)[first]
-        rate = _weighted_pass_rate(behaviour)[first]
-        scores = 10 * kept_examples + np.log(sizes) + 2 * agreement + 2 * rate
-        n = behaviour.n_candidates
+        scores = features.matrix(behaviour, evidence, clusters) @ np.array(parameters.weights)
+        kept = behaviour.constraints.passed[first]
+        if kept.shape[1]:
+            scores = scores + EXAMPLE_BONUS * kept.mean(axis=1)
+        best = first[int(scores.argmax())]
+        if behaviour.n_probes and behaviour.answered[best].mean() < MINIMUM_ANSWERS:
+            return abstain(
+                self.name,
+                f"The best candidates crash on more than {1 - MINIMUM_ANSWERS:.0%} of the inputs.",
+                [
+                    Scored(m, float(s))
+                    for m, s in sorted(zip(clusters, scores, strict=True), key=lambda p: -p[1])
+                ],
+                behaviour.n_candidates,
+            )
+        chance = softmax(scores)
         return best_first(
             self.name,
             behaviour,
             [Scored(members, float(score)) for members, score in zip(clusters, scores, strict=True)],
-            confidence=lambda ranked: len(ranked[0].members) / n,
+            confidence=lambda _: parameters.confidence(float(chance.max())),
             reason=lambda top: self._reason(top, behaviour),
         )
 
     def _reason(self, top: Scored, behaviour: Behaviour) -> str:
-        text = f"{len(top.members)} of {behaviour.n_candidates} candidates behave alike"
-        passed = behaviour.constraints.passed[top.members[0]]
-        if len(passed):
-            text += f" and keep {int(passed.sum())} of {len(passed)} examples of the docstring"
+        members, n = top.members, behaviour.n_candidates
+        text = f"{len(members)} of {n} candidates behave alike on {behaviour.n_probes} inputs"
+        examples, tests = behaviour.constraints.passed[members[0]], behaviour.tests.passed[members[0]]
+        if len(examples):
+            text += f", keep {int(examples.sum())} of {len(examples)} examples of the docstring"
+        if len(tests):
+            text += f", pass {int(tests.sum())} of {len(tests)} generated asserts"
         return text + "."
-
-
-def _pass_rate(matrix: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.asarray(matrix.mean(axis=1)) if matrix.shape[1] else np.zeros(len(matrix))
-
-
-def _weighted_pass_rate(behaviour: Behaviour) -> NDArray[np.float64]:
-    tests = behaviour.tests
-    if not len(tests):
-        return np.zeros(behaviour.n_candidates)
-    return np.asarray(tests.passed @ (tests.counts / tests.counts.sum()), dtype=np.float64)

@@ -1,0 +1,160 @@
+"""How well rules choose on replayed tasks: the table, the bootstrap interval and the plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandbox.calibration import (
+    Fitted,
+    Row,
+    expected_calibration_error,
+    fit,
+    task_key,
+)
+from sandbox.consensus import Rule
+from sandbox.replay import ReplayedTask
+from sandbox.rules import features
+from sandbox.rules.joint import Joint
+from sandbox.signature import describe
+
+Floats = NDArray[np.float64]
+DRAWS = 6
+"""How often N candidates are drawn from each task when fewer than all are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """One rule on all tasks; arrays have one entry a decision (tasks x draws)."""
+
+    rule: str
+    right: Floats
+    confidence: Floats
+    decided: NDArray[np.bool_]
+    n_tasks: int
+
+    @property
+    def pass_at_1(self) -> float:
+        return float(self.right.mean())
+
+    def precision(self, share: float) -> float:
+        """Share right among the most confident part of the tasks; of equals, their average."""
+        wanted = max(1, round(share * len(self.right)))
+        total, left = 0.0, wanted
+        for value in np.unique(self.confidence)[::-1]:
+            inside = self.right[self.confidence == value]
+            taken = min(left, len(inside))
+            total += taken * float(inside.mean())
+            left -= taken
+            if left == 0:
+                break
+        return total / wanted
+
+    def as_dict(self) -> dict[str, object]:
+        """The JSON form; all figures are shares in [0, 1]."""
+        return {
+            "rule": self.rule,
+            "pass_at_1": round(self.pass_at_1, 4),
+            "precision_25": round(self.precision(0.25), 4),
+            "precision_50": round(self.precision(0.5), 4),
+            "coverage": round(float(self.decided.mean()), 4),
+            "ece": round(expected_calibration_error(self.confidence, self.right), 4),
+        }
+
+
+def samples_of(task: ReplayedTask, n: int | None, seed: int) -> list[list[int]]:
+    """Which candidates take part: all in recorded order, or `DRAWS` random draws of `n`."""
+    total = len(task.evidence.outcomes)
+    if n is None or n >= total:
+        return [list(range(total))]
+    generator = np.random.default_rng([seed, int(task_key(task.task.prompt), 16) % 2**32])
+    return [[int(i) for i in generator.choice(total, n, replace=False)] for _ in range(DRAWS)]
+
+
+def evaluate(
+    tasks: Sequence[ReplayedTask], rules: Mapping[str, Rule], n: int | None = None, seed: int = 0
+) -> list[RuleResult]:
+    """Every rule on the same draws of every task that has an official test. Abstaining counts as not right."""
+    scored = [task for task in tasks if task.correct]
+    records: dict[str, list[tuple[float, float, bool]]] = {name: [] for name in rules}
+    for task in scored:
+        for chosen in samples_of(task, n, seed):
+            evidence, correct = task.draw(chosen)
+            for name, rule in rules.items():
+                decision = (rule.out_of_fold(task.task.prompt) if isinstance(rule, Joint) else rule).decide(
+                    evidence
+                )
+                right = decision.winner is not None and correct[decision.winner]
+                records[name].append((float(right), decision.confidence, decision.winner is not None))
+    results = []
+    for name, rows in records.items():
+        table = np.array(rows, dtype=np.float64).reshape(-1, 3)
+        results.append(RuleResult(name, table[:, 0], table[:, 1], table[:, 2] > 0, len(scored)))
+    return results
+
+
+def bootstrap_difference(a: RuleResult, b: RuleResult, rounds: int = 10_000) -> tuple[float, float, float]:
+    """Difference of pass@1 with its 95 % interval, resampling tasks (draws of one task stay together)."""
+    difference = (a.right - b.right).reshape(a.n_tasks, -1).mean(axis=1)
+    generator = np.random.default_rng(0)
+    means = difference[generator.integers(0, len(difference), (rounds, len(difference)))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(difference.mean()), float(low), float(high)
+
+
+def learn(tasks: Sequence[ReplayedTask], seed: int = 0) -> Fitted:
+    """Fit the default rule: on all candidates once, and on draws of 8 and 30, each kind with the same weight."""
+    rows = []
+    for task in tasks:
+        if not task.correct:
+            continue
+        for n, weight in ((None, 1.0), (30, 1.0 / DRAWS), (8, 1.0 / DRAWS)):
+            for chosen in samples_of(task, n, seed + 1):
+                evidence, correct = task.draw(chosen)
+                behaviour = describe(evidence)
+                clusters = features.clusters_of(behaviour, evidence)
+                matrix = features.matrix(behaviour, evidence, clusters)
+                right = np.array([float(correct[members[0]]) for members in clusters])
+                rows.append(Row(task_key(task.task.prompt), matrix, right, weight))
+    return fit(rows, [task_key(task.task.prompt) for task in tasks if task.correct])
+
+
+def plot(results: Sequence[RuleResult], default: str, path: Path) -> None:
+    """Precision against coverage for every rule, and the reliability diagram of the default rule."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 5))
+    for result in results:
+        shares = np.linspace(0.05, 1.0, 39)
+        main = result.rule == default
+        left.plot(
+            100 * shares,
+            [100 * result.precision(share) for share in shares],
+            label=result.rule,
+            linewidth=3 if main else 1,
+            zorder=3 if main else 2,
+        )
+    left.set(xlabel="tasks answered, most confident first (%)", ylabel="right (%)", ylim=(0, 100))
+    left.legend(fontsize=8)
+    left.grid(alpha=0.3)
+    ours = next(result for result in results if result.rule == default)
+    index = np.minimum((ours.confidence * 10).astype(int), 9)
+    bins = [b for b in range(10) if (index == b).any()]
+    xs = [ours.confidence[index == b].mean() for b in bins]
+    ys = [ours.right[index == b].mean() for b in bins]
+    sizes = [20 + 400 * float((index == b).mean()) for b in bins]
+    right.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfectly calibrated")
+    right.scatter(xs, ys, s=sizes, label=f"{default} (area: share of tasks)")
+    right.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1.02))
+    right.legend(fontsize=8, loc="upper left")
+    right.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,236 @@
+"""Recorded samples, run for real: candidates and generated tests of many tasks become evidence for the rules.
+
+A recorded file has one JSON object a line: `task_id, prompt, entry_point, solutions[], tests[], check`
+(gzip or plain). Every distinct program runs once in the sandbox on the probes of its task; the official test
+`check` runs in a job of its own and is used for scoring only: no input, cluster or weight ever sees it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from sandbox.consensus import Evidence
+from sandbox.inputs import ProbeSet, propose
+from sandbox.inputs.refine import choose, refine
+from sandbox.limits import Limits
+from sandbox.outcome import JobResult, Outcome, Status
+from sandbox.pool import Sandbox
+from sandbox.program import Check, Job, Probe, Program
+from sandbox.signature import describe, group
+
+PROBE_BUDGET = 300
+"""Probes before the first clustering: examples, asserts, edge cases, mutations, typical values."""
+REFINE_BUDGET = 96
+"""Neighbours of disagreeing inputs that are tried on one representative of each cluster."""
+REFINE_KEPT = 32
+"""Of those, the ones that tell representatives apart and are run on every candidate."""
+REPRESENTATIVES = 24
+
+PROBE_LIMITS = Limits(probe_wall_s=0.2, job_wall_s=1.0, cpu_s=2)
+CHECK_LIMITS = Limits(probe_wall_s=3.0, job_wall_s=4.0, cpu_s=4)
+
+Progress = Callable[[str, int, int], None]
+"""Called with a task's name, how many tasks are done, and how many there are."""
+
+
+class RecordingError(ValueError):
+    """The recorded file cannot be used; the message says what is wrong with it and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTask:
+    """One task as it was recorded, its solutions already cut to the function's body."""
+
+    task_id: str
+    prompt: str
+    entry_point: str
+    programs: tuple[str, ...]
+    tests: tuple[str, ...] = ()
+    check: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedTask:
+    """A task with what its programs did. `evidence` has one row a recorded solution, in recorded order."""
+
+    task: RecordedTask
+    probes: tuple[Probe, ...]
+    origins: tuple[str, ...]
+    evidence: Evidence
+    correct: tuple[bool, ...] = field(default=())
+    """What the official test says of each solution; empty where there is no official test."""
+
+    def draw(self, chosen: Sequence[int]) -> tuple[Evidence, tuple[bool, ...]]:
+        """The evidence and the truth of some of the solutions, in the given order."""
+        evidence = replace(
+            self.evidence,
+            outcomes=tuple(self.evidence.outcomes[i] for i in chosen),
+            sources=tuple(self.evidence.sources[i] for i in chosen),
+            log_probabilities=tuple(self.evidence.log_probabilities[i] for i in chosen),
+        )
+        return evidence, tuple(self.correct[i] for i in chosen) if self.correct else ()
+
+
+def load(path: Path) -> list[RecordedTask]:
+    """Read a recorded file; raises `RecordingError` with the line that cannot be used."""
+    opener = gzip.open if path.read_bytes()[:2] == b"\x1f\x8b" else open
+    tasks = []
+    try:
+        with opener(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    tasks.append(_parse(line, f"{path.name}, line {number}"))
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise RecordingError(f"{path.name} is not a readable text or gzip file: {error}") from error
+    if not tasks:
+        raise RecordingError(f"{path.name} holds no task. Each line must be a JSON object with one task.")
+    return tasks
+
+
+def _parse(line: str, where: str) -> RecordedTask:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise RecordingError(f"{where} is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise RecordingError(f"{where} is not a JSON object.")
+    for name, kind in (("prompt", str), ("entry_point", str), ("solutions", list)):
+        if not isinstance(record.get(name), kind):
+            raise RecordingError(f"{where} needs the field {name!r} ({kind.__name__}).")
+    prompt = record["prompt"]
+    solutions = [text for text in record["solutions"] if isinstance(text, str)]
+    tests = record.get("tests")
+    return RecordedTask(
+        task_id=str(record.get("task_id", where)),
+        prompt=prompt,
+        entry_point=record["entry_point"],
+        programs=tuple(prompt + cut_body(text) for text in solutions),
+        tests=tuple(text for text in tests if isinstance(text, str)) if isinstance(tests, list) else (),
+        check=record["check"] if isinstance(record.get("check"), str) else "",
+    )
+
+
+def cut_body(solution: str) -> str:
+    """The part of a sampled continuation that belongs to the function: up to the first top-level line."""
+    kept: list[str] = []
+    quote = ""
+    for line in solution.split("\n"):
+        if (
+            not quote
+            and line.strip()
+            and not line[0].isspace()
+            and (kept or not line.startswith((")", "]", "}")))
+        ):
+            break
+        kept.append(line)
+        for delimiter in ('"""', "'''"):
+            if quote in ("", delimiter) and line.count(delimiter) % 2:
+                quote = "" if quote else delimiter
+    return "\n".join(kept).rstrip() + "\n"
+
+
+def replay(
+    tasks: Sequence[RecordedTask], sandbox: Sandbox, *, seed: int = 0, progress: Progress | None = None
+) -> Iterator[ReplayedTask]:
+    """Run every task's programs on probe inputs and, apart from that, on its official test."""
+    for number, task in enumerate(tasks):
+        yield replay_task(task, sandbox, seed=seed)
+        if progress is not None:
+            progress(task.task_id, number + 1, len(tasks))
+
+
+def replay_task(task: RecordedTask, sandbox: Sandbox, *, seed: int = 0) -> ReplayedTask:
+    """Evidence and truth of one task."""
+    distinct = list(dict.fromkeys(task.programs))
+    position = {text: i for i, text in enumerate(distinct)}
+    rows = [position[text] for text in task.programs]
+
+    # 1. First probes, on every distinct program.
+    proposed = propose(task.prompt, task.entry_point, tests=task.tests, budget=PROBE_BUDGET, seed=seed)
+    outcomes = run_probes(distinct, proposed.probes, sandbox)
+
+    # 2. Distinguishing probes: many on the representatives of the clusters, the best on everyone.
+    extra = _distinguishing(task, distinct, proposed, outcomes, rows, sandbox, seed)
+    if extra.probes:
+        added = run_probes(distinct, extra.probes, sandbox)
+        outcomes = [(*first, *second) for first, second in zip(outcomes, added, strict=True)]
+
+    evidence = Evidence(
+        outcomes=tuple(outcomes[row] for row in rows),
+        sources=task.programs,
+        log_probabilities=(0.0,) * len(rows),
+        asserts=proposed.asserts,
+        constraints=proposed.constraints,
+    )
+    correct = official(task, distinct, sandbox) if task.check else ()
+    return ReplayedTask(
+        task,
+        (*proposed.probes, *extra.probes),
+        (*proposed.origins, *extra.origins),
+        evidence,
+        tuple(correct[row] for row in rows) if correct else (),
+    )
+
+
+def run_probes(
+    programs: Sequence[str], probes: Sequence[Probe], sandbox: Sandbox
+) -> list[tuple[Outcome, ...]]:
+    """One row of outcomes a program; a program that does not load crashes on every probe."""
+    jobs = [Job(Program(text), tuple(probes), PROBE_LIMITS) for text in programs]
+    results: list[tuple[Outcome, ...]] = [()] * len(jobs)
+    for index, result in sandbox.stream(jobs):
+        results[index] = _row(result, len(probes))
+    return results
+
+
+def _row(result: JobResult, n_probes: int) -> tuple[Outcome, ...]:
+    if result.load.status is not Status.OK:
+        return (result.load,) * n_probes
+    return result.outcomes
+
+
+def _distinguishing(
+    task: RecordedTask,
+    programs: Sequence[str],
+    tried: ProbeSet,
+    outcomes: Sequence[tuple[Outcome, ...]],
+    rows: Sequence[int],
+    sandbox: Sandbox,
+    seed: int,
+) -> ProbeSet:
+    """Probes that tell the largest clusters apart; none where there is at most one cluster."""
+    none = ("",) * len(programs), (0.0,) * len(programs)
+    labels = describe(Evidence(tuple(outcomes), *none)).labels
+    members = np.flatnonzero((labels >= 0).any(axis=1)) if labels.size else np.arange(0)
+    weight = np.bincount(rows, minlength=len(programs)).astype(np.float64)
+    clusters = sorted(group(labels[members], members), key=lambda c: -weight[c].sum())[:REPRESENTATIVES]
+    if len(clusters) < 2:
+        return ProbeSet()
+    everyone = labels[list(rows)]
+    proposed = refine(task.prompt, task.entry_point, tried.probes, everyone, budget=REFINE_BUDGET, seed=seed)
+    if not proposed.probes:
+        return proposed
+    trial = run_probes([programs[int(c[0])] for c in clusters], proposed.probes, sandbox)
+    blank = ("",) * len(clusters), (0.0,) * len(clusters)
+    kept = choose(
+        describe(Evidence(tuple(trial), *blank)).labels,
+        REFINE_KEPT,
+        np.array([weight[c].sum() for c in clusters]),
+    )
+    return ProbeSet(tuple(proposed.probes[i] for i in kept), ("distinguishing",) * len(kept))
+
+
+def official(task: RecordedTask, programs: Sequence[str], sandbox: Sandbox) -> list[bool]:
+    """Which programs pass the official test. For scoring only."""
+    probe = Check(f"{task.check}\n\ncheck({task.entry_point})\n")
+    jobs = [Job(Program(text), (probe,), CHECK_LIMITS) for text in programs]
+    passed = [False] * len(jobs)
+    for index, result in sandbox.stream(jobs):
+        passed[index] = result.load.status is Status.OK and result.outcomes[0].status is Status.OK
+    return passed

@@ -1,0 +1,60 @@
+"""`ucoder consensus replay` on a small recorded file, through the real sandbox."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from sandbox.consensus_cli import consensus
+
+PROMPT = 'def double(x: int) -> int:\n    """Return twice x."""\n'
+RIGHT = ["    return 2 * x\n", "    return x + x\n", "    return x * 2\n"]
+WRONG = ["    return x\n", "    return x ** 2\n", "    raise ValueError\n", "    while True: pass\n"]
+CHECK = "def check(candidate):\n    assert candidate(3) == 6\n    assert candidate(-1) == -2\n"
+
+
+@pytest.fixture
+def recording(tmp_path):
+    path = tmp_path / "recorded.jsonl"
+    record = {
+        "task_id": "own/1",
+        "prompt": PROMPT,
+        "entry_point": "double",
+        "solutions": RIGHT + WRONG,
+        "tests": ["\n double(2) == 4\nassert double(3) == 9\nassert ", "double(2) == 4"],
+        "check": CHECK,
+    }
+    path.write_text(json.dumps(record) + "\n")
+    return path
+
+
+def test_replay_prints_the_promised_json_and_writes_the_plot(recording, tmp_path):
+    plot = tmp_path / "plot.png"
+    done = CliRunner().invoke(consensus, ["replay", str(recording), "--json", "--plot", str(plot)])
+    assert done.exit_code == 0, done.output
+    printed = json.loads(done.stdout)
+    assert set(printed) == {"default", "rules"}
+    by_name = {row["rule"]: row for row in printed["rules"]}
+    assert set(by_name[printed["default"]]) == {
+        "rule", "pass_at_1", "precision_25", "precision_50", "coverage", "ece",
+    }  # fmt: skip
+    assert by_name[printed["default"]]["pass_at_1"] == 1.0
+    assert by_name["lowest-perplexity"]["pass_at_1"] == 1.0
+    assert plot.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_replay_without_official_tests_says_so(recording):
+    record = json.loads(recording.read_text())
+    del record["check"]
+    recording.write_text(json.dumps(record))
+    done = CliRunner().invoke(consensus, ["replay", str(recording)])
+    assert done.exit_code == 1
+    assert "no official test" in done.output
+
+
+def test_unknown_rule_is_named(recording):
+    done = CliRunner().invoke(consensus, ["replay", str(recording), "--rule", "nonsense"])
+    assert done.exit_code == 1
+    assert "There is no rule 'nonsense'" in done.output
