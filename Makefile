@@ -30,7 +30,7 @@ demo: $(STAMPS)/installed ## Complete the example workspace through the real ser
 
 .PHONY: bench
 bench: $(STAMPS)/installed ## Warm latency of the demo's requests, step by step
-	@$(BIN)/python benchmarks/completion.py
+	@$(BIN)/python -P benchmarks/completion.py
 
 # --- Check -----------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Warm latency of the demo's requests, step by step, through the real server over stdio.
 
-    make bench                                  (or: python benchmarks/completion.py --rounds 20)
+    make bench                                  (or: python -P benchmarks/completion.py --rounds 20)
 
 Each round asks for every cursor position of the demo once. The text behind the cursor changes every round, so that
 the completion cache never answers, while the prompt's prefix stays in the KV cache, as it does for somebody typing.
