@@ -36,8 +36,8 @@ TOLERANCE = 2e-3
 def test_logits_match_peft(tmp_path: Path, kind: str, settings: dict[str, Any]) -> None:
     pytest.importorskip("peft", reason="needs the train extra")
     import torch
-    from tiny_models import llama_cpp_logits, random_adapter, write_model
 
+    from tests.trainer.tiny_models import llama_cpp_logits, random_adapter, write_model
     from trainer.convert import convert_folder
 
     base = write_model(tmp_path / "base", kind)
