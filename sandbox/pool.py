@@ -14,17 +14,19 @@ import select
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from sandbox import javascript
 from sandbox.errors import ProgramError, SandboxError, SandboxUnavailable
 from sandbox.interpreter import locate
 from sandbox.jail import WARM, JailConfig
 from sandbox.outcome import JobResult, Status
 from sandbox.program import Call, Job, Probe, Program
 from sandbox.run import Run
-from sandbox.wire import Encoded
+from sandbox.wire import Encoded, EncodedProbes
 from sandbox.worker import EXIT, Child, Worker, drain, now
 
 WATCH_AFTER_S = 0.003
@@ -36,6 +38,7 @@ RUNNING_PER_WORKER = 4
 IN_FLIGHT = 256
 """Jobs that `stream` keeps in the sandbox at a time, so that a batch of any length needs little memory."""
 
+LANGUAGES = "python, javascript"
 COMPILE = "def check(source):\n    compile(source, '<program>', 'exec')\n"
 
 
@@ -74,6 +77,7 @@ class Sandbox:
         self.tier = force_tier if force_tier is not None else choose_tier(lowest_tier)
         self._encoded: dict[int, tuple[tuple[Probe, ...], Encoded]] = {}
         config = JailConfig(python, self.tier, hash_seed, tuple(warm), tuple(readable), tuple(path))
+        self._others = ThreadPoolExecutor(count, "ucoder-sandbox-other")  # starts no thread until used
         self._supervisor = _Supervisor(config, count, prefork)
         try:
             from sandbox.tiers import prove
@@ -97,10 +101,11 @@ class Sandbox:
         """
         for job in jobs:
             self._prepare(job)
-            source = job.program.source
-            compiled = self.run_one(Job(Program(COMPILE), (Call("check", (source,)),), job.limits)).outcomes[
-                0
-            ]
+            if job.program.language == "python":
+                compiling = Job(Program(COMPILE), (Call("check", (job.program.source,)),), job.limits)
+                compiled = self.run_one(compiling).outcomes[0]
+            else:
+                compiled = self.run_one(Job(job.program, (), job.limits)).load
             if compiled.status is not Status.OK:
                 reason = compiled.message or compiled.exception or compiled.status.value
                 raise ProgramError(f"the program does not compile: {reason}")
@@ -122,7 +127,7 @@ class Sandbox:
 
             return finished
 
-        self._supervisor.submit([Run(*p, self.tier, put(i)) for i, p in enumerate(prepared)])
+        self._submit([Run(*p, self.tier, put(i)) for i, p in enumerate(prepared)])
         for _ in prepared:
             left.acquire()
         return [r for r in results if r is not None]
@@ -152,7 +157,7 @@ class Sandbox:
             return finished
 
         runs = [Run(*p, self.tier, put(i)) for i, p in enumerate(prepared)]
-        self._supervisor.submit(runs)
+        self._submit(runs)
         try:
             return list(await asyncio.gather(*futures))
         except asyncio.CancelledError:
@@ -171,7 +176,7 @@ class Sandbox:
 
         waiting = 0
         for index, job in enumerate(jobs):
-            self._supervisor.submit([Run(*self._prepare(job), self.tier, put(index))])
+            self._submit([Run(*self._prepare(job), self.tier, put(index))])
             waiting += 1
             while waiting >= in_flight or not done.empty():
                 yield done.get()
@@ -187,9 +192,21 @@ class Sandbox:
         while (item := await asyncio.to_thread(next, batch, None)) is not None:
             yield item
 
-    def _prepare(self, job: Job) -> tuple[Job, Encoded]:
+    def _submit(self, runs: list[Run]) -> None:
+        """Hand runs to what drives their language: the zygotes for Python, a thread each for others."""
+        for run in runs:
+            if run.job.program.language == "javascript":
+                self._others.submit(javascript.drive, run)
+        self._supervisor.submit([run for run in runs if run.job.program.language == "python"])
+
+    def _prepare(self, job: Job) -> tuple[Job, EncodedProbes]:
+        if job.program.language == "javascript":
+            if self.tier != 1:
+                raise SandboxUnavailable("JavaScript runs in tier 1 only, and this host offers less")
+            javascript.node()
+            return job, javascript.EncodedForNode(job.probes)
         if job.program.language != "python":
-            raise ProgramError(f"programs in {job.program.language!r} cannot be run; known: python")
+            raise ProgramError(f"programs in {job.program.language!r} cannot be run; known: {LANGUAGES}")
         if "\0" in job.program.source:
             raise ProgramError("the program contains a NUL character, which no Python source may")
         key = id(job.probes)
@@ -215,6 +232,7 @@ class Sandbox:
     def close(self) -> None:
         """End every jail. Jobs still waiting are given back as `infra`."""
         self._supervisor.close()
+        self._others.shutdown(cancel_futures=False)
 
     def __enter__(self) -> Sandbox:
         return self

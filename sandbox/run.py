@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.program import Job
-from sandbox.wire import Encoded, Frame, FrameReader, ProtocolError, job_message
+from sandbox.wire import EncodedProbes, Frame, FrameReader, ProtocolError
 
 MAX_CHILDREN = 8
 """Children that one job's calls may use up by dying; probes after that are not run."""
@@ -29,7 +29,7 @@ class Run:
     def __init__(
         self,
         job: Job,
-        encoded: Encoded,
+        encoded: EncodedProbes,
         tier: int,
         finished: Callable[[JobResult], None],
     ) -> None:
@@ -40,6 +40,7 @@ class Run:
         self.children = 0
         self.infra = 0
         self.done = self.abandoned = False
+        self.script_stdin = ""
         self._at = 0  # the probe whose answer is next, of those up to `_stop` that this child is for
         self._first = self._stop = 0
         self._ended = False
@@ -62,9 +63,10 @@ class Run:
         self._at = self._first = first
         if scripts and first in scripts:
             self._stop = first + 1
-            return job_message(self.job, seed, first, True, scripts[first], b"")
+            self.script_stdin = scripts[first]
+            return self.encoded.message(self.job, seed, first, True, self.script_stdin, b"")
         self._stop = next((i for i in sorted(scripts) if i > first), len(outcomes))
-        return job_message(self.job, seed, first, self._careful, None, self.encoded.blob(self._stop))
+        return self.encoded.message(self.job, seed, first, self._careful, None, self.encoded.blob(self._stop))
 
     def deadline(self, now: float) -> float:
         """When the probe that starts now must have answered."""

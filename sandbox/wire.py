@@ -11,6 +11,7 @@ import marshal
 import math
 import struct
 from dataclasses import dataclass
+from typing import Protocol
 
 from sandbox.errors import ArgumentError
 from sandbox.outcome import Outcome, Status
@@ -43,6 +44,19 @@ class Frame:
 _MUTABLE = (list, dict, set, bytearray)
 
 
+class EncodedProbes(Protocol):
+    """What a language makes of a job's probes: one implementation for each language."""
+
+    scripts: dict[int, str]
+
+    def blob(self, stop: int) -> bytes: ...
+
+    @staticmethod
+    def message(
+        job: Job, seed: int, first: int, careful: bool, script: str | None, probes: bytes
+    ) -> bytes: ...
+
+
 class Encoded:
     """The probes of a job as the child gets them: made once for all candidates that share the probes.
 
@@ -54,6 +68,10 @@ class Encoded:
         self.plain = [_encode_probe(number, probe) for number, probe in enumerate(probes)]
         self.scripts = {i: probe.stdin for i, probe in enumerate(probes) if isinstance(probe, Script)}
         self._blobs: dict[int, bytes] = {}
+
+    @staticmethod
+    def message(job: Job, seed: int, first: int, careful: bool, script: str | None, probes: bytes) -> bytes:
+        return job_message(job, seed, first, careful, script, probes)
 
     def blob(self, stop: int) -> bytes:
         """Probes up to `stop`, in marshal's version 2: no references, so probes share no mutable argument."""
