@@ -204,12 +204,17 @@ _COMMENT = re.compile(r"#[^\n]*")
 _SPACE = re.compile(r"\s+")
 
 
+@lru_cache(maxsize=4096)
+def _normal_text(source: str) -> str:
+    return _SPACE.sub(" ", _COMMENT.sub("", source)).strip()
+
+
 def duplicates(sources: Sequence[str]) -> NDArray[np.int64]:
     """For every candidate the number of candidates with the same text, comments and white space aside.
 
     Text, not syntax trees: parsing 128 candidates would cost more than everything else here together.
     """
-    normal = [_SPACE.sub(" ", _COMMENT.sub("", source)).strip() for source in sources]
+    normal = [_normal_text(source) for source in sources]
     counts: dict[str, int] = {}
     for text in normal:
         counts[text] = counts.get(text, 0) + 1

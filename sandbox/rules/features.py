@@ -33,8 +33,8 @@ CORE = 0.64
 def clusters_of(behaviour: Behaviour, evidence: Evidence) -> list[Members]:
     """Candidates with equal outputs; first the most fluent one, then the one whose text was sampled most."""
     voters = behaviour.voters()
-    copies = duplicates(evidence.sources)
-    return [order(members, fluency(evidence), copies) for members in group(behaviour.labels[voters], voters)]
+    copies, fluent = duplicates(evidence.sources), fluency(evidence)
+    return [order(members, fluent, copies) for members in group(behaviour.labels[voters], voters)]
 
 
 def matrix(behaviour: Behaviour, evidence: Evidence, clusters: list[Members]) -> Floats:
@@ -83,10 +83,9 @@ def _alike(labels: Labels, weight: Floats) -> Floats:
 def _agreement(behaviour: Behaviour, relevance: Floats, weight: Floats) -> Floats:
     """Mean agreement with the other candidates, probes weighted by relevance, candidates by `weight`."""
     used = np.flatnonzero(relevance)
-    total = np.zeros(behaviour.n_candidates)
-    for probe in used:
-        total += relevance[probe] * mean_agreement(behaviour.labels[:, probe : probe + 1], weight)
-    return total / relevance.sum() if len(used) else np.ones(behaviour.n_candidates)
+    if not len(used):
+        return np.ones(behaviour.n_candidates)
+    return mean_agreement(behaviour.labels[:, used], weight, relevance[used])
 
 
 def _support(tests: Tests) -> Floats:

@@ -171,20 +171,25 @@ class SoftVote:
 
 
 def mean_agreement(
-    labels: NDArray[np.int32], weights: NDArray[np.float64] | None = None
+    labels: NDArray[np.int32],
+    weights: NDArray[np.float64] | None = None,
+    relevance: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """For every candidate the weighted share of other candidates that give its value, averaged over probes.
 
-    A crash agrees with nobody. Linear in candidates x probes: values are counted, pairs are not compared.
+    `weights` are the candidates', `relevance` the probes'. A crash agrees with nobody. Linear in
+    candidates x probes: values are counted, pairs are not compared.
     """
     n, m = labels.shape
-    if n < 2 or m == 0:
+    importance = np.ones(m) if relevance is None else relevance
+    if n < 2 or m == 0 or importance.sum() == 0:
         return np.zeros(n)
     weight = np.ones(n) if weights is None else weights
-    total = np.zeros(n)
-    for column in labels.T:
-        valid = column >= 0
-        counts = np.bincount(column[valid], weights=weight[valid])
-        if len(counts):
-            total += np.where(valid, counts[np.maximum(column, 0)] - weight, 0.0)
-    return np.asarray(total / (m * np.maximum(weight.sum() - weight, 1e-9)), dtype=np.float64)
+    valid = labels >= 0
+    cells = np.where(valid, labels, 0) + n * np.arange(m)  # labels are below n: one counter a probe and value
+    counts = np.bincount(
+        cells[valid], weights=np.broadcast_to(weight[:, None], (n, m))[valid], minlength=n * m
+    )
+    agreeing = np.where(valid, counts[cells] - weight[:, None], 0.0)
+    others = np.maximum(weight.sum() - weight, 1e-9)
+    return np.asarray(agreeing @ importance / (importance.sum() * others), dtype=np.float64)
