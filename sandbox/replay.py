@@ -111,7 +111,10 @@ def _parse(line: str, where: str) -> RecordedTask:
         prompt=prompt,
         entry_point=record["entry_point"],
         programs=tuple(prompt + cut_body(text) for text in solutions),
-        tests=tuple(text for text in tests if isinstance(text, str)) if isinstance(tests, list) else (),
+        # A recorded test completion continues the word "assert" that its prompt ended with.
+        tests=tuple(f"assert {text}" for text in tests if isinstance(text, str))
+        if isinstance(tests, list)
+        else (),
         check=record["check"] if isinstance(record.get("check"), str) else "",
     )
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sandbox.calibration import Row, expected_calibration_error, fit, fit_weights, isotonic, shipped, task_key
 from sandbox.evaluation import RuleResult, bootstrap_difference
+from sandbox.inputs.examples import from_asserts
 from sandbox.replay import RecordingError, cut_body, load
 from sandbox.rules.features import NAMES
 
@@ -118,3 +119,16 @@ def test_recordings_may_lack_tests_and_check(tmp_path):
     assert task.programs == ("def f(x):\n    return x\n",)
     assert task.tests == ()
     assert task.check == ""
+
+
+def test_a_recorded_test_continues_the_word_assert(tmp_path):
+    path = tmp_path / "file.jsonl"
+    record = {
+        "prompt": "def f(x):\n",
+        "entry_point": "f",
+        "solutions": ["    return x\n"],
+        "tests": [" f(1) == 1"],
+    }
+    path.write_text(json.dumps(record))
+    (task,) = load(path)
+    assert [example.expected for example in from_asserts(task.tests[0], "f")] == [1]
