@@ -67,6 +67,8 @@ class Service:
         self._engine: Engine | None = None
         self._sandbox: Sandbox | None = None
         self._follower: AdapterFollower | None = None
+        self._warning: str | None = None
+        """What the preparation of the model has to tell the user."""
         self._ready = asyncio.Event()
 
     async def prepare(self) -> None:
@@ -95,6 +97,7 @@ class Service:
         await self._completer.complete(WARM_UP, WARM_UP.count("\n"), 4)
         tier = self._sandbox.tier if self._sandbox is not None else None
         message = "Ready." if not why_no_sandbox else f"Ready, ranking without execution: {why_no_sandbox}"
+        message = " ".join(filter(None, [message, self._warning]))
         self._set(Status("ready", message, model=engine.model_name, sandbox_tier=tier))
         await self._follow_adapter(self._completer)
 
@@ -158,7 +161,9 @@ class Service:
             k_max=settings.candidates,
             n_threads=settings.threads or None,
             model_id=prepared.model_id,
+            extra_buffers=prepared.extra_buffers,
         )
+        self._warning = prepared.warning
         registry = AdapterRegistry(settings.data_dir / "adapters", prepared.source_sha256)
         self._follower = AdapterFollower(registry, engine)
         return engine
