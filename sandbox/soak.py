@@ -122,9 +122,9 @@ def _victims(box: Sandbox) -> list[int]:
     """A jail, its zygote, or any of its candidates."""
     pids = box.zygotes()
     for pid in pids:
-        children = Path(f"/proc/{pid}/task/{pid}/children")
-        if children.exists():
-            pids.extend(int(word) for word in children.read_text(encoding="ascii").split())
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may end while it is looked at
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+            pids.extend(int(word) for word in children.split())
         if len(pids) > 40:
             break
     return pids

@@ -23,6 +23,7 @@ def main(uid: int, folder: str, cpu_s: int, memory_bytes: int, file_bytes: int, 
         (resource.RLIMIT_NOFILE, 1024),
     ):
         resource.setrlimit(what, (limit, limit))
+    lockdown.install_filter(lockdown.load_filter(lockdown.command_filter()))
     try:
         os.execvp(command[0], command)  # noqa: S606 - the command it was asked to become
     except OSError as error:

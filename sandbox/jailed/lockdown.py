@@ -194,7 +194,7 @@ def _prologue(arch: int, column: int) -> bytes:
 def zygote_filter() -> bytes:
     """The allow-list: known-harmless calls pass, known crimes kill, unknown calls do not exist (ENOSYS)."""
     arch, column = _architecture()
-    low, high = 16, 20  # offsets of the first argument's halves; the others follow at 8 bytes each
+    low = 16  # offset of the first argument's lower half
     body = _prologue(arch, column)
     # mmap and mprotect pass whole: a JIT-free interpreter maps libraries, and W^X would break ctypes users.
     for name in ("mmap", *ALLOWED):
@@ -210,7 +210,6 @@ def zygote_filter() -> bytes:
     body += _when(CALLS["ioctl"][column], _ret(ERRNO | ENOTTY))
     for name in FORBIDDEN:
         body += _when(CALLS[name][column], _ret(KILL))
-    del high
     return body + _ret(ERRNO | ENOSYS)
 
 
@@ -220,6 +219,29 @@ def child_filter() -> bytes:
     body = _prologue(arch, column)
     for name in (*ZYGOTE_ONLY, "clone3"):
         body += _when(CALLS[name][column], _ret(KILL))
+    return body + _ret(ALLOW)
+
+
+COMMAND_DENIED = (
+    "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "unshare", "setns", "mount", "umount2",
+    "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fsmount", "io_uring_setup", "io_uring_enter",
+    "io_uring_register", "bpf", "userfaultfd", "perf_event_open", "add_key", "request_key", "keyctl",
+    "fanotify_init", "init_module", "finit_module", "kexec_load", "reboot",
+)  # fmt: skip
+_NAMESPACE_FLAGS = 0x7E020000
+
+
+def command_filter() -> bytes:
+    """For a whole command (which may fork, thread and execute): the kernel's rarer doors fail with EPERM."""
+    arch, column = _architecture()
+    body = _prologue(arch, column)
+    for name in COMMAND_DENIED:
+        body += _when(CALLS[name][column], _ret(ERRNO | EPERM))
+    body += _when(CALLS["clone3"][column], _ret(ERRNO | ENOSYS))  # its flags are in memory; libc falls back
+    body += _when(
+        CALLS["clone"][column],
+        _load(16), _ins(0x45, 0, 1, _NAMESPACE_FLAGS), _ret(ERRNO | EPERM), _ret(ALLOW),
+    )  # fmt: skip
     return body + _ret(ALLOW)
 
 

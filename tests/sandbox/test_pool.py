@@ -327,6 +327,16 @@ def test_command_runs_without_network_or_host_files(tmp_path: Path) -> None:
     assert (tmp_path / "written").exists()
 
 
+def test_command_cannot_open_the_kernels_rarer_doors(tmp_path: Path) -> None:
+    code = (
+        "import ctypes, subprocess, threading\nlibc = ctypes.CDLL(None)\nprint(libc.unshare(0x10000000))\n"
+        "print(libc.syscall(56, 0x10000011, 0, 0, 0, 0))\nthreading.Thread(target=print, args=('thread',)).start()\n"
+        "subprocess.run(['true'], check=True)\nprint('process')"
+    )
+    result = run_command(["python", "-c", code], workdir=tmp_path, wall_s=30)
+    assert result.stdout.split() == ["-1", "-1", "thread", "process"], result
+
+
 @pytest.mark.parametrize(
     ("code", "status"),
     [
