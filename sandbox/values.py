@@ -47,8 +47,7 @@ class Value:
     @property
     def result(self) -> Value:
         """What the call returned, whatever it did to its arguments."""
-        decoded = self.python() if self.canonical[:1] == b"M" else None
-        return Value.of(decoded.result) if isinstance(decoded, Mutated) else self
+        return Value.parse(canonical.result_of(self.canonical)) if self.canonical[:1] == b"M" else self
 
     def text(self, width: int = 80) -> str:
         """The value for a person, like `repr`, cut to `width` characters."""

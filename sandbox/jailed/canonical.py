@@ -348,6 +348,16 @@ def decode(data: bytes) -> Any:
     return value
 
 
+def result_of(data: bytes) -> bytes:
+    """The bytes of the result within those of a `Mutated`, checked; any other value's bytes as they are."""
+    if data[:1] != b"M":
+        return data
+    reader = _Reader(data)
+    reader.at = 1
+    reader.read(1)
+    return data[1 : reader.at]
+
+
 def inspect(data: bytes) -> bool:
     """Check untrusted bytes from front to back; returns whether the value is opaque anywhere."""
     reader = _Reader(data)

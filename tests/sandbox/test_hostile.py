@@ -487,6 +487,10 @@ def test_mutated_arguments_are_part_of_the_behaviour(box: Sandbox) -> None:
     assert first.value != Value.of(5)
     assert first.value.result == Value.of(5)
     assert second.value is not None
+    liar = Program("class Liar: pass\ndef f(xs):\n    xs.append(1)\n    return Liar()")
+    opaque = box.run_one(Job(liar, (Call("f", ([],)),), QUICK)).outcomes[0].value
+    assert opaque is not None
+    assert opaque.result.opaque
     assert second.value.text() == "5, leaving its arguments as ([2, 1])"
 
 
