@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.errors import SandboxError
+from sandbox.inputs import propose
 from sandbox.pool import Sandbox
 from sandbox.rules import DEFAULT_RULE, RULES
 from tests.support.cursor import at
@@ -26,11 +27,9 @@ async def judged(sandbox: Sandbox, *bodies: str) -> Judgement:
     return await judge(
         [prepare(body, CONTEXT) for body in bodies],
         [-0.5] * len(bodies),
-        stub=stub(CONTEXT),
-        function=CONTEXT.function,
+        inputs=propose(stub(CONTEXT), "largest", budget=16),
         sandbox=sandbox,
         rule=RULES[DEFAULT_RULE],
-        n_probes=16,
     )
 
 

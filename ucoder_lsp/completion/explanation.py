@@ -42,6 +42,7 @@ class Timings:
     prefill_ms: float = 0.0
     decode_ms: float = 0.0
     inputs_ms: float = 0.0
+    """Making the probe inputs, while the model decodes: not part of the sum."""
     execution_ms: float = 0.0
     consensus_ms: float = 0.0
     total_ms: float = 0.0

@@ -7,11 +7,13 @@ Protocol-free: the server translates, the demo and the tests call this directly.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sandbox.consensus import Rule
+from sandbox.inputs import ProbeSet, propose
 from sandbox.outcome import JobResult, Outcome
 from sandbox.pool import Sandbox
 from sandbox.program import probe_text
@@ -20,17 +22,20 @@ from ucoder_lsp.completion import filters, prompt
 from ucoder_lsp.completion.behaviour import Runnable, Tier, parses_without_cursor_line, prepare, stub
 from ucoder_lsp.completion.cache import CompletionCache
 from ucoder_lsp.completion.context import CompletionContext, Shape, describe
+from ucoder_lsp.completion.early_stop import Majority
 from ucoder_lsp.completion.explanation import CandidateReport, ClusterReport, Explanation, Timings
 from ucoder_lsp.completion.judge import Judgement, abstain, judge
 from ucoder_lsp.config import Settings
-from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.engine.types import Candidate, Generation, GenerationRequest, Sampling
+from ucoder_lsp.engine.engine import Engine, Ticket
+from ucoder_lsp.engine.types import Candidate, Finish, Generation, GenerationRequest, Sampling
 
 LINE_TOKENS = 48
 """New tokens at most when one line is completed."""
 LOW_CONFIDENCE_LINES = 12
 """Without consensus a longer block than this is cut: nobody reads an unverified page of ghost text."""
 MAX_SHOWN_CHARS = 120
+WHOLE = (Finish.EOS, Finish.STOP)
+"""How a candidate ends that wrote all it had to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +75,15 @@ class Completer:
             total_ms = (time.perf_counter() - started) * 1000
             return replace(known, line=line, character=column, timings=Timings(total_ms=total_ms))
 
-        # 1. Sample.
-        generation = await self._sample(context)
+        # 1. Sample, and make the probe inputs meanwhile.
+        inputs = _Inputs(context, self.settings.probes) if self.sandbox is not None else None
+        generation = await self._sample(context, inputs)
 
         # 2. Keep what may be inserted here, one entry for each sample.
         entries, dropped = _insertable(generation.candidates, context)
 
         # 3. Run and compare.
-        judgement = await self._judge(entries, context)
+        judgement = await self._judge(entries, inputs)
 
         # 4. Choose and explain.
         explanation = _explain(context, generation, entries, dropped, judgement)
@@ -86,7 +92,7 @@ class Completer:
             line=line,
             character=column,
             model=self.engine.model_name,
-            timings=_timings(generation, judgement, time.perf_counter() - started),
+            timings=_timings(generation, inputs, judgement, time.perf_counter() - started),
         )
         self._cache.put(identity, context.prefix, context.suffix, explanation)
         return explanation
@@ -95,7 +101,7 @@ class Completer:
         """Compute the next requests with this adapter (loaded in the engine already), or with the base model."""
         self.adapter = identity
 
-    async def _sample(self, context: CompletionContext) -> Generation:
+    async def _sample(self, context: CompletionContext, inputs: _Inputs | None) -> Generation:
         settings = self.settings
         max_tokens = min(settings.max_tokens, self.engine.n_ctx // 2)
         if context.shape is Shape.LINE:
@@ -104,33 +110,70 @@ class Completer:
         tokens = prompt.assemble(context, self.engine.tokenize, fim=self.engine.vocab.fim, budget=budget)
         if not tokens:  # an empty document: the model needs something to start from
             tokens = self.engine.tokenize("\n")
-        greedy = settings.temperature == 0
-        return await self.engine.agenerate(
-            GenerationRequest(
-                prompt=tokens,
-                k=1 if greedy else settings.candidates,
-                max_tokens=max_tokens,
-                sampling=Sampling(temperature=settings.temperature),
-                stop_when=filters.stopper(context),
-                deadline_s=settings.deadline_ms / 1000,
-                adapter=self.adapter,
-            )
-        )
+        k = 1 if settings.temperature == 0 else settings.candidates
+        majority = Majority(k, lambda text: filters.insertion(text, context))
+        ticket: Ticket | None = None
 
-    async def _judge(self, entries: Sequence[_Entry], context: CompletionContext) -> Judgement:
+        def ended(_: int, candidate: Candidate) -> None:
+            decided = candidate.finish in WHOLE and majority.add(candidate.text)
+            if decided and ticket is not None and inputs is not None and inputs.may_stop_early:
+                ticket.cancel()
+
+        request = GenerationRequest(
+            prompt=tokens,
+            k=k,
+            max_tokens=max_tokens,
+            sampling=Sampling(temperature=settings.temperature),
+            stop_when=filters.stopper(context),
+            deadline_s=settings.deadline_ms / 1000,
+            adapter=self.adapter,
+            on_candidate=ended,
+        )
+        ticket = self.engine.submit(request)
+        try:
+            if inputs is not None:
+                await asyncio.to_thread(inputs.make)
+            return await asyncio.wrap_future(ticket.future)
+        except asyncio.CancelledError:
+            ticket.cancel()
+            raise
+
+    async def _judge(self, entries: Sequence[_Entry], inputs: _Inputs | None) -> Judgement:
         if not entries:
             return abstain("no candidate fits here and parses")
-        if self.sandbox is None:
+        if self.sandbox is None or inputs is None:
             return abstain(self._why_no_sandbox)
         return await judge(
             [entry.runnable for entry in entries],
             [entry.mean_logprob for entry in entries],
-            stub=stub(context),
-            function=context.function,
+            inputs=inputs.probe_set,
             sandbox=self.sandbox,
             rule=self._rule,
-            n_probes=self.settings.probes,
         )
+
+
+class _Inputs:
+    """The probe inputs of one request, made while the model decodes."""
+
+    def __init__(self, context: CompletionContext, n_probes: int) -> None:
+        self._context = context
+        self._n_probes = n_probes
+        self.probe_set: ProbeSet | None = None
+        """None until they are made, and where there is no function to call."""
+        self.wall_s = 0.0
+
+    @property
+    def may_stop_early(self) -> bool:
+        """Whether a majority of equal texts settles the choice: examples in the docstring could overrule it."""
+        return self.probe_set is not None and not self.probe_set.constraints
+
+    def make(self) -> None:
+        """Make them: some milliseconds of computing, for a thread."""
+        started = time.perf_counter()
+        source = stub(self._context)
+        if source and self._context.function is not None:
+            self.probe_set = propose(source, self._context.function, budget=self._n_probes)
+        self.wall_s = time.perf_counter() - started
 
 
 def _insertable(
@@ -146,6 +189,9 @@ def _insertable(
         dropped.append(CandidateReport(candidate.text, 1, candidate.mean_logprob, f"dropped: {why}"))
 
     for candidate in candidates:
+        if candidate.finish is Finish.CANCELLED:
+            drop(candidate, "unfinished when the choice was certain")
+            continue
         text = filters.insertion(candidate.text, context)
         if text is None:
             drop(candidate, "does not fit here")
@@ -268,12 +314,12 @@ def _short(text: str) -> str:
     return text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 1] + "…"
 
 
-def _timings(generation: Generation, judgement: Judgement, total_s: float) -> Timings:
+def _timings(generation: Generation, inputs: _Inputs | None, judgement: Judgement, total_s: float) -> Timings:
     return Timings(
         queue_ms=generation.queue_s * 1000,
         prefill_ms=generation.prefill_s * 1000,
         decode_ms=generation.decode_s * 1000,
-        inputs_ms=judgement.inputs_s * 1000,
+        inputs_ms=0.0 if inputs is None else inputs.wall_s * 1000,
         execution_ms=judgement.execution_s * 1000,
         consensus_ms=judgement.consensus_s * 1000,
         total_ms=total_s * 1000,

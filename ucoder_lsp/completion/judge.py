@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from sandbox.consensus import Decision, Evidence, Rule, Vote
 from sandbox.errors import SandboxError
-from sandbox.inputs import propose
+from sandbox.inputs import ProbeSet
 from sandbox.limits import Limits
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.pool import Sandbox
@@ -31,7 +31,6 @@ class Judgement:
     probes: tuple[Probe, ...] = ()
     results: tuple[JobResult | None, ...] = ()
     """One for each candidate; None for one that did not run."""
-    inputs_s: float = 0.0
     execution_s: float = 0.0
     consensus_s: float = 0.0
 
@@ -45,31 +44,25 @@ async def judge(
     runnables: Sequence[Runnable],
     log_probabilities: Sequence[float],
     *,
-    stub: str,
-    function: str | None,
+    inputs: ProbeSet | None,
     sandbox: Sandbox,
     rule: Rule,
-    n_probes: int,
 ) -> Judgement:
-    """Run every candidate on inputs made from `stub` (the document with the function left empty), and decide.
+    """Run every candidate on `inputs` (None where there is no function to call), and decide.
 
     `runnables` has one entry for each of the K samples, equal ones included: each sample is a vote, but equal
     programs run once.
     """
-    if function is None or not stub:
+    if inputs is None:
         return abstain("the cursor is not in a function that can be called on its own")
+    if not inputs.probes:
+        return abstain("no inputs could be made for this function")
     if not any(runnable.source for runnable in runnables):
         return abstain("no candidate parses")
 
     started = time.perf_counter()
-    probe_set = propose(stub, function, budget=n_probes)
-    inputs_s = time.perf_counter() - started
-    if not probe_set.probes:
-        return abstain(f"no inputs could be made for {function}")
-
-    started = time.perf_counter()
     sources = list(dict.fromkeys(runnable.source for runnable in runnables if runnable.source))
-    jobs = [Job(Program(source), probe_set.probes, REQUEST_LIMITS) for source in sources]
+    jobs = [Job(Program(source), inputs.probes, REQUEST_LIMITS) for source in sources]
     try:
         by_source = dict(zip(sources, await sandbox.arun(jobs), strict=True))
     except SandboxError as error:
@@ -78,11 +71,9 @@ async def judge(
     execution_s = time.perf_counter() - started
 
     started = time.perf_counter()
-    evidence = _evidence(runnables, results, log_probabilities, len(probe_set.probes), probe_set.constraints)
+    evidence = _evidence(runnables, results, log_probabilities, len(inputs.probes), inputs.constraints)
     decision = rule.decide(evidence)
-    return Judgement(
-        decision, probe_set.probes, results, inputs_s, execution_s, time.perf_counter() - started
-    )
+    return Judgement(decision, inputs.probes, results, execution_s, time.perf_counter() - started)
 
 
 def _evidence(

@@ -1,0 +1,29 @@
+"""When to stop sampling: as soon as no further sample can change the choice.
+
+Equal texts behave alike, so once more than half of the K samples are the same text, no other behaviour can get
+more votes; decoding the stragglers (they are the long ones) would only cost time. Examples in the docstring can
+overrule a majority, so where there are some, every sample is waited for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+
+class Majority:
+    """Counts texts as samples end. `add` may be called from the engine's thread."""
+
+    def __init__(self, k: int, normalise: Callable[[str], str | None]) -> None:
+        """`k` samples in all; `normalise` gives the text that would be inserted, None for one that is dropped."""
+        self._k = k
+        self._normalise = normalise
+        self._counts: Counter[str] = Counter()
+
+    def add(self, text: str) -> bool:
+        """Count one finished sample; True once more than half of all K are the same text."""
+        normal = self._normalise(text)
+        if normal is None:
+            return False
+        self._counts[normal] += 1
+        return self._counts[normal] > self._k / 2
