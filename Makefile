@@ -32,6 +32,16 @@ demo: $(STAMPS)/installed ## Complete the example workspace through the real ser
 bench: $(STAMPS)/installed ## Warm latency of the demo's requests, step by step
 	@$(BIN)/python -P benchmarks/completion.py
 
+.PHONY: bench-all
+bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/log.md that needs nothing but this repository (about 20 minutes)
+	@$(BIN)/python -P benchmarks/engine.py
+	@$(BIN)/python -P benchmarks/requantize.py
+	@$(BIN)/python -P benchmarks/consensus.py
+	@$(BIN)/python -P benchmarks/consensus_correlated.py
+	@$(BIN)/python -P benchmarks/sandbox.py
+	@$(BIN)/python -P benchmarks/sandbox_soak.py --jobs 20000
+	@$(BIN)/python -P benchmarks/gate.py
+
 # --- Check -----------------------------------------------------------------------------------------------------
 
 .PHONY: check
