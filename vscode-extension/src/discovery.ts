@@ -1,0 +1,46 @@
+/** Which command starts the server. Pure: the caller says what exists and what is trusted. */
+
+export interface Surroundings {
+  /** The setting `ucoder.serverCommand`; VS Code itself drops a workspace's value while it is not trusted. */
+  configured: readonly string[];
+  /** Folders of the workspace. */
+  folders: readonly string[];
+  trusted: boolean;
+  /** Value of PATH. */
+  path: string;
+  windows: boolean;
+  exists: (file: string) => boolean;
+}
+
+export type Discovery = { command: string; args: string[] } | { problem: string };
+
+export const HOW_TO_INSTALL =
+  "UCoder's server was not found: run `pip install ucoder` (or `make setup` in its repository) in the Python of this " +
+  "workspace, or name the command in the setting ucoder.serverCommand.";
+
+/** The configured command, else the workspace's own environment (trusted only), else the PATH. */
+export function findServer(around: Surroundings): Discovery {
+  const [command, ...args] = around.configured;
+  if (command !== undefined) {
+    const isPath = command.includes("/") || command.includes("\\");
+    if (isPath && !around.exists(command)) {
+      return { problem: `The setting ucoder.serverCommand names ${command}, which does not exist: correct or clear it.` };
+    }
+    return { command, args };
+  }
+  // A program that came with an untrusted workspace is never started.
+  const inFolders = around.trusted
+    ? around.folders.map((folder) => (around.windows ? `${folder}\\.venv\\Scripts\\ucoder.exe` : `${folder}/.venv/bin/ucoder`))
+    : [];
+  const onPath = around.path
+    .split(around.windows ? ";" : ":")
+    .filter((folder) => folder !== "" && !isInside(folder, around))
+    .map((folder) => (around.windows ? `${folder}\\ucoder.exe` : `${folder}/ucoder`));
+  const found = [...inFolders, ...onPath].find(around.exists);
+  return found === undefined ? { problem: HOW_TO_INSTALL } : { command: found, args: ["serve"] };
+}
+
+/** Whether a folder of the PATH belongs to a workspace that is not trusted. */
+function isInside(folder: string, around: Surroundings): boolean {
+  return !around.trusted && around.folders.some((root) => folder === root || folder.startsWith(root + (around.windows ? "\\" : "/")));
+}
