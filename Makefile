@@ -53,8 +53,25 @@ check: $(STAMPS)/test-needs ## Lint, types, layers and the fast tests (under 2 m
 	$(BIN)/pytest -m "not slow"
 
 .PHONY: test
-test: check ## Everything: `make check`, then the slow tests on the real model
-	$(BIN)/pytest -m slow
+test: check test-extension ## Everything: `make check`, the extension, the slow tests on the real model and in a real editor
+	CODE_SERVER_DIR="$(CODE_SERVER)" $(BIN)/pytest -m slow
+
+# The extension needs Node 20 and npm. Without them its tests and the editor's are left out, and the summary says so.
+CODE_SERVER := $(CURDIR)/.venv/code-server
+NPM := $(shell command -v npm)
+
+.PHONY: test-extension
+test-extension:
+ifeq ($(NPM),)
+	@echo "No npm here: the VS Code extension is not tested (install Node.js 20 to include it)."
+else
+	cd vscode-extension && npm ci --silent && npm test --silent && npm run --silent package
+	vscode-extension/e2e/setup.sh "$(CODE_SERVER)"
+endif
+
+.PHONY: vsix
+vsix: ## Build the VS Code extension: vscode-extension/ucoder.vsix (needs Node.js 20)
+	cd vscode-extension && npm ci --silent && npm run --silent package
 
 # --- Install ---------------------------------------------------------------------------------------------------
 

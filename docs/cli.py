@@ -1,12 +1,12 @@
 """Write docs/cli.md, the reference of every command, from the commands' own help.
 
-    python docs/cli.py
-
-A test fails when docs/cli.md is stale (the practice of simonw/llm).
+python docs/cli.py           write it
+python docs/cli.py --check   exit with 1 where it is stale (a test does this, the practice of simonw/llm)
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,4 +37,6 @@ def reference() -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(PAGE.read_text(encoding="utf-8") != reference())
     PAGE.write_text(reference(), encoding="utf-8")

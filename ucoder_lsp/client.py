@@ -18,7 +18,8 @@ from pygls.lsp.client import LanguageClient
 
 from ucoder_lsp.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
 
-SERVER = (sys.executable, "-m", "ucoder_lsp", "serve")
+# -P: a file of the workspace (numbers.py, say) must not stand for a module of the server.
+SERVER = (sys.executable, "-P", "-m", "ucoder_lsp", "serve")
 
 
 class ServerFailed(RuntimeError):
@@ -36,10 +37,14 @@ class Editor:
         options: dict[str, Any] | None = None,
         inline: bool = True,
         on_status: Callable[[dict[str, Any]], None] = lambda status: None,
+        cwd: Path | None = None,
     ) -> None:
         self.workspace = workspace
         self.messages: list[str] = []
         """What the server showed to the user, in order."""
+        self.capabilities: types.ServerCapabilities | None = None
+        """What the server announced."""
+        self._cwd = cwd
         self._command = command
         self._options = options or {}
         self._inline = inline
@@ -59,11 +64,11 @@ class Editor:
 
     async def __aenter__(self) -> Self:
         self._ready = asyncio.get_running_loop().create_future()
-        await self.client.start_io(*self._command)
+        await self.client.start_io(*self._command, cwd=self._cwd)
         text_document = types.TextDocumentClientCapabilities(
             inline_completion=types.InlineCompletionClientCapabilities() if self._inline else None
         )
-        await self.client.initialize_async(
+        answer = await self.client.initialize_async(
             types.InitializeParams(
                 capabilities=types.ClientCapabilities(text_document=text_document),
                 process_id=None,
@@ -71,6 +76,7 @@ class Editor:
                 initialization_options=self._options,
             )
         )
+        self.capabilities = answer.capabilities
         self.client.initialized(types.InitializedParams())
         return self
 
@@ -91,7 +97,7 @@ class Editor:
 
     async def status(self) -> dict[str, Any]:
         """The server's status now."""
-        return _as_dict(await self.client.protocol.send_request_async(STATUS, None))
+        return _as_dict(await self.client.protocol.send_request_async(STATUS, {}))
 
     def open(self, name: str, text: str) -> str:
         """Open (or replace the text of) the document `name` of the workspace; returns its URI."""
@@ -130,7 +136,7 @@ class Editor:
         return await self._explain(EXPLAIN_REQUEST)
 
     async def _explain(self, method: str) -> dict[str, Any] | None:
-        result = await self.client.protocol.send_request_async(method, None)
+        result = await self.client.protocol.send_request_async(method, {})
         return None if result is None else _as_dict(result)
 
     def _status_changed(self, params: Any) -> None:

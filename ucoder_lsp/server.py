@@ -195,5 +195,7 @@ def create(settings: Settings, problems: list[str], version: str) -> UCoderServe
     """A server with all its features; `start_io` then runs it."""
     server = UCoderServer(settings, problems, version)
     for method, handler in _FEATURES.items():
-        server.feature(method)(handler)
+        # pygls announces inline completion only when it is given options.
+        inline = method == types.TEXT_DOCUMENT_INLINE_COMPLETION
+        server.feature(method, types.InlineCompletionOptions() if inline else None)(handler)
     return server

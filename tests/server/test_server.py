@@ -118,6 +118,22 @@ async def test_typing_the_ghost_text_is_answered_from_the_cache(editor: Editor) 
     assert again["text"] == first["text"][4:]
 
 
+async def test_the_server_announces_what_an_editor_asks_for(editor: Editor) -> None:
+    capabilities = editor.capabilities
+    assert capabilities is not None
+    assert capabilities.inline_completion_provider
+    assert capabilities.completion_provider is not None
+
+
+async def test_a_file_of_the_workspace_never_stands_for_a_module_of_the_server(tmp_path: Path) -> None:
+    for name in ("numbers", "json", "click", "ucoder_lsp"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the workspace ran')\n")
+    command = (*SERVER, "--model", str(tmp_path / "no.gguf"), "--data-dir", str(tmp_path / "data"))
+    statuses: list[dict[str, Any]] = []
+    async with Editor(tmp_path, command=command, on_status=statuses.append, cwd=tmp_path) as editor:
+        assert (await editor.status())["state"] in ("preparing", "error")
+
+
 async def test_plain_completion_for_editors_without_ghost_text(prepared_cache: Path, tmp_path: Path) -> None:
     command = (
         *SERVER,

@@ -65,7 +65,7 @@ async function start(): Promise<void> {
   starting.onNotification("ucoder/status", (now: Status) => status?.show(now));
   try {
     await starting.start();
-    status?.show(await starting.sendRequest<Status>("ucoder/status"));
+    status?.show(await starting.sendRequest<Status>("ucoder/status", {}));
   } catch (error) {
     status?.show({ state: "error", message: `The server could not be started: ${String(error)}. See UCoder: Show Log.` });
   }
@@ -106,7 +106,7 @@ async function sayMissing(problem: string): Promise<void> {
 }
 
 async function explain(): Promise<void> {
-  const explanation = await client?.sendRequest<Explanation | null>("ucoder/explainLast");
+  const explanation = await client?.sendRequest<Explanation | null>("ucoder/explainLast", {});
   if (!explanation) {
     void vscode.window.showInformationMessage("UCoder has offered no completion yet: type in a Python file and wait for ghost text.");
     return;
