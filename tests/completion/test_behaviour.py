@@ -41,6 +41,7 @@ if __name__ == "__main__":
         ("return y", Tier.PARSES),
         ("import re\n    return re.escape(str(x))", Tier.RESOLVES),
         ("return (x", Tier.BROKEN),
+        ("return x\n```", Tier.BROKEN),
         ("\x00", Tier.BROKEN),
     ],
 )

@@ -34,6 +34,8 @@ EMPTY = 'def f(x):\n    """Doc."""\n    |\n'
         ("def f(x):\n    return |\n", " x + 1\n", "x + 1"),
         ("def f(x):\n    return|\n", " x + 1\n", " x + 1"),
         ("x = self.it|\n", "ems\ny = 2", "ems"),
+        # a complete line is left alone
+        ("def f(x):\n    return x|\n", "\n```\n", None),
         # what stands right of the cursor is not written twice
         ("y = [n * | for n in z]\n", " n for n in z]\n", "n"),
         ("y = max(w, key=|)\n", "lambda x: len(x))\n", "lambda x: len(x)"),

@@ -47,14 +47,14 @@ class Runnable:
 def prepare(text: str, context: CompletionContext) -> Runnable:
     """`text` at the cursor of `context`: its static tier and the program to run.
 
-    When the rest of the document does not parse, its broken statements are left out (parso recovers), and the
-    candidate is judged on what remains.
+    When the document does not parse without the cursor's line either, its broken statements are left out (parso
+    recovers), and the candidate is judged on what remains.
     """
     if context.shape is Shape.LINE and text.endswith(":"):
         text += f"\n{context.indent}    pass"  # the header of a block that is written next
     document = context.prefix + text + context.suffix
     tree = _parse(document)
-    if tree is None:
+    if tree is None and not parses_without_cursor_line(context):
         document = _without_broken_statements(document)
         tree = _parse(document)
     target = _find(tree, context.function) if tree is not None else None

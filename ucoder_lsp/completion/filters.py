@@ -93,6 +93,8 @@ def insertion(raw: str, context: CompletionContext) -> str | None:
 
 def _line(raw: str, context: CompletionContext) -> str | None:
     if not context.gap:
+        if raw.startswith("\n"):
+            return None  # the line is complete as it stands
         return raw[: end if (end := _line_end(raw)) is not None else len(raw)]
     body = raw.lstrip(" \t")
     if body == raw and raw[:1] not in ("(", "[", "{", '"', "'"):
