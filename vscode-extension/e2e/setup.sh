@@ -10,6 +10,10 @@ log=$folder/setup.log
 mkdir -p "$folder/done"
 cd "$folder"
 
+# Native modules are compiled against the headers of the installed Node: nothing is fetched for them.
+nodedir=$(dirname "$(dirname "$(node -p process.execPath)")")
+[ -e "$nodedir/include/node/node.h" ] && export npm_config_nodedir=$nodedir
+
 step() { # NAME COMMAND...: run once, into the log
   local name=$1
   shift
@@ -33,7 +37,7 @@ packages() {
     echo "Please run this line, then again:  sudo apt-get install -y ${missing[*]}"; exit 1; fi
 }
 fetch() { npm init -y && npm install --ignore-scripts "code-server@$version" playwright-core@1; }
-argon() { cd node_modules/argon2 && npx --yes node-pre-gyp install --build-from-source --nodedir=/usr; }
+argon() { cd node_modules/argon2 && npx --yes node-pre-gyp install --build-from-source --nodedir="$nodedir"; }
 server() { cd node_modules/code-server/lib/vscode && npm install --omit=dev --ignore-scripts; }
 native() {
   cd node_modules/code-server/lib/vscode

@@ -1,0 +1,117 @@
+"""`ucoder eval`: the estimator, the extraction of programs, the judging, and the command on real files."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.evaluate_cli import evaluate_command
+from trainer.extract import extract_function, parse
+from trainer.mbpp_inputs import typed_inputs
+from trainer.oracles import same
+from trainer.passk import estimate, pass_at_k, wilson
+
+BENCHMARKS = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
+FILES = {"humaneval": "HumanEval.jsonl.gz", "mbppplus": "MbppPlus-v0.1.0.jsonl.gz"}
+needs_data = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="needs ../shared/data/benchmarks")
+
+
+@given(st.integers(1, 7), st.data())
+def test_pass_at_k_is_the_share_of_draws_with_a_right_sample(n: int, data: st.DataObject) -> None:
+    c, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
+    draws = list(itertools.combinations(range(n), k))
+    share = sum(any(index < c for index in draw) for draw in draws) / len(draws)
+    assert pass_at_k(n, c, k) == pytest.approx(share)
+
+
+def test_intervals_hold_the_estimate_and_stay_shares() -> None:
+    for found in (wilson(0, 10), wilson(10, 10), wilson(3, 10), estimate([0, 3, 10], 10, 5)):
+        assert 0 <= found.low <= found.value <= found.high <= 1
+    assert wilson(0, 10).high == pytest.approx(0.278, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept", "left_out"),
+    [
+        ("Sure:\n```python\ndef f(x):\n    return x\n\nprint(f(1))\n```\nDone", "def f(x)", "print"),
+        ("def f(x):\n    return 1\n\ndef f(x):\n    return 2\n", "return 1", "return 2"),
+        ("```python\nimport os\nN = 3\ndef g(x):\n    return x\n```", "f = g", "print"),
+        ("```\ndef f(x):\n    return h(x)\n\ndef h(x):\n    return x\n\nassert f(1)\n```", "def h", "assert"),
+        ("```python\ndef f(x):\n    return x\n\ndef broken(", "def f(x)", "broken"),
+    ],
+)
+def test_the_first_definition_is_kept_and_what_overrules_it_left_out(
+    answer: str, kept: str, left_out: str
+) -> None:
+    program = extract_function(answer, "f")
+    assert program is not None
+    assert kept in program
+    assert left_out not in program
+
+
+@given(st.text("\n `dfx():=1returnpy", max_size=80))
+def test_extraction_gives_a_program_that_parses_or_nothing(answer: str) -> None:
+    program = extract_function(answer, "f", "import math")
+    assert program is None or parse(program) is not None
+
+
+def test_json_inputs_get_the_types_of_the_asserts() -> None:
+    (inputs,) = typed_inputs("f", "assert f((1, 2), {3}, [4], 'a') == 5", [[[7, 8], [9], [6], "12"]], [])
+    assert inputs == [(7, 8), {9}, [6], "12"]
+    assert typed_inputs("f", "assert f(0, 1j) == 5", [["2", "2+1j"]], []) == [[2, 2 + 1j]]
+
+
+def test_floats_are_compared_with_a_tolerance_and_nothing_else_is() -> None:
+    assert same([1.0, 2], [1.0000001, 2], 1e-6)
+    assert not same([1.0, 2], (1.0, 2), 1e-6)
+    assert not same("1", 1, 1e-6)
+    assert same(float("nan"), float("nan"), 1e-6)
+    assert not same(1.0, float("nan"), 1e-6)
+
+
+def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    result = CliRunner().invoke(evaluate_command, [str(tmp_path / "no.jsonl"), "--benchmark", "humaneval"])
+    assert result.exit_code == 2
+    assert "does not exist" in result.stderr
+    (tmp_path / "other.jsonl").write_text('{"a": 1}\n')
+    result = CliRunner().invoke(evaluate_command, [str(tmp_path / "other.jsonl"), "--benchmark", "humaneval"])
+    assert result.exit_code == 2
+    assert "is no humaneval file" in result.stderr
+
+
+@needs_data
+@pytest.mark.slow
+@pytest.mark.parametrize("benchmark", FILES)
+def test_reference_solutions_reach_100_percent(benchmark: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    arguments = [
+        str(BENCHMARKS / FILES[benchmark]),
+        "--benchmark",
+        benchmark,
+        "--reference",
+        "--json",
+        str(out),
+    ]
+    result = CliRunner().invoke(evaluate_command, arguments)
+    assert result.exit_code == 0, result.output
+    scores = json.loads(out.read_text())["tasks"]
+    assert [score["task"] for score in scores if not score["passed"]] == []
+    assert len(scores) == {"humaneval": 164, "mbppplus": 399}[benchmark]
+
+
+@needs_data
+@pytest.mark.slow
+def test_the_embedded_model_is_sampled_and_judged(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    arguments = [str(BENCHMARKS / FILES["humaneval"]), "--benchmark", "humaneval", "--limit", "2", "--samples", "2",
+                 "--max-tokens", "128", "--json", str(out)]  # fmt: skip
+    result = CliRunner().invoke(evaluate_command, arguments)
+    assert result.exit_code == 0, result.output
+    assert "pass@1" in result.output
+    assert [score["n"] for score in json.loads(out.read_text())["tasks"]] == [2, 2]

@@ -1,0 +1,134 @@
+"""`ucoder eval`: pass@k of the served model, or of an adapter, on a benchmark file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sandbox.errors import SandboxError
+from sandbox.pool import Sandbox
+from trainer.benchmarks import Task, load_benchmark
+from trainer.errors import TrainerError
+from trainer.evaluate import Report, evaluate, evaluate_references
+from trainer.sampler import Draw, Sampler
+from ucoder_lsp import models
+from ucoder_lsp.adapters import AdapterError, AdapterRegistry
+from ucoder_lsp.config import EMBEDDED, Settings, load
+from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.engine.errors import EngineError
+
+CONTEXT_TOKENS = 4096
+
+
+@click.command("eval")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--benchmark", type=click.Choice(["humaneval", "mbppplus"]), required=True, help="what FILE holds"
+)
+@click.option(
+    "--samples", type=click.IntRange(1, 200), default=1, show_default=True, help="samples for each task"
+)
+@click.option(
+    "--temperature", type=click.FloatRange(0, 2), default=None, help="default 0 for one sample, else 0.8"
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(16, 2048),
+    default=384,
+    show_default=True,
+    help="tokens an answer may have",
+)
+@click.option(
+    "--adapter", metavar="VERSION", help="with this adapter of the registry (default: the base model)"
+)
+@click.option("--model", metavar="GGUF", help="a model file (default: the setting 'model')")
+@click.option(
+    "--quantization",
+    type=click.Choice(models.KINDS),
+    default="auto",
+    show_default=True,
+    help="as the model is served",
+)
+@click.option("--limit", type=click.IntRange(1), help="only the first tasks of the file")
+@click.option("--reference", is_flag=True, help="judge the reference solutions instead of a model")
+@click.option(
+    "--json", "output", type=click.Path(path_type=Path, dir_okay=False), help="write everything there"
+)
+def evaluate_command(
+    file: Path, benchmark: str, samples: int, temperature: float | None, max_tokens: int, adapter: str | None,
+    model: str | None, quantization: str, limit: int | None, reference: bool, output: Path | None,
+) -> None:  # fmt: skip
+    """Measure pass@k on HumanEval or MBPP+ from a local FILE (JSON lines, gzipped or not).
+
+    Answers run in the sandbox only, and expected values never enter it. Nothing is downloaded.
+    """
+    settings, _ = load({} if model is None else {"model": model})
+    draw = Draw(
+        samples, max_tokens, (0.0 if samples == 1 else 0.8) if temperature is None else temperature, seed=0
+    )
+    try:
+        tasks = load_benchmark(benchmark, file)[:limit]
+        with Sandbox(lowest_tier=1) as sandbox:
+            if reference:
+                report = _with_progress(lambda told: evaluate_references(tasks, sandbox, told))
+            else:
+                report = _evaluate_model(tasks, sandbox, draw, settings, quantization, adapter)
+    except (TrainerError, SandboxError, models.ModelError, EngineError, AdapterError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    _show(report, benchmark)
+    if output is not None:
+        output.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
+
+
+def _evaluate_model(
+    tasks: list[Task],
+    sandbox: Sandbox,
+    draw: Draw,
+    settings: Settings,
+    quantization: str,
+    adapter: str | None,
+) -> Report:
+    configured = None if settings.model == EMBEDDED else Path(settings.model)
+    prepared = models.resolve(configured, settings.cache_dir, quantization=quantization)
+    engine = Engine.load(
+        prepared.path, n_ctx=CONTEXT_TOKENS, k_max=min(draw.n, 16), n_threads=settings.threads or None,
+        model_id=prepared.model_id, extra_buffers=prepared.extra_buffers,
+    )  # fmt: skip
+    with engine:
+        identity = None
+        if adapter is not None:
+            version = AdapterRegistry(settings.data_dir / "adapters", prepared.source_sha256).get(adapter)
+            engine.load_adapter(version.path, version.identity)
+            identity = version.identity
+        sampler = Sampler(engine, identity)
+        return _with_progress(lambda told: evaluate(tasks, sampler, sandbox, draw, told))
+
+
+def _with_progress(work: Any) -> Report:
+    columns = (TextColumn("tasks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("tasks", total=None)
+        result: Report = work(lambda done, total: bar.update(task, completed=done, total=total))
+    return result
+
+
+def _show(report: Report, benchmark: str) -> None:
+    failed = [score.task for score in report.scores if score.passed == 0]
+    click.echo(
+        f"{benchmark}: {len(report.scores)} tasks, {report.n} sample(s) each, temperature {report.temperature}"
+    )
+    for k in (1, 5, 10, 100):
+        if k <= report.n:
+            found = report.pass_at(k)
+            click.echo(f"pass@{k:<4} {found.value:6.1%}   95 % interval {found.low:.1%} to {found.high:.1%}")
+    extracted = sum(score.extracted for score in report.scores)
+    click.echo(f"{extracted} of {sum(score.n for score in report.scores)} answers held a program")
+    if failed and len(failed) <= 10:
+        click.echo(f"failed: {', '.join(failed)}")

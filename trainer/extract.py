@@ -1,0 +1,148 @@
+"""The program inside a model's answer: the first code block that defines the function, cut to what it needs.
+
+Small models add tests, prints and second definitions after a good function, and those overrule or break it
+(evidence: the commonest failures beside a wrong body are a renamed function, appended tests and a second
+definition). So what is kept is: imports, constants and definitions up to the end of the first complete
+definition of the function asked for. A renamed function is called by its asked name only where it is the
+only one in the answer.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+import warnings
+
+FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
+MAX_ANSWER = 40_000
+"""Characters of an answer that are looked at: reading a longer one is not worth its time."""
+
+
+def extract_function(answer: str, function: str, prelude: str = "") -> str | None:
+    """Source of a module that defines `function`, or None where the answer holds none that parses.
+
+    `prelude` (imports and helpers that the task gave) goes in front. Never raises on any text.
+    """
+    answer = answer[:MAX_ANSWER].replace("\r\n", "\n").replace("\0", "")
+    blocks = [
+        body
+        for language, body in FENCE.findall(answer)
+        if language.lower() in ("", "python", "py", "python3")
+    ]
+    sources = [*blocks, answer]
+    for renamed in (False, True):
+        for source in sources:
+            module = _cut(textwrap.dedent(source), function, prelude, allow_renamed=renamed)
+            if module is not None:
+                return module
+    return None
+
+
+def parse(source: str) -> ast.Module | None:
+    """The syntax tree, or None: untrusted text also makes the parser overflow, warn and run out of memory."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _cut(source: str, function: str, prelude: str, *, allow_renamed: bool) -> str | None:
+    tree = _longest_parse(source)
+    if tree is None:
+        return None
+    definitions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    named = [node for node in definitions if node.name == function]
+    alias = ""
+    if named:
+        target = named[0]
+    elif allow_renamed and len(definitions) == 1:
+        target = definitions[0]
+        alias = f"\n\n{function} = {target.name}"
+    else:
+        return None
+    kept: list[ast.stmt] = []
+    for node in tree.body:
+        if _is_support(node) and (node.lineno <= target.lineno or _is_other_definition(node, function)):
+            kept.append(node)
+    try:
+        return (
+            (prelude + "\n" if prelude else "")
+            + "\n\n".join(ast.unparse(node) for node in kept)
+            + alias
+            + "\n"
+        )
+    except (RecursionError, ValueError):
+        return None
+
+
+def _longest_parse(source: str) -> ast.Module | None:
+    """The tree of the longest run of leading lines that parses: an answer may break off in the middle.
+
+    Only lines at the margin can follow a complete statement, so only those are tried as the end.
+    """
+    tree = parse(source)
+    if tree is not None:
+        return tree
+    lines = source.split("\n")
+    ends = [index for index, line in enumerate(lines) if index and line and not line[0].isspace()]
+    for end in reversed(ends[-60:]):
+        tree = parse("\n".join(lines[:end]))
+        if tree is not None and tree.body:
+            return tree
+    return None
+
+
+def _is_support(node: ast.stmt) -> bool:
+    """Imports, definitions and constants; no calls, prints, asserts or loops at the top level."""
+    if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return True
+    return isinstance(node, ast.Assign | ast.AnnAssign) and not any(
+        isinstance(part, ast.Call | ast.Await) for part in ast.walk(node)
+    )
+
+
+def _is_other_definition(node: ast.stmt, function: str) -> bool:
+    """A helper defined below its use; never a second definition of the function itself."""
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name != function
+
+
+def normal_form(source: str) -> str:
+    """The program without comments, docstrings, and names of its own variables: equal for near-copies.
+
+    Used to count a near-copy once. Text that does not parse is its own form.
+    """
+    tree = parse(source)
+    if tree is None:
+        return source
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and _has_docstring(node):
+            node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
+            names.setdefault(node.arg, f"v{len(names)}")
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.setdefault(node.id, f"v{len(names)}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+        elif isinstance(node, ast.arg):
+            node.arg = names.get(node.arg, node.arg)
+    try:
+        return ast.unparse(tree)
+    except (RecursionError, ValueError):
+        return source
+
+
+def _has_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    first = node.body[0] if node.body else None
+    return (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )

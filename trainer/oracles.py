@@ -1,0 +1,106 @@
+"""When a candidate's values count as the reference's: EvalPlus's rules for MBPP+, on data outside the sandbox."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+from sandbox.outcome import Outcome, Status
+from sandbox.values import Generated, Value
+
+RTOL = 1e-7
+"""Relative tolerance beside the absolute one: numpy's assert_allclose, which EvalPlus uses."""
+FLOAT_ATOL = 1e-6
+"""Floats are never compared exactly."""
+
+
+class Oracle(Enum):
+    """How the values of a task are compared."""
+
+    EQUAL = "equal"
+    AS_SETS = "as sets"
+    """The order of the result does not matter: the task's own assert wraps the call in set()."""
+    NOT_NONE = "not None"
+    """A match object and None stand for True and False."""
+    EQUAL_OR_ALL_TRUE = "equal, or always True"
+    """Mbpp/164: its statement can be read so that every pair is equivalent."""
+    EQUAL_OR_ALL_ZERO = "equal, or always 0"
+    """Mbpp/295: the same for a sum that leaves every divisor out."""
+    CLOSE = "close"
+    """The task states an absolute tolerance of its own, 1e-4."""
+
+
+SPECIAL = {"Mbpp/164": Oracle.EQUAL_OR_ALL_TRUE, "Mbpp/295": Oracle.EQUAL_OR_ALL_ZERO}
+MATCH_OBJECT_FUNCTIONS = {"check_str", "text_match_three", "text_starta_endb"}
+
+
+def oracle_of(task_id: str, function: str, prompt: str, atol: float) -> Oracle:
+    """The rule for a task."""
+    if task_id in SPECIAL:
+        return SPECIAL[task_id]
+    if function in MATCH_OBJECT_FUNCTIONS:
+        return Oracle.NOT_NONE
+    if re.search(rf"\bassert set\({re.escape(function)}\(", prompt):
+        return Oracle.AS_SETS
+    return Oracle.CLOSE if atol > 0 else Oracle.EQUAL
+
+
+def passes(oracle: Oracle, expected: Sequence[Outcome], got: Sequence[Outcome]) -> bool:
+    """Whether every value is right. Inputs on which the reference itself gives no value say nothing."""
+    pairs = [(e, g) for e, g in zip(expected, got, strict=True) if e.status is Status.OK]
+    if not pairs or any(g.status is not Status.OK for _, g in pairs):
+        return False
+    values = [(_python(e.value), _python(g.value)) for e, g in pairs]
+    if all(_matches(oracle, e, g) for e, g in values):
+        return True
+    if oracle is Oracle.EQUAL_OR_ALL_TRUE:
+        return all(g is True for _, g in values)
+    if oracle is Oracle.EQUAL_OR_ALL_ZERO:
+        return all(g == 0 for _, g in values)
+    return False
+
+
+def _python(value: Value | None) -> Any:
+    assert value is not None, "an outcome that is OK has a value"
+    return value.result.python()
+
+
+def _matches(oracle: Oracle, expected: Any, got: Any) -> bool:
+    if oracle is Oracle.AS_SETS:
+        try:
+            return set(_plain(expected)) == set(_plain(got))
+        except TypeError:
+            return same(expected, got, FLOAT_ATOL)
+    return same(expected, got, 1e-4 if oracle is Oracle.CLOSE else FLOAT_ATOL)
+
+
+def same(expected: Any, got: Any, atol: float) -> bool:
+    """Python's `==` with a tolerance wherever a float is expected; opaque values equal nothing."""
+    expected, got = _plain(expected), _plain(got)
+    if isinstance(expected, float | complex) and isinstance(got, int | float | complex):
+        # A NaN is what the reference returned, so only a NaN is right.
+        if expected != expected or got != got:
+            return expected != expected and got != got
+        return expected == got or _close(expected, got, atol)
+    if isinstance(expected, list | tuple):
+        return (
+            type(expected) is type(got)
+            and len(expected) == len(got)
+            and all(same(e, g, atol) for e, g in zip(expected, got, strict=True))
+        )
+    if isinstance(expected, dict) and isinstance(got, dict):
+        return expected.keys() == got.keys() and all(same(expected[k], got[k], atol) for k in expected)
+    return bool(expected == got)
+
+
+def _close(expected: complex, got: complex, atol: float) -> bool:
+    difference = abs(expected - got)
+    return math.isfinite(difference) and difference <= atol + RTOL * abs(expected)
+
+
+def _plain(value: Any) -> Any:
+    """A generator's items as the list that a caller would make of them."""
+    return list(value.items) if isinstance(value, Generated) else value

@@ -1,0 +1,65 @@
+"""pass@k and its intervals: pure functions of how many samples of each task passed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A share in [0, 1] with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Probability that one of k samples drawn without replacement passes, when c of n did.
+
+    The unbiased estimator of Chen et al. 2021, 1 - C(n-c, k) / C(n, k). Raises ValueError unless
+    0 <= c <= n and 1 <= k <= n.
+    """
+    if not (0 <= c <= n and 1 <= k <= n):
+        raise ValueError(f"pass@{k} cannot be estimated from {c} of {n} samples")
+    if n - c < k:
+        return 1.0
+    return 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1))
+
+
+def wilson(passed: int, n: int, z: float = 1.959964) -> Estimate:
+    """A share of n independent trials with its Wilson interval (stays inside [0, 1] for 0 and n of n)."""
+    if n == 0:
+        return Estimate(0.0, 0.0, 1.0)
+    p = passed / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return Estimate(p, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
+
+
+def bootstrap_mean(values: Sequence[float], rounds: int = 2000, seed: int = 0) -> Estimate:
+    """Mean over tasks with its percentile interval when tasks are drawn again with replacement."""
+    if not values:
+        return Estimate(0.0, 0.0, 1.0)
+    data = np.asarray(values, dtype=np.float64)
+    draws = np.random.default_rng(seed).integers(0, len(data), size=(rounds, len(data)))
+    low, high = np.percentile(data[draws].mean(axis=1), [2.5, 97.5])
+    return Estimate(float(data.mean()), float(low), float(high))
+
+
+def estimate(passed: Sequence[int], n: int, k: int) -> Estimate:
+    """pass@k over tasks of n samples each: Wilson where one sample was drawn (a share of tasks), else bootstrap."""
+    if n == 1 and k == 1:
+        return wilson(sum(passed), len(passed))
+    return bootstrap_mean([pass_at_k(n, c, k) for c in passed])
+
+
+def paired_difference(before: Sequence[float], after: Sequence[float]) -> Estimate:
+    """Mean gain over the same tasks, after minus before, with the interval of a paired bootstrap."""
+    if len(before) != len(after):
+        raise ValueError("a paired difference needs the same tasks on both sides")
+    return bootstrap_mean([b - a for a, b in zip(before, after, strict=True)])

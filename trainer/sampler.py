@@ -1,0 +1,139 @@
+"""Text in, n sampled texts out: the engine as the evaluation sees it.
+
+The same request gives the same texts whatever was asked before, so that a figure can be reproduced: the prefix cache
+is emptied first (a prompt computed in other pieces rounds differently, and a sampled token can tip over). What it
+does not do: read adapters from the registry, or decide what to ask.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from trainer.errors import BaseModelError
+from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.engine.errors import EngineError
+from ucoder_lsp.engine.types import Finish, GenerationRequest, Sampling
+
+PROMPTS = Path(__file__).parent / "prompts"
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How to sample."""
+
+    n: int
+    max_tokens: int
+    temperature: float
+    seed: int
+    stop: tuple[str, ...] = ()
+    top_p: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sampled text."""
+
+    text: str
+    mean_logprob: float
+    """Natural log, mean over its tokens at temperature 1: perplexity is exp of its negative."""
+    finished: bool
+    """False when it was cut off by the token limit."""
+
+
+class Sampler:
+    """Samples from one engine, with one adapter or none."""
+
+    def __init__(self, engine: Engine, adapter: str | None = None) -> None:
+        """`adapter` is an identity loaded into the engine."""
+        self.engine = engine
+        self.adapter = adapter
+
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """What the samples depend on besides prompt and parameters."""
+        return {"model": self.engine.model_id, "adapter": self.adapter}
+
+    def sample(
+        self, prompt: str, draw: Draw, stop_when: Callable[[str], int | None] | None = None
+    ) -> list[Sample]:
+        """`draw.n` continuations of `prompt` (chat markers in it count as such)."""
+        tokens = self.engine.tokenize(prompt, special=True)
+        if len(tokens) + draw.max_tokens > self.engine.n_ctx:
+            raise BaseModelError(
+                f"A prompt of {len(tokens)} tokens and {draw.max_tokens} new ones does not fit the context of "
+                f"{self.engine.n_ctx}: use a base with a longer context."
+            )
+        try:
+            self.engine.logits(tokens[:1], self.adapter)  # scoring leaves the prefix cache empty
+            answer = self.engine.generate(
+                GenerationRequest(
+                    prompt=tokens,
+                    k=draw.n,
+                    max_tokens=draw.max_tokens,
+                    sampling=Sampling(temperature=draw.temperature, top_p=draw.top_p, seed=draw.seed),
+                    stop=draw.stop,
+                    stop_when=stop_when,
+                    adapter=self.adapter,
+                )
+            )
+        except EngineError as error:
+            raise BaseModelError(f"The model could not be sampled: {error}") from error
+        return [
+            Sample(c.text, finite(c.mean_logprob), c.finish is not Finish.LENGTH) for c in answer.candidates
+        ]
+
+    def chat(self, user: str, answer_prefix: str = "") -> str:
+        """The prompt that asks `user` as a chat turn; plain text for a base without a chat template."""
+        template = self.engine.chat_template
+        if not template:
+            return f"{user}\n\n{answer_prefix}"
+        vocab = self.engine.vocab
+        names = {
+            f"{name}_token": vocab.detokenize((token,), special=True) if token is not None else ""
+            for name, token in (("bos", vocab.bos), ("eos", vocab.eos))
+        }
+        return _chat_template(template).render(
+            messages=[{"role": "user", "content": user}], add_generation_prompt=True, **names
+        ) + answer_prefix  # fmt: skip
+
+
+def finite(value: float) -> float:
+    """A log-probability that JSON can hold."""
+    return round(value, 6) if math.isfinite(value) else -99.0
+
+
+@lru_cache(maxsize=4)
+def _chat_template(source: str) -> jinja2.Template:
+    """A model's own chat template. It comes from a file we did not write: sandboxed, no loader."""
+
+    def refuse(message: str) -> str:
+        raise BaseModelError(f"The model's chat template refuses a single user turn: {message}")
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = refuse
+    return environment.from_string(source)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    # Prompts are plain text for a model: there is no HTML to escape.
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PROMPTS),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701
+    )
+
+
+def render(name: str, **values: Any) -> str:
+    """The prompt template `prompts/NAME.j2`, filled in. Trailing space is cut: token healing."""
+    return _environment().get_template(f"{name}.j2").render(**values).rstrip()
