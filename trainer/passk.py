@@ -56,10 +56,3 @@ def estimate(passed: Sequence[int], n: int, k: int) -> Estimate:
     if n == 1 and k == 1:
         return wilson(sum(passed), len(passed))
     return bootstrap_mean([pass_at_k(n, c, k) for c in passed])
-
-
-def paired_difference(before: Sequence[float], after: Sequence[float]) -> Estimate:
-    """Mean gain over the same tasks, after minus before, with the interval of a paired bootstrap."""
-    if len(before) != len(after):
-        raise ValueError("a paired difference needs the same tasks on both sides")
-    return bootstrap_mean([b - a for a, b in zip(before, after, strict=True)])

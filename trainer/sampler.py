@@ -56,11 +56,6 @@ class Sampler:
         self.engine = engine
         self.adapter = adapter
 
-    @property
-    def identity(self) -> dict[str, str | None]:
-        """What the samples depend on besides prompt and parameters."""
-        return {"model": self.engine.model_id, "adapter": self.adapter}
-
     def sample(
         self, prompt: str, draw: Draw, stop_when: Callable[[str], int | None] | None = None
     ) -> list[Sample]:
