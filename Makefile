@@ -99,11 +99,12 @@ $(BIN)/python: | system
 	@echo "Creating .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv
 
-# llama.cpp is compiled here: minutes of silence without the counter.
+# llama.cpp is compiled here: minutes of silence without the counter. Never taken from pip's cache, which does not know
+# CMAKE_ARGS: a wheel of an earlier build may hold the very kernels that are left out above.
 $(STAMPS)/llama: pyproject.toml | $(BIN)/python
 	@mkdir -p $(STAMPS)
 	@echo "Building llama.cpp for this CPU (3 to 6 minutes on two cores; log: $(STAMPS)/llama.log)"
-	@$(PIP) install -v "$$(sed -n 's/.*"\(llama-cpp-python==[0-9.]*\)".*/\1/p' pyproject.toml)" 2>&1 \
+	@$(PIP) install -v --no-cache-dir "$$(sed -n 's/.*"\(llama-cpp-python==[0-9.]*\)".*/\1/p' pyproject.toml)" 2>&1 \
 	  | tee $(STAMPS)/llama.log | sed -nu 's/.*\(\[[0-9]*\/[0-9]*\]\) .*/\1/p' \
 	  | while read -r step; do if [ -t 1 ]; then printf '\r  %s ' "$$step"; fi; done \
 	  || { echo "The build failed. Its last lines:"; tail -n 30 $(STAMPS)/llama.log; exit 1; }

@@ -16,7 +16,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def engine(embedded: PreparedModel) -> Iterator[Engine]:
-    with Engine.load(embedded.path, n_ctx=1024, k_max=8, model_id=embedded.model_id) as engine:
+    with Engine.load(
+        embedded.path,
+        n_ctx=1024,
+        k_max=8,
+        model_id=embedded.model_id,
+        extra_buffers=embedded.extra_buffers,
+    ) as engine:
         yield engine
 
 

@@ -34,7 +34,9 @@ def test_requantized_on_first_use_and_found_again(tiny_model: Path, tmp_path: Pa
     assert list(heard) == ["Preparing llama.gguf for this CPU", "Trying out llama.cpp on this CPU"]
     assert all(shares == sorted(shares) and shares[-1] == 1.0 for shares in heard.values())
     written = model.path.stat().st_mtime_ns
-    with Engine.load(model.path, n_ctx=64, k_max=2, n_threads=1, model_id=model.model_id) as engine:
+    with Engine.load(
+        model.path, n_ctx=64, k_max=2, n_threads=1, model_id=model.model_id, extra_buffers=model.extra_buffers
+    ) as engine:
         assert len(engine.generate(GenerationRequest((1, 2), k=2, max_tokens=3)).candidates) == 2
     assert resolve(tiny_model, tmp_path, quantization="q8_0") == model
     assert model.path.stat().st_mtime_ns == written
