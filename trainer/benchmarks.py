@@ -62,13 +62,7 @@ def load_benchmark(name: str, path: Path) -> list[Task]:
     Raises `BenchmarkError` with one sentence for a missing, damaged or other file.
     """
     make = {"humaneval": _humaneval, "mbppplus": _mbppplus}[name]
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        rows = [json.loads(line) for line in raw.decode("utf-8").splitlines() if line.strip()]
-    except FileNotFoundError as error:
-        raise BenchmarkError(f"{path} does not exist: download the benchmark and give its path.") from error
-    except (OSError, EOFError, ValueError) as error:
-        raise BenchmarkError(f"{path} cannot be read as JSON lines ({error}): download it again.") from error
+    rows = _rows(path)
     try:
         tasks = [make(row) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
@@ -76,6 +70,17 @@ def load_benchmark(name: str, path: Path) -> list[Task]:
     if not tasks:
         raise BenchmarkError(f"{path} holds no tasks: download it again.")
     return tasks
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The lines of a JSON-lines file, gzipped or not."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return [dict(json.loads(line)) for line in raw.decode("utf-8").splitlines() if line.strip()]
+    except FileNotFoundError as error:
+        raise BenchmarkError(f"{path} does not exist: download the benchmark and give its path.") from error
+    except (OSError, EOFError, ValueError, TypeError) as error:
+        raise BenchmarkError(f"{path} cannot be read as JSON lines ({error}): download it again.") from error
 
 
 def _humaneval(row: dict[str, Any]) -> Task:
@@ -133,3 +138,11 @@ def _probe(function: str, arguments: Sequence[object], oracle: Oracle) -> Probe:
         # These return a match object or None where the reference says True or False.
         return Expression(f"(lambda r: r if isinstance(r, bool) else r is not None)({function}({shown}))")
     return Call(function, tuple(arguments))
+
+
+def statements(path: Path) -> list[str]:
+    """The texts of a benchmark file of any kind, for decontamination: every string field of every line.
+
+    Raises `BenchmarkError` for a file that is no JSON lines.
+    """
+    return [value for row in _rows(path) for value in row.values() if isinstance(value, str)]

@@ -1,0 +1,176 @@
+"""What a run keeps on disk: shards written once and whole, one process at a time, sentences for what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from trainer.errors import StoreError
+from trainer.finetune import last_whole_checkpoint
+from trainer.loop import Funnel
+from trainer.profile import PROFILES
+from trainer.progress import Teller
+from trainer.report import curve, write_report
+from trainer.run import RunFolder
+from trainer.store import Store
+from trainer.train_cli import train
+
+
+def test_a_shard_is_made_once_and_found_again(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def make() -> dict[str, object]:
+        calls.append(1)
+        return {"a": (1, 2)}
+
+    for _ in range(2):
+        assert Store(tmp_path).get_or_make("stage", ["k", {"b": 1}], make) == {"a": [1, 2]}
+    assert len(calls) == 1
+    assert Store(tmp_path).get("stage", ["k", {"b": 2}]) is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "other"])
+def test_a_damaged_shard_is_made_again(tmp_path: Path, damage: str) -> None:
+    store = Store(tmp_path)
+    store.get_or_make("stage", "k", lambda: [1, 2, 3])
+    (path,) = tmp_path.glob("stage/*.json")
+    text = path.read_text()
+    path.write_text({"cut": text[:-9], "changed": text.replace("[1, 2, 3]", "[1, 2, 4]"), "empty": "", "other": "[]"}[damage])  # fmt: skip  # noqa: E501
+    assert store.get("stage", "k") is None
+    assert store.get_or_make("stage", "k", lambda: [1, 2, 3]) == [1, 2, 3]
+    assert path.read_text() == text
+
+
+def test_remains_of_killed_writers_are_removed_and_those_of_living_ones_kept(tmp_path: Path) -> None:
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    )
+    (tmp_path / "stage").mkdir()
+    dead = tmp_path / "stage" / f".x.json.{gone.stdout.strip()}.part"
+    alive = tmp_path / "stage" / f".x.json.{os.getpid()}.part"
+    for path in (dead, alive):
+        path.write_text("{")
+    Store(tmp_path).clean()
+    assert (dead.exists(), alive.exists()) == (False, True)
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(tmp_path: Path) -> None:
+    """A real refusal of the system: no file of this process may grow beyond 1,000 bytes."""
+    code = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from trainer.errors import StoreError; from trainer.store import Store\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "store = Store(Path(sys.argv[1])); store.get_or_make('stage', 'small', lambda: 1)\n"
+        "try: store.get_or_make('stage', 'large', lambda: 'x' * 5000)\n"
+        "except StoreError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("Cannot write ")
+    assert done.stdout.count("\n") == 1
+    assert Store(tmp_path).get("stage", "small") == 1
+    assert [path.name for path in tmp_path.rglob("*.part")] == []
+
+
+def test_a_run_keeps_what_it_was_started_with(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.open(PROFILES["tiny"], "embedded", "m", frozenset())
+    run.open(PROFILES["tiny"], "embedded", "m", frozenset())
+    with pytest.raises(StoreError, match=r"another profile: .*--run name"):
+        run.open(PROFILES["small"], "embedded", "m", frozenset())
+    with pytest.raises(StoreError, match="another excluded"):
+        run.open(PROFILES["tiny"], "embedded", "m", frozenset({"a b"}))
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(StoreError, match="is damaged"):
+        run.open(PROFILES["tiny"], "embedded", "m", frozenset())
+
+
+def test_two_processes_do_not_train_in_one_run(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "r")
+    assert not run.is_at_work
+    with run.locked():
+        assert run.is_at_work
+        with pytest.raises(StoreError, match="Another process is training"), run.locked():
+            pass
+    assert not run.is_at_work
+
+
+def test_torn_checkpoints_are_passed_over(tmp_path: Path) -> None:
+    for step, files in (
+        (2, ("adapter_model.safetensors", "optimizer.pt", "trainer_state.json")),
+        (10, ("adapter_model.safetensors", "optimizer.pt")),
+    ):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        for name in files:
+            (folder / name).write_text("{}")
+    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
+    assert not (tmp_path / "checkpoint-10").exists()
+    (tmp_path / "checkpoint-2" / "trainer_state.json").write_text("{")
+    assert last_whole_checkpoint(tmp_path) is None
+
+
+def test_progress_is_lines_in_a_log_and_a_file_for_status(tmp_path: Path) -> None:
+    with open(tmp_path / "log", "w") as log:  # rich wants a text stream
+        teller = Teller(tmp_path / "progress.json", Console(file=log))
+        with teller.stage("tests", 3, "problems") as step:
+            for done in (1, 2, 3):
+                step(done, "fine")
+    text = (tmp_path / "log").read_text()
+    assert "tests: 0 of 3" in text
+    assert "tests: 3 of 3 (" in text
+    state = json.loads((tmp_path / "progress.json").read_text())
+    assert (state["stage"], state["done"], state["total"]) == ("tests", 3, 3)
+
+
+def test_the_report_escapes_what_the_model_wrote(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.open(PROFILES["tiny"], "embedded", "m", frozenset())
+    funnel = Funnel()
+    funnel.count("problems", "kept", "<script>alert(1)</script>", "a < b & c")
+    funnel.count("problems", "has no docstring", "t", "x")
+    run.arm("consensus")
+    page = write_report(
+        tmp_path / "consensus", run, "consensus", funnel, [(1, 0.5), (2, 0.25)], None
+    ).read_text()
+    assert "<script>" not in page
+    assert "a &lt; b &amp; c" in page
+    assert "has no docstring" in page
+    assert "<polyline" in page
+    assert curve([]) is None
+    assert curve([(1, 0.0)]) is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["run", "--base", "nowhere.gguf"],
+            "nowhere.gguf does not exist: give a GGUF file or a Hugging Face",
+        ),
+        (["run", "--base", "text.gguf"], "text.gguf is no GGUF file"),
+        (["run", "--base", "folder"], "config.json"),
+        (["run", "--exclude", "text.gguf"], "text.gguf cannot be read as JSON lines"),
+        (["status"], "There is no run in"),
+        (["status", "--run", "x"], "start one with `ucoder train run`"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("text.gguf").write_text("hello")
+    Path("folder").mkdir()
+    done = CliRunner().invoke(train, arguments)
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
+    assert says in done.stderr

@@ -1,0 +1,276 @@
+"""The pure parts of the loop: what the model wrote is read, or left out with a reason; never an exception."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.inputs import propose
+from sandbox.pool import Sandbox
+from sandbox.program import Job, Program
+from sandbox.rules import DEFAULT_RULE, RULES
+from trainer import dataset, selection, stages
+from trainer.acceptance import compare
+from trainer.extract import extract_function
+from trainer.problems import (
+    Problem,
+    Rejected,
+    distinct,
+    end_of_problem,
+    exercises,
+    overlaps,
+    parse_problem,
+    problem_prompt,
+    word_shingles,
+)
+from trainer.profile import PROFILES
+from trainer.sampler import Sample
+from trainer.selection import Dropped, Selected
+from trainer.stages import Solution
+
+TINY = replace(PROFILES["tiny"], min_cluster=2)
+TEXT = """ Second largest
+
+Task: Write a function to find the second largest number of a list.
+
+Hint: Sort it.
+
+```python
+def second_largest(numbers: list[int]) -> int:
+    \"\"\"Find the second largest number of a list.
+
+    >>> second_largest([4, 9, 7])
+    8
+    \"\"\"
+```
+"""
+
+
+def problem() -> Problem:
+    found = parse_problem("lists", TEXT)
+    assert isinstance(found, Problem)
+    return found
+
+
+def sample(text: str) -> Sample:
+    return Sample(text, -0.5, True)
+
+
+# --- problems -----------------------------------------------------------------------------------------------
+
+
+def test_a_problem_is_read_from_a_continuation() -> None:
+    found = problem()
+    assert (found.title, found.function, found.hint) == ("Second largest", "second_largest", "Sort it.")
+    assert found.task == "Write a function to find the second largest number of a list."
+    assert found.stub.startswith("def second_largest(")
+    assert found.stub.endswith('"""')
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("Task:", "What:", "laid out"),
+        ("```\n", "", "laid out"),
+        ("def second", "def def second", "parse"),
+        ("numbers: list[int]", "numbers", "typed"),
+        ("    >>> second_largest([4, 9, 7])\n    8\n", "", "example"),
+        ("    8\n", "    8\n" + "    x\n" * 700, "too long"),
+        ('"""\n```', '"""\n\nprint(1)\n```', "exactly one function"),
+    ],
+)
+def test_what_is_no_problem_is_rejected_with_its_reason(old: str, new: str, reason: str) -> None:
+    found = parse_problem("lists", TEXT.replace(old, new))
+    assert isinstance(found, Rejected)
+    assert reason in found.reason
+
+
+@given(st.text(max_size=400))
+def test_no_text_makes_the_reading_fail(text: str) -> None:
+    for wrapped in (text, TEXT.replace("Sort it.", text), f"x\n\nTask: y\n\n```python\n{text}\n```\n"):
+        assert isinstance(parse_problem("lists", wrapped), Problem | Rejected)
+    end = end_of_problem(text)
+    assert end is None or 0 <= end <= len(text)
+
+
+def test_every_hand_written_exercise_is_a_right_one() -> None:
+    """They are shown to the model as models: each passes its asserts and keeps its example, in the sandbox."""
+    with Sandbox(lowest_tier=1) as sandbox:
+        for exercise in exercises():
+            assert exercise.code == f"{exercise.stub}\n{exercise.plan}\n{exercise.body}"
+            name = exercise.code.split("(")[0].removeprefix("def ")
+            inputs = propose(exercise.stub, name, tests=[exercise.asserts], budget=8)
+            result = sandbox.run_one(Job(Program(exercise.code), inputs.probes))
+            votes = (*inputs.constraints, *inputs.asserts)
+            assert len(votes) >= 3
+            for vote in votes:
+                assert result.outcomes[vote.probe].value == vote.expected, (name, vote)
+
+
+def test_the_prompt_shows_exercises_and_opens_another() -> None:
+    prompt = problem_prompt("primes", 3)
+    assert prompt.count("## Exercise about ") == 5
+    assert prompt.endswith("## Exercise about primes:")
+    assert prompt == problem_prompt("primes", 3) != problem_prompt("primes", 4)
+
+
+def test_repeated_problems_are_told_apart() -> None:
+    one = problem()
+    renamed = replace(one, function="other", task=one.task.upper() + "!!")
+    new = replace(one, function="third", task="Write a function to add two numbers.")
+    assert distinct([one, renamed, one, new]) == ([one, new], [renamed, one])
+    assert distinct([one, new], known=["second_largest"]) == ([new], [one])
+
+
+def test_decontamination_finds_eight_words_in_a_row_and_no_fewer() -> None:
+    shingles = word_shingles(
+        ["Please: FIND the second, largest number of a list (quickly) 1 2 3 4 5 6 7 8 9"]
+    )
+    assert overlaps(problem(), shingles)
+    assert not overlaps(replace(problem(), task="second largest number of a set", stub=""), shingles)
+
+
+# --- ratings, skeletons, tests, solutions ------------------------------------------------------------------------
+
+
+def test_ratings_are_means_over_what_can_be_read() -> None:
+    texts = [" 4\nDifficulty: 2", " 2\nDifficulty: 4", " 9\nDifficulty: 1", "good"]
+    assert stages.read_rating([sample(text) for text in texts]) == stages.Rating(3.0, 3.0)
+    assert stages.read_rating([sample("?")]) == stages.Rating(0.0, 0.0)
+
+
+def test_skeletons_are_the_stub_and_its_distinct_plans() -> None:
+    found = stages.skeletons(problem(), [sample(" sort it, take the last but one."), sample(" "), sample("sort it, take the last but one.")])  # fmt: skip  # noqa: E501
+    assert found == [problem().stub, problem().stub + "\n    # Plan: sort it, take the last but one."]
+    for skeleton in found:
+        ast.parse(skeleton + "\n    return 0")
+
+
+def test_the_models_own_example_is_a_vote_and_no_constraint() -> None:
+    tests = stages.read_tests(problem(), [sample("[1, 2]) == 1\nassert second_largest([5, 5]) == 5")])
+    inputs = selection.probes_for(problem(), tests, TINY)
+    assert inputs.constraints == ()
+    assert len(inputs.asserts) == 3
+    assert len(inputs.probes) == TINY.probes
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("    return sorted(numbers)[-2]\n\n\nprint(1)\n", "    return sorted(numbers)[-2]\n\n"),
+        ("    return 1\n```\n## Next\n", "    return 1"),
+        ("    return 1\n    # more", None),
+        ("", None),
+    ],
+)
+def test_a_continuation_ends_where_the_function_ends(text: str, kept: str | None) -> None:
+    end = stages.end_of_function(text)
+    assert (None if end is None else text[:end]) == kept
+
+
+def test_solutions_are_programs_or_nothing() -> None:
+    texts = ["    return sorted(numbers)[-2]\n", "    return sorted(numbers)[", "no code at all"]
+    found = stages.read_solutions(problem(), problem().stub, [sample(text) for text in texts])
+    assert [s.source is not None for s in found] == [True, False, False]
+
+
+# --- selection ----------------------------------------------------------------------------------------------------
+
+RIGHT = "def second_largest(numbers: list[int]) -> int:\n    return sorted(numbers)[-2]\n"
+ALSO = "def second_largest(numbers: list[int]) -> int:\n    xs = sorted(numbers)\n    return xs[-2]\n"
+FIRST = "def second_largest(numbers: list[int]) -> int:\n    return numbers[0]\n"
+ZERO = "def second_largest(numbers: list[int]) -> int:\n    return 0\n"
+
+
+def examine(*sources: str | None) -> Selected | Dropped:
+    solutions = [Solution(source, -0.5) for source in sources]
+    inputs = selection.probes_for(problem(), ["assert second_largest([3, 1, 2]) == 2"], TINY)
+    with Sandbox(lowest_tier=1) as sandbox:
+        results = selection.judge(solutions, inputs, sandbox)
+    decision = selection.decide(solutions, results, inputs, RULES[DEFAULT_RULE])
+    return selection.select(problem(), solutions, results, inputs, decision, TINY)
+
+
+def test_consensus_selects_different_programs_of_one_behaviour() -> None:
+    found = examine(RIGHT, ALSO, RIGHT, FIRST, None)
+    assert isinstance(found, Selected)
+    assert set(found.sources) == {RIGHT, ALSO}
+    assert (found.cluster, found.n, found.clusters) == (3, 5, 2)
+    namespace: dict[str, object] = {}
+    exec(RIGHT, namespace)
+    for text in found.asserts:
+        exec(text, namespace)
+
+
+@pytest.mark.parametrize(
+    ("sources", "reason"),
+    [
+        ((RIGHT, FIRST, None), "behave alike"),
+        ((ZERO, ZERO, ZERO), "constant"),
+        ((None, None), "no solution could be chosen"),
+        ((RIGHT.replace("sorted", "missing"),) * 3, "no solution could be chosen"),
+    ],
+)
+def test_what_is_no_consensus_is_dropped_with_its_reason(
+    sources: tuple[str | None, ...], reason: str
+) -> None:
+    found = examine(*sources)
+    assert isinstance(found, Dropped)
+    assert reason in found.reason
+
+
+def test_programs_that_differ_in_names_only_are_one() -> None:
+    renamed = "def second_largest(numbers: list[int]) -> int:\n    'Doc.'\n    items = sorted(numbers)\n    return items[-2]\n"  # noqa: E501
+    assert selection.normalised(ALSO) == selection.normalised(renamed) != selection.normalised(RIGHT)
+    other = RIGHT.replace("second_largest", "other").replace("numbers", "xs")
+    assert selection.normalised_body(other) == selection.normalised_body(RIGHT)
+
+
+# --- data set -----------------------------------------------------------------------------------------------------
+
+
+def test_examples_ask_in_both_forms_and_answer_shortly() -> None:
+    claim = "assert second_largest([4, 9, 7]) == 7"
+    source = RIGHT.replace(":\n    return", ':\n    """Doc."""\n    return')
+    sentence, stub = dataset.examples(problem(), [source], [claim], lambda user: f"<{user}>")
+    assert claim in sentence.prompt
+    assert (
+        sentence.completion == "```python\ndef second_largest(numbers):\n    return sorted(numbers)[-2]\n```"
+    )
+    assert ">>> second_largest([4, 9, 7])\n    7\n" in stub.prompt
+    assert "    8\n" not in stub.prompt
+    assert "numbers: list[int]) -> int:" in stub.completion
+    for example in (sentence, stub):
+        assert extract_function(example.completion, "second_largest") is not None
+    assert dataset.from_jsonl(dataset.to_jsonl([sentence, stub])) == [sentence, stub]
+
+
+def test_the_control_arm_is_drawn_from_all_samples_and_reproducible() -> None:
+    pool = [dataset.Control(problem(), f"def f{i}(): pass\n", ("assert 1",)) for i in range(50)]
+    drawn = dataset.unselected(pool, 10, seed=1)
+    assert len({control.source for control in drawn}) == 10
+    assert drawn == dataset.unselected(pool, 10, seed=1) != dataset.unselected(pool, 10, seed=2)
+    assert len(dataset.unselected(pool, 99, seed=1)) == 50
+
+
+def test_held_out_problems_are_not_trained_on() -> None:
+    one = Selected(problem(), (RIGHT,), ("assert 1",), 0.9, 3, 4, 1)
+    every = [replace(one, problem=replace(problem(), function=f"f{i}")) for i in range(10)]
+    train, held = dataset.split(every, 0.2)
+    assert (len(held), len(train)) == (2, 8)
+    assert {s.problem.function for s in train}.isdisjoint({s.problem.function for s in held})
+
+
+# --- the gate -----------------------------------------------------------------------------------------------------
+
+
+def test_the_gate_accepts_only_what_is_better() -> None:
+    assert compare([0.1, 0.2, 0.5], [0.3, 0.2, 0.9]).accepted
+    assert not compare([0.5], [0.5]).accepted
+    assert "must be better" in compare([0.5], [0.25]).reason
+    assert not compare([], []).accepted
+    assert "larger profile" in compare([], []).reason

@@ -1,0 +1,114 @@
+"""The data set: selected programs as answers to the prompts that the served model will get.
+
+Each program is asked for in the two forms in which people ask: a sentence with one assert, and a stub to complete
+(the templates of `ucoder eval`). The asserted value comes from the behaviour that won, never from the model's own
+asserts. Answers are short on purpose (no docstring, no comments, nothing after the block), so that the model learns
+to stop: a good part of the first gain (docs/log.md).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from random import Random
+
+from trainer.extract import parse
+from trainer.problems import Problem
+from trainer.sampler import render
+from trainer.selection import Selected
+from trainer.store import digest
+
+Chat = Callable[[str], str]
+"""The model's chat template: what a user says, as a prompt (`Sampler.chat`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training example: text to read, text to write."""
+
+    function: str
+    prompt: str
+    completion: str
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A sample that nobody selected: what fine-tuning without consensus would learn."""
+
+    problem: Problem
+    source: str
+    asserts: tuple[str, ...]
+    """What this very program does on one input."""
+
+
+def sentence_prompt(problem: Problem, assertion: str, chat: Chat) -> str:
+    """Asked as MBPP+ asks: a sentence and one assert."""
+    return chat(render("solve_sentence", statement=f"{problem.task}\n{assertion}"))
+
+
+def stub_prompt(problem: Problem, assertion: str, chat: Chat) -> str:
+    """Asked as HumanEval asks: a stub to complete."""
+    return chat(render("solve_stub", statement=with_example(problem.stub, assertion)))
+
+
+def with_example(stub: str, assertion: str) -> str:
+    """The stub with the assert as the example of its docstring, in place of the one that the model made up."""
+    claim = ast.parse(assertion).body[0]
+    assert isinstance(claim, ast.Assert)
+    assert isinstance(claim.test, ast.Compare)
+    call, value = ast.unparse(claim.test.left), ast.unparse(claim.test.comparators[0])
+    text, _, _ = stub.partition("    >>> ")
+    return f'{text}    >>> {call}\n    {value}\n    """'
+
+
+def examples(problem: Problem, sources: Sequence[str], asserts: Sequence[str], chat: Chat) -> list[Example]:
+    """Each program in both forms; further programs of a problem show further asserts."""
+    made = []
+    for number, source in enumerate(sources):
+        assertion = asserts[number % len(asserts)]
+        sentence, stub = sentence_prompt(problem, assertion, chat), stub_prompt(problem, assertion, chat)
+        made.append(Example(problem.function, sentence, as_answer(source, typed=False)))
+        made.append(Example(problem.function, stub, as_answer(source, typed=True)))
+    return made
+
+
+def split(selected: Sequence[Selected], share: float) -> tuple[list[Selected], list[Selected]]:
+    """Problems to train on, and those held out for the gate; drawn by hash, not by order."""
+    ranked = sorted(selected, key=lambda s: digest(s.problem.function))
+    held = {s.problem.function for s in ranked[: round(share * len(ranked))]}
+    return (
+        [s for s in selected if s.problem.function not in held],
+        [s for s in selected if s.problem.function in held],
+    )
+
+
+def unselected(pool: Sequence[Control], n: int, seed: int) -> list[Control]:
+    """The control arm: n programs drawn at random from all samples that hold one, right or wrong."""
+    return Random(seed).sample(pool, min(n, len(pool)))  # noqa: S311  # no secret: a control group
+
+
+def as_answer(source: str, *, typed: bool) -> str:
+    """A program as the answer of a chat: one code block, without docstring; `typed` keeps the annotations."""
+    tree = parse(source)
+    assert tree is not None, "a selected program parses"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node, clean=False) is not None and len(node.body) > 1:
+                del node.body[0]
+            if not typed:
+                node.returns = None
+                for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+                    argument.annotation = None
+    return f"```python\n{ast.unparse(tree)}\n```"
+
+
+def to_jsonl(rows: Iterable[Example]) -> str:
+    """The data set as a file: one example a line, in order."""
+    return "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
+
+
+def from_jsonl(text: str) -> list[Example]:
+    """What `to_jsonl` wrote."""
+    return [Example(**json.loads(line)) for line in text.splitlines()]

@@ -1,0 +1,286 @@
+"""One night of self-training: six stages, a data set, an adapter, a gate, a publication (paper, figure 2).
+
+Every piece of work is a shard of the run folder, so a run that was killed goes on where it was and ends with the same
+data set. What it does not do: choose the numbers (`profile`), judge behaviour (`sandbox`), show anything (`report`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from sandbox.inputs import ProbeSet
+from sandbox.pool import Sandbox
+from sandbox.rules import DEFAULT_RULE, RULES
+from trainer import dataset, problems, selection, stages
+from trainer.acceptance import Verdict, compare, share_right
+from trainer.dataset import Control, Example
+from trainer.problems import Problem, Rejected
+from trainer.profile import Profile
+from trainer.progress import Step, Teller
+from trainer.sampler import Draw, Sample, Sampler
+from trainer.selection import Dropped, Selected
+from trainer.stages import Solution
+from trainer.store import Store
+
+PROBLEM_BATCH = 16
+"""Continuations of one prompt in stage 1."""
+PROBLEM_TOKENS = 200
+KEPT_EXAMPLES = 8
+"""Examples of kept and dropped things that the report shows of each kind."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Funnel:
+    """What each stage got, kept and dropped, with reasons and examples: the report."""
+
+    stages: dict[str, Counter[str]] = field(default_factory=dict)
+    examples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+
+    def count(self, stage: str, what: str, title: str = "", text: str = "") -> None:
+        """Count one thing; the first few of a kind are kept as examples."""
+        self.stages.setdefault(stage, Counter())[what] += 1
+        shown = self.examples.setdefault(f"{stage}: {what}", [])
+        if text and len(shown) < KEPT_EXAMPLES:
+            shown.append({"title": title, "text": text})
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "stages": {name: dict(counts) for name, counts in self.stages.items()},
+            "examples": self.examples,
+        }
+
+
+@dataclass(slots=True)
+class Loop:
+    """What the stages work with."""
+
+    profile: Profile
+    sampler: Sampler
+    model_id: str
+    """Identity of the sampled weights: part of every shard's key."""
+    store: Store
+    sandbox: Sandbox
+    teller: Teller
+    excluded: frozenset[str] = frozenset()
+    """Runs of words that no problem may hold (see `problems.word_shingles`): decontamination."""
+    funnel: Funnel = field(default_factory=Funnel)
+
+    def probe(self) -> tuple[list[Selected], list[Control]]:
+        """Stages 1 to 6: selected problems, and the pool that the control arm draws from."""
+        kept = self._rated(self._problems())
+        plans = self._each(
+            "skeletons", kept, lambda p: self._ask("skeletons", stages.ask_plans(p, self.profile))
+        )
+        tests = self._each("tests", kept, lambda p: self._ask("tests", stages.ask_tests(p, self.profile)))
+        solved = self._each(
+            "solutions", list(zip(kept, plans, strict=True)), lambda pair: self._solutions(*pair)
+        )
+        for problem, found in zip(kept, solved, strict=True):
+            for solution in found:
+                what = "programs" if solution.source else "samples without a complete function"
+                self.funnel.count("solutions", what, problem.title, solution.source or "")
+        work = list(zip(kept, tests, solved, strict=True))
+        examined = self._each("selection", work, lambda item: self._examine(*item))
+        return self._sort_out(kept, examined)
+
+    def examples(self, picked: Iterable[tuple[Problem, Sequence[str], Sequence[str]]]) -> list[Example]:
+        """Training examples of (problem, programs, asserts), in the order given."""
+        made = [
+            e
+            for p, sources, asserts in picked
+            for e in dataset.examples(p, sources, asserts, self.sampler.chat)
+        ]
+        self.funnel.stages["dataset"] = Counter({"examples": len(made)})
+        return made
+
+    def inputs(self, problem: Problem) -> ProbeSet:
+        """The probe inputs of a problem whose tests were sampled."""
+        texts = stages.read_tests(problem, self._ask("tests", stages.ask_tests(problem, self.profile)))
+        return selection.probes_for(problem, texts, self.profile)
+
+    # --- stages, in order ------------------------------------------------------------------------------------
+
+    def _problems(self) -> list[Problem]:
+        """Stage 1."""
+        found: list[Problem] = []
+        batches = range(-(-self.profile.problem_samples // PROBLEM_BATCH))
+
+        def batch(number: int) -> list[Sample]:
+            topic = problems.TOPICS[number % len(problems.TOPICS)]
+            prompt = problems.problem_prompt(topic, number)
+            draw = Draw(
+                PROBLEM_BATCH, PROBLEM_TOKENS, self.profile.problem_temperature, self.profile.seed + number
+            )
+            return self._sample("problems", prompt, draw, problems.end_of_problem)
+
+        for number, samples in enumerate(self._each("problems", batches, batch)):
+            topic = problems.TOPICS[number % len(problems.TOPICS)]
+            for sample in samples:
+                problem = problems.parse_problem(topic, sample.text)
+                if isinstance(problem, Rejected):
+                    self.funnel.count("problems", problem.reason, topic, sample.text)
+                else:
+                    found.append(problem)
+        known = [exercise.code.split("(")[0].removeprefix("def ") for exercise in problems.exercises()]
+        kept, repeated = problems.distinct(found, known)
+        for problem in repeated:
+            self.funnel.count("problems", "repeats another", problem.title, problem.stub)
+        clean = [p for p in kept if not problems.overlaps(p, self.excluded)]
+        for problem in kept:
+            what = "kept" if problem in clean else "overlaps an excluded file"
+            self.funnel.count("problems", what, problem.title, f"{problem.task}\n\n{problem.stub}")
+        return clean
+
+    def _rated(self, found: list[Problem]) -> list[Problem]:
+        """Stage 2: the best rated share, in the order in which they were found."""
+
+        def rate(problem: Problem) -> stages.Rating:
+            return stages.read_rating(self._ask("ratings", stages.ask_rating(problem, self.profile)))
+
+        ratings = self._each("ratings", found, rate)
+        order = sorted(range(len(found)), key=lambda i: (-ratings[i].quality, i))
+        best = set(order[: -(-int(len(found) * self.profile.keep_rated * 1000) // 1000)])
+        for i, (problem, rating) in enumerate(zip(found, ratings, strict=True)):
+            what = "kept" if i in best else "rated low"
+            text = f"quality {rating.quality:.1f}, difficulty {rating.difficulty:.1f}\n\n{problem.task}"
+            self.funnel.count("ratings", what, problem.title, text)
+        return [problem for i, problem in enumerate(found) if i in best]
+
+    def _solutions(self, problem: Problem, plans: Sequence[Sample]) -> list[Solution]:
+        """Stage 5 (stage 3 made the plans): n samples, spread evenly over the skeletons."""
+        skeletons = stages.skeletons(problem, plans)
+        found: list[Solution] = []
+        for number, skeleton in enumerate(skeletons):
+            n = self.profile.solutions // len(skeletons) + (number < self.profile.solutions % len(skeletons))
+            ask = stages.ask_solutions(problem, skeleton, n, self.profile)
+            samples = self._ask("solutions", ask, stages.end_of_function)
+            found += stages.read_solutions(problem, skeleton, samples)
+        return found
+
+    def _examine(
+        self, problem: Problem, tests: Sequence[Sample], solutions: Sequence[Solution]
+    ) -> dict[str, Any]:
+        """Stage 6 for one problem, as plain data: a shard, so that what ran once is not run again."""
+        texts = stages.read_tests(problem, tests)
+        rule = RULES[DEFAULT_RULE]
+
+        def make() -> dict[str, Any]:
+            inputs = selection.probes_for(problem, texts, self.profile)
+            results = selection.judge(solutions, inputs, self.sandbox)
+            decision = selection.decide(solutions, results, inputs, rule)
+            found = selection.select(problem, solutions, results, inputs, decision, self.profile)
+            own = [selection.asserts_of(problem, inputs, r)[:1] if r is not None else () for r in results]
+            outcome = asdict(found)
+            del outcome["problem"]
+            return {"outcome": outcome, "own_asserts": own}
+
+        parts = [rule.name, asdict(problem), texts, [asdict(s) for s in solutions], self.profile.to_json()]
+        made: dict[str, Any] = self.store.get_or_make("selection", parts, make)
+        made["control"] = [
+            Control(problem, s.source, tuple(own))
+            for s, own in zip(solutions, made["own_asserts"], strict=True)
+            if s.source is not None and own
+        ]
+        return made
+
+    def _sort_out(
+        self, kept: Sequence[Problem], examined: Sequence[dict[str, Any]]
+    ) -> tuple[list[Selected], list[Control]]:
+        selected: list[Selected] = []
+        seen: set[str] = set()
+        for problem, made in zip(kept, examined, strict=True):
+            outcome = made["outcome"]
+            if "reason" in outcome:
+                dropped = Dropped(problem, outcome["reason"])
+                self.funnel.count(
+                    "selection", dropped.reason, problem.title, f"{problem.task}\n\n{problem.stub}"
+                )
+                continue
+            found = Selected(
+                problem, tuple(outcome["sources"]), tuple(outcome["asserts"]), outcome["confidence"],
+                outcome["cluster"], outcome["n"], outcome["clusters"],
+            )  # fmt: skip
+            body = selection.normalised_body(found.sources[0])
+            if body in seen:
+                what = "solved by a program of another problem"
+                self.funnel.count("selection", what, problem.title, found.sources[0])
+                continue
+            seen.add(body)
+            selected.append(found)
+            text = f"{found.cluster} of {found.n} alike\n\n{found.sources[0]}\n{found.asserts[0]}"
+            self.funnel.count("selection", "selected", problem.title, text)
+        return selected, [control for made in examined for control in made["control"]]
+
+    # --- the gate --------------------------------------------------------------------------------------------
+
+    def gate(self, held: Sequence[Selected], adapted: Sampler, adapter_key: str) -> Verdict:
+        """Compare the adapter with its base on the held-out problems; both engines serve."""
+
+        def shares(sampler: Sampler, key: str, offset: int, step: Step) -> list[float]:
+            found = []
+            for number, item in enumerate(held):
+                inputs = self.inputs(item.problem)
+                prompts = (
+                    dataset.sentence_prompt(item.problem, item.asserts[0], sampler.chat),
+                    dataset.stub_prompt(item.problem, item.asserts[0], sampler.chat),
+                )
+                draw = Draw(-(-self.profile.gate_samples // 2), 256, 0.8, self.profile.seed)
+                answers = [
+                    sample.text
+                    for prompt in prompts
+                    for sample in self._sample("gate", prompt, draw, end_of_block, sampler, key)
+                ]
+                found.append(share_right(item, inputs, answers, self.sandbox))
+                step(offset + number + 1, "")
+            return found
+
+        with self.teller.stage("gate", 2 * len(held), "problems") as step:
+            base = shares(self.sampler, "", 0, step)
+            return compare(base, shares(adapted, adapter_key, len(held), step))
+
+    # --- work, once ------------------------------------------------------------------------------------------
+
+    def _each(self, stage: str, items: Sequence[Any] | range, work: Callable[[Any], T]) -> list[T]:
+        found = []
+        with self.teller.stage(stage, len(items), "problems" if stage != "problems" else "prompts") as step:
+            for number, item in enumerate(items):
+                found.append(work(item))
+                step(number + 1, "")
+        return found
+
+    def _ask(
+        self, stage: str, ask: stages.Ask, stop_when: Callable[[str], int | None] | None = None
+    ) -> list[Sample]:
+        return self._sample(stage, ask.prompt, ask.draw, stop_when)
+
+    def _sample(
+        self, stage: str, prompt: str, draw: Draw, stop_when: Callable[[str], int | None] | None = None,
+        sampler: Sampler | None = None, adapter: str = "",
+    ) -> list[Sample]:  # fmt: skip
+        if draw.n < 1:
+            return []
+        how = stop_when.__name__ if stop_when else ""
+        made = self.store.get_or_make(
+            stage,
+            [self.model_id, adapter, prompt, asdict(draw), how],
+            lambda: [asdict(s) for s in (sampler or self.sampler).sample(prompt, draw, stop_when)],
+        )
+        return [Sample(**sample) for sample in made]
+
+
+def end_of_block(text: str) -> int | None:
+    """An answer is complete once its first code block is closed."""
+    opening = text.find("```")
+    closing = text.find("\n```", opening + 3) if opening >= 0 else -1
+    return closing + 4 if closing >= 0 else None
+
+
+def dataset_hash(text: str) -> str:
+    """SHA-256 of a data set file: what a resumed run must reproduce."""
+    return hashlib.sha256(text.encode()).hexdigest()

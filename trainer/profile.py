@@ -1,0 +1,75 @@
+"""How large a training run is: every number of the loop, in three sizes.
+
+The `full` numbers are the paper's where it gives them (n = 128 solutions, about 100 tests a problem, 3 epochs);
+the others are what 2 CPU cores do in minutes (`tiny`) or within an hour (`small`), measured in docs/log.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The size of one run. Temperatures and thresholds that no profile changes have their defaults here."""
+
+    name: str
+    what: str
+    """One phrase for `--help`."""
+    problem_samples: int
+    """Continuations sampled in stage 1; about six of ten become distinct problems."""
+    solutions: int
+    """n: solutions sampled for each problem, spread evenly over its skeletons."""
+    asserts: int
+    """Test blocks sampled for each problem (a block holds one to four asserts)."""
+    probes: int
+    """Inputs that each solution runs on."""
+    min_cluster: int
+    """The paper's tau: a smaller winning cluster is no consensus."""
+    gate_samples: int
+    """Solutions for each held-out problem and model at the gate."""
+    epochs: int
+    skeletons: int = 2
+    """Prompts for each problem: the bare stub, and stubs with a sampled plan."""
+    ratings: int = 6
+    keep_rated: float = 0.8
+    """Share of the problems, best rated first, that goes on."""
+    problem_temperature: float = 0.7
+    solution_temperature: float = 0.8
+    solution_tokens: int = 160
+    """Longer functions are cut off and lost: the base writes few that are longer and right."""
+    min_outputs: int = 3
+    """Distinct values that the winning behaviour must show: a constant function is no evidence of anything."""
+    per_problem: int = 2
+    """Solutions taken from one problem at most (cap against collapse)."""
+    held_out: float = 0.2
+    """Share of the selected problems that is never trained on and judges the adapter."""
+    rank: int = 16
+    learning_rate: float = 2e-4
+    """Ten times a full fine-tuning rate: what LoRA needs (docs/training.md)."""
+    batch: int = 8
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for keys and for the report."""
+        return asdict(self)
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "tiny", "minutes on 2 CPU cores: tries the whole loop", problem_samples=48, solutions=8, asserts=2,
+            probes=12, min_cluster=3, gate_samples=4, epochs=2,
+        ),
+        Profile(
+            "small", "within an hour on 2 CPU cores: a first adapter", problem_samples=320, solutions=16, asserts=2,
+            probes=16, min_cluster=3, gate_samples=8, epochs=3,
+        ),
+        Profile(
+            "full", "a night and more on a GPU: the paper's numbers", problem_samples=30_000, solutions=128,
+            asserts=40, probes=100, min_cluster=8, gate_samples=16, epochs=3, skeletons=4, solution_tokens=512,
+        ),
+    )
+}  # fmt: skip

@@ -1,0 +1,114 @@
+"""A run folder: what was asked, what was made, what came out.
+
+RUN/run.json        base, profile and options; fixed by the first start
+RUN/progress.json   the stage at work
+RUN/shards/         the work of the stages (`store`)
+RUN/ARM/            dataset.jsonl, result.json, report.html of one arm: consensus, or the random control
+RUN/finetune/       adapters, by what they were made from
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import StoreError, disk_errors
+from trainer.profile import Profile
+from trainer.store import Store, digest
+from ucoder_lsp.files import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run on disk."""
+
+    path: Path
+
+    @property
+    def store(self) -> Store:
+        return Store(self.path / "shards")
+
+    @property
+    def progress(self) -> Path:
+        return self.path / "progress.json"
+
+    @property
+    def finetune(self) -> Path:
+        return self.path / "finetune"
+
+    def arm(self, name: str) -> Path:
+        """Folder of one arm, made when missing."""
+        folder = self.path / name
+        with disk_errors(self.path):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def write(self, relative: str, text: str) -> Path:
+        """Write a file of the run: whole, or not at all."""
+        path = self.path / relative
+        with disk_errors(self.path):
+            write_atomically(path, text)
+        return path
+
+    def read(self, relative: str) -> Any | None:
+        """A JSON file of the run, None when it is not there; `StoreError` when it is damaged."""
+        path = self.path / relative
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"{path} is damaged ({error}): remove it and run the same command again."
+            ) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second process out; `StoreError` when one is at work. Released with the process, however it ends."""
+        with disk_errors(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreError(
+                    f"Another process is training in {self.path}: wait for it (ucoder train status), or name "
+                    "another run."
+                ) from None
+            yield
+        finally:
+            os.close(handle)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a process holds the run at this moment."""
+        try:
+            with self.locked():
+                return False
+        except StoreError:
+            return True
+
+    def open(self, profile: Profile, base: str, model_id: str, excluded: frozenset[str]) -> None:
+        """Fix what the run is about at its first start; `StoreError` when it is about something else."""
+        asked = {
+            "profile": profile.to_json(),
+            "base": base,
+            "model_id": model_id,
+            "excluded": digest(sorted(excluded)),
+        }
+        known = self.read("run.json")
+        if known is None:
+            self.write("run.json", json.dumps(asked, indent=1))
+        elif known != asked:
+            different = ", ".join(key for key in asked if known.get(key) != asked[key])
+            raise StoreError(
+                f"The run {self.path.name!r} was started with another {different}: repeat what it was started "
+                "with, or give this one another --run name."
+            )

@@ -1,0 +1,210 @@
+"""`ucoder train run`, without the terminal: from a base model to a published adapter.
+
+    1  the base in both its forms: the file that is served, the folder that is trained
+    2  six stages: problems, ratings, skeletons, tests, solutions, selection        (`loop`)
+    3  a data set: consensus, or the control arm's random samples of the same number (`dataset`)
+    4  LoRA fine-tuning from the base                                                (`finetune`)
+    5  export to GGUF                                                                (`export`)
+    6  the gate on held-out self-made problems                                       (`acceptance`)
+    7  publication to the adapter registry, which running servers watch
+
+Killed anywhere, the same call goes on from the shards and ends with the same data set.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sandbox.pool import Sandbox
+from trainer import dataset
+from trainer.acceptance import Verdict
+from trainer.base import Base, file_hash, prepare_base
+from trainer.errors import TrainerError
+from trainer.export import export_adapter
+from trainer.finetune import Tuned, Tuning, finetune
+from trainer.loop import Loop, dataset_hash
+from trainer.profile import Profile
+from trainer.progress import Teller
+from trainer.report import write_report
+from trainer.run import RunFolder
+from trainer.sampler import Sampler
+from ucoder_lsp import models
+from ucoder_lsp.adapters import AdapterRegistry
+from ucoder_lsp.config import EMBEDDED, Settings
+from ucoder_lsp.engine.engine import Engine
+
+CONTEXT_TOKENS = 2048
+"""The longest prompt of the stages has about 700 tokens."""
+Arm = Literal["consensus", "random"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is asked to do."""
+
+    profile: Profile
+    arm: Arm = "consensus"
+    four_bit: bool = False
+    excluded: frozenset[str] = frozenset()
+    """Word runs that no problem may hold (`problems.word_shingles`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended."""
+
+    version: str | None
+    """The published adapter, None when the gate refused it."""
+    served: bool
+    """Whether servers use it from now on."""
+    verdict: Verdict
+    examples: int
+    dataset_sha256: str
+    report: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The base as the loop uses it."""
+
+    prepared: models.PreparedModel
+    base: Base
+    name: str
+
+
+def prepare(base: str, settings: Settings, teller: Teller) -> Model:
+    """The base model `embedded`, a GGUF file or a Hugging Face folder, ready to be sampled and trained.
+
+    Raises `TrainerError` or `ModelError` before anything is sampled.
+    """
+    cache = settings.cache_dir / "bases"
+    teller.say("Preparing the base model (once)")
+    if base == EMBEDDED:
+        prepared = models.resolve(None, settings.cache_dir)
+        return Model(prepared, prepare_base(prepared.source, cache, served=prepared.path), EMBEDDED)
+    path = Path(base).expanduser()
+    both = prepare_base(path, cache)
+    return Model(models.resolve(both.gguf, settings.cache_dir), both, path.name)
+
+
+def train(run: RunFolder, model: Model, options: Options, settings: Settings, teller: Teller) -> Result:
+    """Run, or go on with, one training run."""
+    run.open(options.profile, model.name, model.prepared.model_id, options.excluded)
+    run.store.clean()
+    arm = run.arm(options.arm)
+
+    # Stages 1 to 6, and the data set.
+    with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
+        loop = Loop(
+            options.profile, sampler, model.prepared.model_id, run.store, sandbox, teller, options.excluded
+        )
+        selected, pool = loop.probe()
+        chosen, held = dataset.split(selected, options.profile.held_out)
+        picked: list[tuple[Any, Sequence[str], Sequence[str]]] = [
+            (s.problem, s.sources, s.asserts) for s in chosen
+        ]
+        if options.arm == "random":
+            n = sum(len(s.sources) for s in chosen)
+            drawn = dataset.unselected(pool, n, options.profile.seed)
+            picked = [(control.problem, [control.source], control.asserts) for control in drawn]
+        rows = loop.examples(picked)
+    text = dataset.to_jsonl(rows)
+    run.write(f"{options.arm}/dataset.jsonl", text)
+    if not rows:
+        write_report(arm, run, options.arm, loop.funnel, (), None)
+        raise TrainerError(
+            f"No problem reached a consensus, so there is nothing to train on: see {arm / 'report.html'}, and use "
+            "a larger profile or a stronger base."
+        )
+    teller.say(
+        f"Data set: {len(rows)} examples of {len(picked)} programs, {len(held)} problems held out for the gate"
+    )
+
+    # Fine-tuning and export. The engine is closed meanwhile: both want every core and all the memory.
+    tuned = _finetune(run, model, rows, options, teller)
+    gguf = tuned.folder / "adapter.gguf"
+    if not gguf.is_file():
+        export_adapter(tuned.folder, model.base.config, gguf)
+    key = file_hash(gguf)
+
+    # The gate: both models as they are served.
+    with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
+        sampler.engine.load_adapter(gguf, key)
+        loop.sampler, loop.sandbox = sampler, sandbox
+        verdict = loop.gate(held, Sampler(sampler.engine, key), key)
+    teller.say(f"Gate: {verdict.reason}")
+
+    # Publication. The control arm is a measurement: kept for `ucoder eval --adapter`, never served by itself.
+    is_control = options.arm == "random"
+    version = None
+    if verdict.accepted or is_control:
+        version = _publish(model, settings, run, options, tuned, gguf, verdict, activate=not is_control)
+    result = Result(
+        version,
+        version is not None and not is_control,
+        verdict,
+        len(rows),
+        dataset_hash(text),
+        arm / "report.html",
+    )
+    run.write(f"{options.arm}/result.json", json.dumps(asdict(result), indent=1, default=str))
+    write_report(arm, run, options.arm, loop.funnel, tuned.losses, result)
+    return result
+
+
+@contextmanager
+def _sampler(model: Model, settings: Settings) -> Iterator[Sampler]:
+    engine = Engine.load(
+        model.prepared.path, n_ctx=CONTEXT_TOKENS, k_max=16, n_threads=settings.threads or None,
+        model_id=model.prepared.model_id, extra_buffers=model.prepared.extra_buffers,
+    )  # fmt: skip
+    with engine:
+        yield Sampler(engine)
+
+
+def _finetune(
+    run: RunFolder, model: Model, rows: Sequence[dataset.Example], options: Options, teller: Teller
+) -> Tuned:
+    profile = options.profile
+    tuning = Tuning(
+        profile.rank, profile.epochs, profile.learning_rate, profile.batch, profile.seed, options.four_bit
+    )
+    steps = profile.epochs * -(-len(rows) // profile.batch)
+    with teller.stage("fine-tuning", steps, "steps") as step:
+        return finetune(
+            model.base, rows, tuning, run.finetune, lambda done, _, loss: step(done, f"loss {loss:.3f}")
+        )
+
+
+def _publish(
+    model: Model,
+    settings: Settings,
+    run: RunFolder,
+    options: Options,
+    tuned: Tuned,
+    gguf: Path,
+    verdict: Verdict,
+    *,
+    activate: bool,
+) -> str:
+    """Publish once: a run that was killed after publishing finds its own version again."""
+    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
+    name = f"{run.path.name}/{options.arm}/{tuned.folder.name}"
+    for version in registry.versions():
+        if version.manifest.training_run == name:
+            if activate and run.read(f"{options.arm}/result.json") is None:
+                registry.use(version.version)
+            return version.version
+    metrics = {
+        "gate_base": verdict.base.value, "gate_adapter": verdict.adapter.value, "gate_problems": verdict.problems,
+        "final_loss": tuned.losses[-1][1], "published_at": time.time(),
+    }  # fmt: skip
+    return registry.publish(
+        gguf, base_name=model.name, training_run=name, metrics=metrics, peft=tuned.folder, activate=activate
+    ).version
