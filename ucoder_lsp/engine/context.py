@@ -114,6 +114,10 @@ class Context:
         params.n_outputs_max = n_rows
         params.n_threads = params.n_threads_batch = n_threads
         params.no_perf = True
+        if not C.llama_supports_gpu_offload():
+            # "Auto" turns it on, and on a CPU it goes over the whole cache for each row alone: decoding 15 rows
+            # behind a prompt of 650 tokens takes 2.7 times as long (docs/log.md).
+            params.flash_attn_type = C.LLAMA_FLASH_ATTN_TYPE_DISABLED
         native_log.take_errors()
         self.handle = C.llama_init_from_model(model.handle, params)
         if not self.handle:
