@@ -13,10 +13,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .venv/stamps
 
-# GCC before 14 miscompiles llama.cpp's AMX kernels (the tile configuration is optimised away and every decode
-# dies with SIGSEGV), so on a CPU that has AMX they are left out; AVX-512 VNNI does the work instead.
-NO_AMX := -mno-amx-tile -mno-amx-int8 -mno-amx-bf16
-export CMAKE_ARGS ?= $(shell grep -qs amx_tile /proc/cpuinfo && echo "-DCMAKE_C_FLAGS='$(NO_AMX)' -DCMAKE_CXX_FLAGS='$(NO_AMX)'")
+# GCC before 14 miscompiles llama.cpp's AMX kernels: `_tile_loadconfig` names 8 of the 64 bytes it reads, so the stores to
+# the others are dropped as dead, and every decode dies with SIGSEGV. So no store is dropped as dead, on a CPU with AMX.
+KEEP_STORES := -fno-tree-dse -fno-dse
+export CMAKE_ARGS ?= $(shell grep -qs amx_tile /proc/cpuinfo && echo "-DCMAKE_C_FLAGS='$(KEEP_STORES)' -DCMAKE_CXX_FLAGS='$(KEEP_STORES)'")
 
 .PHONY: help
 help: ## Show this list
@@ -100,7 +100,7 @@ $(BIN)/python: | system
 	@$(PYTHON) -m venv .venv
 
 # llama.cpp is compiled here: minutes of silence without the counter. Never taken from pip's cache, which does not know
-# CMAKE_ARGS: a wheel of an earlier build may hold the very kernels that are left out above.
+# CMAKE_ARGS: a wheel of an earlier build may hold the very kernels that die.
 $(STAMPS)/llama: pyproject.toml | $(BIN)/python
 	@mkdir -p $(STAMPS)
 	@echo "Building llama.cpp for this CPU (3 to 6 minutes on two cores; log: $(STAMPS)/llama.log)"

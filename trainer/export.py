@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainer.errors import BaseModelError, ExportError, MissingExtraError
+from trainer.errors import BaseModelError, ExportError, MissingExtraError, disk_errors
+from ucoder_lsp.files import aside_of, sync_file
 
 Array = npt.NDArray[np.float32]
 
@@ -104,7 +106,7 @@ def export_adapter(adapter_dir: Path, base_config: Mapping[str, Any], out: Path)
     out x r. Raises `ExportError` for anything llama.cpp could not serve, before writing.
     """
     try:
-        import gguf
+        import gguf  # noqa: F401  # to say early that it is missing
         from safetensors.numpy import load_file
     except ImportError as error:
         raise MissingExtraError from error
@@ -126,8 +128,21 @@ def export_adapter(adapter_dir: Path, base_config: Mapping[str, Any], out: Path)
         tensors[f"{name}.lora_a"] = np.ascontiguousarray(a, dtype=np.float32)
         tensors[f"{name}.lora_b"] = np.ascontiguousarray(scaled, dtype=np.float32)
 
-    # 3. Write.
-    writer = gguf.GGUFWriter(out, architecture.gguf_name)
+    # 3. Write aside, then rename: whoever looks sees a whole file or none.
+    aside = aside_of(out)
+    try:
+        with disk_errors(out.parent):
+            _write(aside, architecture, alpha, tensors)
+            sync_file(aside)
+            os.replace(aside, out)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _write(path: Path, architecture: Architecture, alpha: float, tensors: Mapping[str, Array]) -> None:
+    import gguf
+
+    writer = gguf.GGUFWriter(path, architecture.gguf_name)
     writer.add_string(gguf.Keys.General.TYPE, gguf.GGUFType.ADAPTER)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)

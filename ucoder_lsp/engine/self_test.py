@@ -3,8 +3,8 @@
     python -m ucoder_lsp.engine.self_test MODEL.gguf fast      # exit status 0: it does
 
 Why: a build can crash for one CPU only. GCC 12 miscompiles llama.cpp's AMX kernels (`_tile_loadconfig` names 8 of the
-64 bytes it reads, so the stores before it are dropped), and the process dies by SIGSEGV at the first matrix product:
-no message, no exception. The kernels in question live in llama.cpp's extra weight buffers; without them it works.
+64 bytes it reads, so the stores before it are dropped as dead), and the process dies by SIGSEGV at the first matrix
+product: no message, no exception. The kernels in question live in llama.cpp's extra weight buffers; without them it works.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ TIMEOUT_S = 600
 """Longer than any model takes to load from a slow disk."""
 COMMAND = (sys.executable, "-m", "ucoder_lsp.engine.self_test")
 REBUILD = (
-    "CMAKE_ARGS=\"-DCMAKE_C_FLAGS='-mno-amx-tile -mno-amx-int8 -mno-amx-bf16' "
-    "-DCMAKE_CXX_FLAGS='-mno-amx-tile -mno-amx-int8 -mno-amx-bf16'\" "
+    "CMAKE_ARGS=\"-DCMAKE_C_FLAGS='-fno-tree-dse -fno-dse' -DCMAKE_CXX_FLAGS='-fno-tree-dse -fno-dse'\" "
     "pip install --force-reinstall --no-cache-dir --no-deps llama-cpp-python==0.3.36"
 )
 

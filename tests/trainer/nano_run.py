@@ -1,0 +1,36 @@
+"""A whole training run on the embedded model, as small as it can be: the process that the tests kill.
+
+python -m tests.trainer.nano_run RUN CACHE DATA
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from trainer.profile import PROFILES
+from trainer.progress import Teller
+from trainer.run import RunFolder
+from trainer.train import Options, prepare, train
+from ucoder_lsp.config import load
+
+NANO = replace(
+    PROFILES["tiny"], name="nano", problem_samples=16, ratings=2, keep_rated=0.6, skeletons=1, asserts=1, solutions=8,
+    solution_tokens=80, probes=8, min_cluster=2, min_outputs=2, held_out=0.34, gate_samples=2, epochs=2,
+)  # fmt: skip
+
+
+def main() -> None:
+    folder, cache, data = map(Path, sys.argv[1:])
+    settings, _ = load({"cache_dir": str(cache), "data_dir": str(data), "threads": 2}, {})
+    run = RunFolder(folder)
+    with run.locked():
+        teller = Teller(run.progress)
+        result = train(run, prepare("embedded", settings, teller), Options(NANO), settings, teller)
+    sys.stdout.write(json.dumps(asdict(result), default=str) + "\n")
+
+
+if __name__ == "__main__":
+    main()

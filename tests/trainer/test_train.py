@@ -1,0 +1,99 @@
+"""A real night, as small as it can be: from the embedded model to an adapter, killed ten times on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from trainer.dataset import from_jsonl
+from trainer.run import RunFolder
+from ucoder_lsp.adapters import AdapterRegistry
+from ucoder_lsp.models import EMBEDDED_SHA256
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(run: Path, cache: Path, data: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.trainer.nano_run", str(run), str(cache), str(data)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=open(run.with_suffix(".log"), "a"),  # closed with the process
+        text=True,
+    )
+
+
+def shards(run: Path) -> int:
+    return sum(1 for _ in run.glob("shards/*/*.json"))
+
+
+def kill_when(process: subprocess.Popen[str], reached: object) -> bool:
+    """SIGKILL as soon as `reached()`; False when the process ended by itself before."""
+    assert callable(reached)
+    deadline = time.monotonic() + 240
+    while process.poll() is None:
+        assert time.monotonic() < deadline, "the run makes no progress"
+        if reached():
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            return True
+        time.sleep(0.005)
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_killed_ten_times_ends_with_the_same_data_set(tmp_path: Path, prepared_cache: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+
+    # 1. Without interruption.
+    process = start(whole, prepared_cache, tmp_path / "data-whole")
+    out, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, whole.with_suffix(".log").read_text()[-2000:]
+    result = json.loads(out.splitlines()[-1])
+    n_shards = shards(whole)
+    rows = from_jsonl((whole / "consensus" / "dataset.jsonl").read_text())
+    assert len(rows) == result["examples"] >= 2
+
+    # 2. The same, killed at eight random points of the stages, once while it fine-tunes and once at the gate.
+    before_gate = n_shards - sum(1 for _ in whole.glob("shards/gate/*.json"))
+    points = sorted(random.Random(os.urandom(8)).sample(range(before_gate), 8))
+    for point in points:
+        process = start(killed, prepared_cache, tmp_path / "data")
+        assert kill_when(process, lambda point=point: killed.is_dir() and shards(killed) >= point)
+    process = start(killed, prepared_cache, tmp_path / "data")
+    assert kill_when(process, lambda: any(killed.glob("finetune/*.part/*")))
+    process = start(killed, prepared_cache, tmp_path / "data")
+    assert kill_when(process, lambda: any(killed.glob("finetune/*/adapter.gguf")))
+
+    # 3. Gone on with: the same data set, and no finished work was done again.
+    made = {path: path.stat().st_mtime_ns for path in killed.glob("shards/*/*.json")}
+    process = start(killed, prepared_cache, tmp_path / "data")
+    out, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, killed.with_suffix(".log").read_text()[-2000:]
+    again = json.loads(out.splitlines()[-1])
+    assert again["dataset_sha256"] == result["dataset_sha256"], f"killed at {points} shards"
+    text = (killed / "consensus" / "dataset.jsonl").read_bytes()
+    assert hashlib.sha256(text).hexdigest() == result["dataset_sha256"]
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert [path.name for path in killed.rglob("*.part")] == []
+
+    # 4. What it says of itself is what is there.
+    assert (killed / "consensus" / "report.html").read_text().count("</table>") >= 5
+    published = AdapterRegistry(tmp_path / "data" / "adapters", EMBEDDED_SHA256)
+    current = published.current()
+    assert (current.version if current else None) == again["version"]
+    if current is not None:
+        assert current.manifest.training_run.startswith("killed/consensus/")
+        published.verify(current)
+    assert len(published.versions()) == (again["version"] is not None)
+    assert not RunFolder(killed).is_at_work
