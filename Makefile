@@ -28,6 +28,10 @@ help: ## Show this list
 demo: $(STAMPS)/installed ## Complete the example workspace through the real server and explain each choice
 	@$(BIN)/ucoder demo
 
+.PHONY: night
+night: $(STAMPS)/test-needs ## Train an adapter (tiny profile, minutes) while a server runs, swap it in, measure before and after
+	@$(BIN)/python -P benchmarks/night.py
+
 .PHONY: bench
 bench: $(STAMPS)/installed ## Warm latency of the demo's requests, step by step
 	@$(BIN)/python -P benchmarks/completion.py

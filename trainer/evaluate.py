@@ -13,7 +13,7 @@ from typing import Any
 from sandbox.outcome import JobResult
 from sandbox.pool import Sandbox
 from trainer.benchmarks import Task
-from trainer.extract import extract_function
+from trainer.extract import end_of_block, extract_function
 from trainer.passk import Estimate, estimate
 from trainer.sampler import Draw, Sampler, render
 
@@ -65,7 +65,7 @@ def evaluate(
     for number, task in enumerate(tasks):
         progress(number, len(tasks))
         prompt = sampler.chat(render(task.template, statement=task.statement))
-        answers = [sample.text for sample in sampler.sample(prompt, draw, stop_when=_closed_fence)]
+        answers = [sample.text for sample in sampler.sample(prompt, draw, stop_when=end_of_block)]
         scores.append(_score(task, answers, sandbox, references.get(task.id)))
     progress(len(tasks), len(tasks))
     return Report(tuple(scores), draw.n, draw.temperature)
@@ -94,13 +94,6 @@ def _run(tasks: Sequence[Task], sources: Sequence[str], sandbox: Sandbox) -> Ite
     jobs = [task.job(source) for task, source in zip(tasks, sources, strict=True)]
     results = dict(sandbox.stream(jobs))
     return ((task, results[index]) for index, task in enumerate(tasks))
-
-
-def _closed_fence(text: str) -> int | None:
-    """An answer is complete once its first code block is closed: what follows is prose and more tests."""
-    opening = text.find("```")
-    closing = text.find("\n```", opening + 3) if opening >= 0 else -1
-    return closing + 4 if closing >= 0 else None
 
 
 def _score(task: Task, answers: Sequence[str], sandbox: Sandbox, reference: JobResult | None) -> TaskScore:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
 from trainer.benchmarks import Task, load_benchmark
 from trainer.errors import TrainerError
-from trainer.evaluate import Report, evaluate, evaluate_references
+from trainer.evaluate import Progress, Report, evaluate, evaluate_references
+from trainer.progress import Teller
 from trainer.sampler import Draw, Sampler
 from ucoder_lsp import models
 from ucoder_lsp.adapters import AdapterError, AdapterRegistry
@@ -76,7 +75,7 @@ def evaluate_command(
         tasks = load_benchmark(benchmark, file)[:limit]
         with Sandbox(lowest_tier=1) as sandbox:
             if reference:
-                report = _with_progress(lambda told: evaluate_references(tasks, sandbox, told))
+                report = _with_progress(len(tasks), lambda told: evaluate_references(tasks, sandbox, told))
             else:
                 report = _evaluate_model(tasks, sandbox, draw, settings, quantization, adapter)
     except (TrainerError, SandboxError, models.ModelError, EngineError, AdapterError) as error:
@@ -108,15 +107,12 @@ def _evaluate_model(
             engine.load_adapter(version.path, version.identity)
             identity = version.identity
         sampler = Sampler(engine, identity)
-        return _with_progress(lambda told: evaluate(tasks, sampler, sandbox, draw, told))
+        return _with_progress(len(tasks), lambda told: evaluate(tasks, sampler, sandbox, draw, told))
 
 
-def _with_progress(work: Any) -> Report:
-    columns = (TextColumn("tasks"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("tasks", total=None)
-        result: Report = work(lambda done, total: bar.update(task, completed=done, total=total))
-    return result
+def _with_progress(total: int, work: Callable[[Progress], Report]) -> Report:
+    with Teller().stage("tasks", total, "tasks") as step:
+        return work(lambda done, _: step(done, ""))
 
 
 def _show(report: Report, benchmark: str) -> None:

@@ -107,14 +107,15 @@ def export_adapter(adapter_dir: Path, base_config: Mapping[str, Any], out: Path)
     """
     try:
         import gguf  # noqa: F401  # to say early that it is missing
-        from safetensors.numpy import load_file
+        from safetensors.torch import load_file  # numpy has no bfloat16, in which QLoRA trains
     except ImportError as error:
         raise MissingExtraError from error
 
     # 1. Read and check.
     adapter = json.loads((adapter_dir / "adapter_config.json").read_text())
     architecture = check_exportable(adapter, base_config)
-    weights = load_file(adapter_dir / "adapter_model.safetensors")
+    loaded = load_file(adapter_dir / "adapter_model.safetensors")
+    weights = {name: tensor.float().numpy() for name, tensor in loaded.items()}
     pairs = _pairs(weights, int(base_config["num_hidden_layers"]), architecture)
 
     # 2. One alpha for the file; each pair's remaining scale goes into its B.

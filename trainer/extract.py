@@ -39,6 +39,13 @@ def extract_function(answer: str, function: str, prelude: str = "") -> str | Non
     return None
 
 
+def end_of_block(text: str) -> int | None:
+    """Where an answer has closed its first code block, None before that: what follows is prose and more tests."""
+    opening = text.find("```")
+    closing = text.find("\n```", opening + 3) if opening >= 0 else -1
+    return closing + 4 if closing >= 0 else None
+
+
 def parse(source: str) -> ast.Module | None:
     """The syntax tree, or None: untrusted text also makes the parser overflow, warn and run out of memory."""
     try:

@@ -116,7 +116,8 @@ def _train(base: Base, rows: Sequence[Example], tuning: Tuning, work: Path, prog
             per_device_train_batch_size=tuning.batch, lr_scheduler_type="cosine", warmup_steps=0.05,
             weight_decay=0.0, max_grad_norm=1.0, max_length=MAX_TOKENS, completion_only_loss=True, packing=False,
             bf16=True, use_cpu=not on_gpu, gradient_checkpointing=False, seed=tuning.seed, data_seed=tuning.seed,
-            logging_steps=1, save_strategy="epoch", save_total_limit=2, report_to="none", disable_tqdm=True,
+            logging_steps=1, logging_nan_inf_filter=False, save_strategy="epoch", save_total_limit=2,
+            report_to="none", disable_tqdm=True,
             dataloader_pin_memory=on_gpu,
         )  # fmt: skip
         trainer = SFTTrainer(

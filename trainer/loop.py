@@ -18,6 +18,7 @@ from sandbox.rules import DEFAULT_RULE, RULES
 from trainer import dataset, problems, selection, stages
 from trainer.acceptance import Verdict, compare, share_right
 from trainer.dataset import Control, Example
+from trainer.extract import end_of_block
 from trainer.problems import Problem, Rejected
 from trainer.profile import Profile
 from trainer.progress import Step, Teller
@@ -117,7 +118,7 @@ class Loop:
             draw = Draw(
                 PROBLEM_BATCH, PROBLEM_TOKENS, self.profile.problem_temperature, self.profile.seed + number
             )
-            return self._sample("problems", prompt, draw, problems.end_of_problem)
+            return self._sample("problems", prompt, draw, end_of_block)
 
         for number, samples in enumerate(self._each("problems", batches, batch)):
             topic = problems.TOPICS[number % len(problems.TOPICS)]
@@ -272,13 +273,6 @@ class Loop:
             lambda: [asdict(s) for s in (sampler or self.sampler).sample(prompt, draw, stop_when)],
         )
         return [Sample(**sample) for sample in made]
-
-
-def end_of_block(text: str) -> int | None:
-    """An answer is complete once its first code block is closed."""
-    opening = text.find("```")
-    closing = text.find("\n```", opening + 3) if opening >= 0 else -1
-    return closing + 4 if closing >= 0 else None
 
 
 def dataset_hash(text: str) -> str:

@@ -104,13 +104,6 @@ def problem_prompt(topic: str, seed: int) -> str:
     return render("problem", shots=shots, topic=topic)
 
 
-def end_of_problem(text: str) -> int | None:
-    """Where a continuation has closed its code block, None before that."""
-    opening = text.find("```python\n")
-    closing = text.find("\n```", opening + 9) if opening >= 0 else -1
-    return closing + 4 if closing >= 0 else None
-
-
 def parse_problem(topic: str, text: str) -> Problem | Rejected:
     """The problem that a continuation of `problem_prompt` states. Never raises on any text."""
     title = text.strip().split("\n", 1)[0].strip()

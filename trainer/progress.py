@@ -1,4 +1,4 @@
-"""How far a run is: bars on a terminal, plain lines in a log, and a small file that `ucoder train status` reads."""
+"""How far the work is: bars on a terminal, plain lines in a log, and a small file that `ucoder train status` reads."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ Step = Callable[[int, str], None]
 
 
 class Teller:
-    """Tells about one run, stage by stage."""
+    """Tells about one piece of work, stage by stage."""
 
-    def __init__(self, file: Path, console: Console | None = None) -> None:
+    def __init__(self, file: Path | None = None, console: Console | None = None) -> None:
+        """Without a file nothing is left behind."""
         self.file = file
         self.console = console or Console(stderr=True)
 
@@ -64,5 +65,7 @@ class Teller:
         self.console.print(text, highlight=False, markup=False)
 
     def _write(self, stage: str, done: int, total: int, note: str) -> None:
+        if self.file is None:
+            return
         state = {"stage": stage, "done": done, "total": total, "note": note, "at": time.time()}
         write_atomically(self.file, json.dumps(state))

@@ -15,12 +15,11 @@ from sandbox.program import Job, Program
 from sandbox.rules import DEFAULT_RULE, RULES
 from trainer import dataset, selection, stages
 from trainer.acceptance import compare
-from trainer.extract import extract_function
+from trainer.extract import end_of_block, extract_function
 from trainer.problems import (
     Problem,
     Rejected,
     distinct,
-    end_of_problem,
     exercises,
     overlaps,
     parse_problem,
@@ -93,7 +92,7 @@ def test_what_is_no_problem_is_rejected_with_its_reason(old: str, new: str, reas
 def test_no_text_makes_the_reading_fail(text: str) -> None:
     for wrapped in (text, TEXT.replace("Sort it.", text), f"x\n\nTask: y\n\n```python\n{text}\n```\n"):
         assert isinstance(parse_problem("lists", wrapped), Problem | Rejected)
-    end = end_of_problem(text)
+    end = end_of_block(text)
     assert end is None or 0 <= end <= len(text)
 
 

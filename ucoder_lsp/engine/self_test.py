@@ -4,7 +4,8 @@
 
 Why: a build can crash for one CPU only. GCC 12 miscompiles llama.cpp's AMX kernels (`_tile_loadconfig` names 8 of the
 64 bytes it reads, so the stores before it are dropped as dead), and the process dies by SIGSEGV at the first matrix
-product: no message, no exception. The kernels in question live in llama.cpp's extra weight buffers; without them it works.
+product: no message, no exception. The kernels in question live in llama.cpp's extra weight buffers; without them it
+works.
 """
 
 from __future__ import annotations

@@ -1,0 +1,124 @@
+"""A night in one command: train an adapter while a server runs, serve it, measure before and after.
+
+    make night                                          # the tiny profile: minutes on 2 cores
+    python -P benchmarks/night.py --profile small       # an afternoon
+    python -P benchmarks/night.py --mbppplus FILE --humaneval FILE --limit 50 --samples 10
+
+Everything is the real one and separate from your own: models, runs and adapters go to `--folder`. A language server
+runs from before the training until after it, and is asked all the time; no request may fail. Benchmarks are not part
+of this repository: without their files the figures are those of the gate alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ucoder_lsp.client import SERVER, Editor
+
+DATA = Path(__file__).parents[2] / "shared" / "data" / "benchmarks"
+FILES = {"mbppplus": DATA / "MbppPlus-v0.1.0.jsonl.gz", "humaneval": DATA / "HumanEval.jsonl.gz"}
+UCODER = (sys.executable, "-P", "-m", "ucoder_lsp")
+PAUSE_S = 5.0
+"""Between two requests while the model is trained: a developer who types now and then."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", default="tiny", help="of ucoder train run (default: tiny)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(".night"), help="where everything goes (default: .night)"
+    )
+    parser.add_argument("--limit", type=int, default=20, help="tasks of each benchmark (default: 20)")
+    parser.add_argument("--samples", type=int, default=5, help="samples for each task (default: 5)")
+    for name, path in FILES.items():
+        found = path if path.is_file() else None
+        parser.add_argument(
+            f"--{name}", type=Path, default=found, help=f"the {name} file (default: {found or 'none'})"
+        )
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder.resolve()
+    os.environ["UCODER_CACHE_DIR"], os.environ["UCODER_DATA_DIR"] = (
+        str(folder / "cache"),
+        str(folder / "data"),
+    )
+    files = {name: getattr(arguments, name) for name in FILES if getattr(arguments, name)}
+
+    started = time.monotonic()
+    version, requests, adapters = asyncio.run(
+        train_while_serving(folder, arguments.profile, list(files.values()))
+    )
+    minutes = (time.monotonic() - started) / 60
+    print(
+        f"\nTraining took {minutes:.1f} minutes. The server answered {requests} requests meanwhile, none failed."
+    )
+    print("Adapters it answered with, in order: " + ", ".join(a or "base" for a in adapters))
+    if version is None:
+        print("The gate refused the adapter, so the base model is still served (see the report named above).")
+        return
+    print(
+        f"\n| benchmark | tasks | samples | pass@1 before | pass@1 after | pass@{arguments.samples} before | after |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for name, path in files.items():
+        before, after = (evaluate(name, path, arguments, folder, adapter) for adapter in (None, version))
+        row = [show(report, k) for k in ("1", str(arguments.samples)) for report in (before, after)]
+        print(f"| {name} | {len(before['tasks'])} | {before['n']} | {' | '.join(row)} |", flush=True)
+    if not files:
+        print("No benchmark files were given: name them with --mbppplus and --humaneval.")
+
+
+async def train_while_serving(
+    folder: Path, profile: str, exclude: list[Path]
+) -> tuple[str | None, int, list[str | None]]:
+    """Train in another process; returns the published version, how often the server was asked, and what it served."""
+    requests, adapters = 0, []
+    async with Editor(folder, command=(*SERVER, "--threads", "1")) as editor:
+        await editor.ready()
+        command = [*UCODER, "train", "run", "--profile", profile]
+        for path in exclude:
+            command += ["--exclude", str(path)]
+        training = await asyncio.create_subprocess_exec(*command)
+        done = asyncio.create_task(training.wait())
+        while True:
+            ended = done.done()
+            text = f"def double_{requests}(x: int) -> int:\n    return "
+            uri = editor.open("night.py", text)
+            await editor.inline_completion(uri, 1, len("    return "))
+            requests += 1
+            adapter = (await editor.status())["adapter"]
+            if not adapters or adapters[-1] != adapter:
+                adapters.append(adapter)
+            if ended:
+                break
+            await asyncio.wait([done], timeout=PAUSE_S)
+    if done.result() != 0:
+        raise SystemExit(done.result())
+    result = json.loads((folder / "data" / "runs" / profile / "consensus" / "result.json").read_text())
+    return result["version"], requests, adapters
+
+
+def evaluate(name: str, path: Path, arguments: argparse.Namespace, folder: Path, adapter: str | None) -> dict:
+    """What `ucoder eval` measures, with an adapter or without."""
+    out = folder / f"{name}-{adapter or 'base'}.json"
+    command = [*UCODER, "eval", str(path), "--benchmark", name, "--samples", str(arguments.samples)]
+    command += ["--limit", str(arguments.limit), "--json", str(out)]
+    if adapter is not None:
+        command += ["--adapter", adapter]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return json.loads(out.read_text())
+
+
+def show(report: dict, k: str) -> str:
+    found = report["pass_at"].get(k)
+    return f"{found['value']:.1%} ({found['low']:.1%} to {found['high']:.1%})" if found else "-"
+
+
+if __name__ == "__main__":
+    main()

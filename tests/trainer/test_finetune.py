@@ -1,0 +1,99 @@
+"""Fine-tuning with the real libraries on small random models: it learns, goes on after a stop, and can be served."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from trainer.base import Base
+from trainer.dataset import Example
+from trainer.errors import BaseModelError, ExportError
+from trainer.export import export_adapter
+from trainer.finetune import Tuning, finetune
+
+pytestmark = [
+    pytest.mark.slow,
+    # Of the libraries about one another.
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+TUNING = Tuning(rank=4, epochs=4, learning_rate=3e-3, batch=4, seed=0)
+ROWS = [
+    Example(f"add_{i}", f"Write add_{i}.\n", f"```python\ndef add_{i}(x):\n    return x + {i}\n```")
+    for i in range(8)
+]
+
+
+def quiet(done: int, total: int, loss: float) -> None:
+    """A progress that nobody watches."""
+
+
+@pytest.fixture(scope="module", params=["llama", "qwen2"])
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Base:
+    pytest.importorskip("trl", reason="needs the train extra")
+    from tests.trainer.tiny_models import write_model
+    from trainer.convert import convert_folder
+
+    folder = write_model(tmp_path_factory.mktemp("base") / "model", request.param)
+    convert_folder(folder, folder / "base.gguf", dtype="f32")
+    return Base(folder, folder / "base.gguf")
+
+
+@pytest.mark.parametrize("four_bit", [False, True], ids=["lora", "qlora"])
+def test_it_learns_and_the_adapter_can_be_served(base: Base, four_bit: bool, tmp_path: Path) -> None:
+    if four_bit:
+        pytest.importorskip("bitsandbytes", reason="needs the gpu extra")
+    from tests.trainer.tiny_models import llama_cpp_logits
+
+    steps: list[int] = []
+    tuned = finetune(
+        base, ROWS, replace(TUNING, four_bit=four_bit), tmp_path, lambda done, total, loss: steps.append(done)
+    )
+    assert steps == list(range(1, 9))
+    losses = [loss for _, loss in tuned.losses]
+    assert losses[-1] < 0.8 * losses[0]
+
+    export_adapter(tuned.folder, base.config, tmp_path / "adapter.gguf")
+    tokens = [70, 101, 33, 300]
+    plain, adapted = (llama_cpp_logits(base.gguf, tokens, a) for a in (None, tmp_path / "adapter.gguf"))
+    assert abs(plain - adapted).max() > 0.1
+
+    # Finished work is found again.
+    assert finetune(base, ROWS, replace(TUNING, four_bit=four_bit), tmp_path, quiet) == tuned
+    assert len(steps) == 8
+
+
+def test_a_stopped_fine_tuning_goes_on_from_its_checkpoint(base: Base, tmp_path: Path) -> None:
+    def stop(done: int, total: int, loss: float) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(base, ROWS, TUNING, tmp_path, stop)
+    assert not list(tmp_path.glob("*/losses.json"))
+    steps: list[int] = []
+    tuned = finetune(base, ROWS, TUNING, tmp_path, lambda done, total, loss: steps.append(done))
+    assert steps[0] == 5, "steps 1 to 4 are in the checkpoint of the second epoch"
+    assert [step for step, _ in tuned.losses] == list(range(1, 9))
+    assert not list(tuned.folder.glob("checkpoint-*"))
+
+
+def test_what_cannot_be_served_is_refused_before_training(base: Base, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    with pytest.raises(ExportError, match="does not know the architecture 'gpt2'"):
+        finetune(Base(folder, base.gguf), ROWS, TUNING, tmp_path / "out", quiet)
+
+
+def test_a_loss_that_is_no_number_is_one_sentence(base: Base, tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match="lower the learning rate"):
+        finetune(base, ROWS, replace(TUNING, learning_rate=1e30), tmp_path, quiet)
+    assert not list(tmp_path.glob("*/losses.json"))
