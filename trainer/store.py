@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import disk_errors
-from ucoder_lsp.files import abandoned, write_atomically
+from ucoder_lsp.files import remove_abandoned, write_atomically
 
 
 class Store:
@@ -57,8 +57,7 @@ class Store:
     def clean(self) -> None:
         """Remove what killed runs left half-written."""
         for folder in (self.folder, *self.folder.glob("*")):
-            for remains in abandoned(folder):
-                remains.unlink(missing_ok=True)
+            remove_abandoned(folder)
 
     def _path(self, stage: str, parts: Any) -> Path:
         return self.folder / stage / f"{digest(parts)}.json"

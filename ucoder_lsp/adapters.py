@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ucoder_lsp.files import abandoned, aside_of, file_sha256, sync_file, sync_folder, write_atomically
+from ucoder_lsp.files import aside_of, file_sha256, remove_abandoned, sync_file, sync_folder, write_atomically
 
 FORMAT = 1
 ADAPTER_FILE = "adapter.gguf"
@@ -318,8 +318,7 @@ class AdapterRegistry:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / ".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                for remains in abandoned(self.folder):
-                    shutil.rmtree(remains, ignore_errors=True)
+                remove_abandoned(self.folder)
                 yield
         except OSError as error:
             way_out = "free some space there" if error.errno == errno.ENOSPC else "make that folder writable"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 
@@ -47,9 +48,15 @@ def aside_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
-def abandoned(folder: Path) -> list[Path]:
-    """What `aside_of` named in this folder for processes that are gone: safe to remove."""
-    return [path for path in folder.glob(".*.part") if not _is_alive(path.name.split(".")[-2])]
+def remove_abandoned(folder: Path) -> None:
+    """Remove what `aside_of` named in this folder for processes that are gone, files and folders."""
+    for path in folder.glob(".*.part"):
+        if _is_alive(path.name.split(".")[-2]):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _is_alive(pid: str) -> bool:

@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ucoder_lsp.engine.self_test import Verdict, try_out
-from ucoder_lsp.files import abandoned, aside_of, file_sha256, sync_file, write_atomically
+from ucoder_lsp.files import aside_of, file_sha256, remove_abandoned, sync_file, write_atomically
 
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -126,8 +126,7 @@ def _prepared(source: Path, sha256: str, kind: str, cache_dir: Path, progress: P
     aside = aside_of(target)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for remains in abandoned(folder):
-            remains.unlink(missing_ok=True)
+        remove_abandoned(folder)
         _check_room(folder, 2 * source.stat().st_size)
         say = (lambda share: progress(f"Preparing {source.name} for this CPU", share)) if progress else None
         quantize(source, aside, kind, say)

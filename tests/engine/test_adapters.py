@@ -227,6 +227,20 @@ def test_killed_while_publishing_leaves_complete_versions_only(tmp_path: Path, a
     assert not list(registry.folder.glob(".*.part"))
 
 
+def test_remains_of_a_killed_publication_are_removed_files_and_folders(
+    registry: AdapterRegistry, adapter_file: Path
+) -> None:
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
+    ).stdout.strip()
+    registry.folder.mkdir(parents=True)
+    (registry.folder / f".current.json.{gone}.part").write_text("{")
+    (registry.folder / f".0001-abc.{gone}.part").mkdir()
+    (registry.folder / f".0001-abc.{gone}.part" / "adapter.gguf").write_text("")
+    registry.publish(adapter_file, base_name="b", training_run="r", metrics={})
+    assert not list(registry.folder.glob(".*.part"))
+
+
 def test_publishers_at_the_same_time_each_get_a_version(
     registry: AdapterRegistry, adapter_file: Path
 ) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.engine.test_engine import assert_as_if_alone
@@ -68,3 +70,17 @@ def test_logprobs_match_a_direct_softmax(engine: Engine) -> None:
     (candidate,) = engine.generate(GenerationRequest(prompt, 1, 24)).candidates
     direct = engine.logprobs(prompt, candidate.tokens)
     assert candidate.logprobs == pytest.approx(direct, abs=0.02)
+
+
+def test_the_fastest_kernels_compute_what_the_plain_ones_do(embedded: PreparedModel) -> None:
+    """A miscompiled kernel may also be silently wrong: both read the same text and must say much the same."""
+    text = Path(__file__).read_text("utf-8")[:1500]
+    found = []
+    for extra in (embedded.extra_buffers, False):
+        with Engine.load(embedded.path, n_ctx=1024, k_max=1, model_id="m", extra_buffers=extra) as engine:
+            logits = engine.logits(engine.tokenize(text)).astype(np.float64)
+            found.append(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+    fast, plain = found
+    divergence = (np.exp(plain) * (plain - fast)).sum(axis=1)
+    assert divergence.mean() < 0.02, "nats; requantizing to 8 bits itself costs 0.005"
+    assert (fast.argmax(axis=1) == plain.argmax(axis=1)).mean() > 0.9

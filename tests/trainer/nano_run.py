@@ -1,6 +1,6 @@
 """A whole training run on the embedded model, as small as it can be: the process that the tests kill.
 
-python -m tests.trainer.nano_run RUN CACHE DATA
+python -m tests.trainer.nano_run RUN CACHE DATA ARM
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from trainer.profile import PROFILES
 from trainer.progress import Teller
 from trainer.run import RunFolder
-from trainer.train import Options, prepare, train
+from trainer.train import Arm, Options, prepare, train
 from ucoder_lsp.config import load
 
 NANO = replace(
@@ -23,12 +23,13 @@ NANO = replace(
 
 
 def main() -> None:
-    folder, cache, data = map(Path, sys.argv[1:])
+    folder, cache, data = map(Path, sys.argv[1:4])
+    arm: Arm = "random" if sys.argv[4] == "random" else "consensus"
     settings, _ = load({"cache_dir": str(cache), "data_dir": str(data), "threads": 2}, {})
     run = RunFolder(folder)
     with run.locked():
         teller = Teller(run.progress)
-        result = train(run, prepare("embedded", settings, teller), Options(NANO), settings, teller)
+        result = train(run, prepare("embedded", settings, teller), Options(NANO, arm), settings, teller)
     sys.stdout.write(json.dumps(asdict(result), default=str) + "\n")
 
 

@@ -97,3 +97,14 @@ def test_a_run_killed_ten_times_ends_with_the_same_data_set(tmp_path: Path, prep
         published.verify(current)
     assert len(published.versions()) == (again["version"] is not None)
     assert not RunFolder(killed).is_at_work
+
+    # 5. The control arm draws from the same shards; its adapter is kept and never served by itself.
+    process = start(killed, prepared_cache, tmp_path / "data", "random")
+    out, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, killed.with_suffix(".log").read_text()[-2000:]
+    control = json.loads(out.splitlines()[-1])
+    assert control["dataset_sha256"] != result["dataset_sha256"]
+    assert control["examples"] == result["examples"]
+    assert published.get(control["version"]).manifest.training_run.startswith("killed/random/")
+    served = published.current()
+    assert (served.version if served else None) == again["version"]

@@ -84,7 +84,17 @@ class Engine:
         vocab: special tokens, `vocab.fim` (None where the vocabulary has no fill-in-the-middle tokens).
     """
 
-    def __init__(self, model: Model, runner: Runner, *, model_id: str, n_ctx: int, k_max: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        runner: Runner,
+        jobs: Jobs,
+        thread: threading.Thread,
+        *,
+        model_id: str,
+        n_ctx: int,
+        k_max: int,
+    ) -> None:
         """Use `Engine.load`."""
         self.model_id = model_id
         self.n_ctx = n_ctx
@@ -94,16 +104,11 @@ class Engine:
         self.chat_template = model.chat_template
         self.vocab = model.vocab
         self._runner = runner
-        self._jobs: Jobs = queue.SimpleQueue()
+        self._jobs = jobs
+        self._thread = thread
         self._lock = threading.Lock()
         self._pending: set[Ticket] = set()
         self._closed = False
-        # The thread knows the queue and the runner, not the engine: a forgotten engine can still be
-        # collected.
-        self._thread = threading.Thread(
-            target=_work, args=(self._jobs, runner), name="ucoder-engine", daemon=True
-        )
-        self._thread.start()
         _open_engines.add(self)
 
     @classmethod
@@ -146,22 +151,36 @@ class Engine:
             )
         if n_ctx < 16:
             raise EngineError(f"n_ctx is {n_ctx}: use at least 16.")
-        model = Model(path, n_gpu_layers, extra_buffers)
-        n_ctx = min(n_ctx, model.n_ctx_train)
-        try:
-            context = Context(
-                model,
-                n_cells=max(n_ctx, n_ctx + 128 * k_max if n_cells is None else n_cells),
-                n_seq=N_PROMPTS + k_max,
-                n_rows=max(k_max, SCORE_CHUNK),
-                n_batch=max(k_max, PREFILL_CHUNK),
-                n_threads=n_threads or default_threads(),
-            )
-        except EngineError:
-            model.close()
-            raise
-        runner = Runner(model, context, k_max=k_max, max_adapters=max_adapters, share_rows=share_rows)
-        return cls(model, runner, model_id=model_id or file_sha256(path), n_ctx=n_ctx, k_max=k_max)
+
+        def open_model() -> tuple[Model, Runner, int]:
+            model = Model(path, n_gpu_layers, extra_buffers)
+            length = min(n_ctx, model.n_ctx_train)
+            try:
+                context = Context(
+                    model,
+                    n_cells=max(length, length + 128 * k_max if n_cells is None else n_cells),
+                    n_seq=N_PROMPTS + k_max,
+                    n_rows=max(k_max, SCORE_CHUNK),
+                    n_batch=max(k_max, PREFILL_CHUNK),
+                    n_threads=n_threads or default_threads(),
+                )
+            except EngineError:
+                model.close()
+                raise
+            runner = Runner(model, context, k_max=k_max, max_adapters=max_adapters, share_rows=share_rows)
+            return model, runner, length
+
+        jobs: Jobs = queue.SimpleQueue()
+        opened: Future[tuple[Model, Runner, int]] = Future()
+        thread = threading.Thread(
+            target=_work, args=(jobs, open_model, opened), name="ucoder-engine", daemon=True
+        )
+        thread.start()
+        model, runner, length = opened.result()
+        return cls(
+            model, runner, jobs, thread,
+            model_id=model_id or file_sha256(path), n_ctx=length, k_max=k_max,
+        )  # fmt: skip
 
     def tokenize(self, text: str, special: bool = False, add_bos: bool = False) -> tuple[int, ...]:
         """Token ids of a text; `special` reads chat and FIM markers as tokens (never for a user's text)."""
@@ -301,8 +320,26 @@ class Engine:
             self._jobs.put(job)
 
 
-def _work(jobs: Jobs, runner: Runner) -> None:
-    """The engine's thread: jobs in order, until None."""
+def _work(
+    jobs: Jobs,
+    open_model: Callable[[], tuple[Model, Runner, int]],
+    opened: Future[tuple[Model, Runner, int]],
+) -> None:
+    """The engine's thread: open the model, do jobs in order until None, close the model.
+
+    All of llama.cpp happens in this one thread. GNU's OpenMP keeps a team of threads for each thread that ever asked
+    for one; with a second team (of the thread that loaded the model) it thinks the cores are oversubscribed, stops
+    spinning at barriers, and a step takes 35 ms instead of 10 (docs/log.md).
+
+    The thread knows the queue and the runner, not the engine: a forgotten engine can still be collected.
+    """
+    try:
+        model, runner, length = open_model()
+    except BaseException as error:  # it belongs to the caller of `load`, who waits for it
+        opened.set_exception(error)
+        return
+    opened.set_result((model, runner, length))
+    del opened
     while (job := jobs.get()) is not None:
         job()
         del job  # its closure holds the engine
