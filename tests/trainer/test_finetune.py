@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,4 +98,28 @@ def test_what_cannot_be_served_is_refused_before_training(base: Base, tmp_path: 
 def test_a_loss_that_is_no_number_is_one_sentence(base: Base, tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match="lower the learning rate"):
         finetune(base, ROWS, replace(TUNING, learning_rate=1e30), tmp_path, quiet)
+    assert not list(tmp_path.glob("*/losses.json"))
+
+
+@pytest.mark.parametrize("n_bytes", [100_000, 400_000], ids=["weights", "optimizer"])
+def test_a_full_disk_is_one_sentence_and_leaves_no_adapter(base: Base, tmp_path: Path, n_bytes: int) -> None:
+    """A real refusal of the system: no file of this process may grow beyond a limit."""
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from trainer.base import Base\n"
+        "from trainer.errors import StoreError; from trainer.finetune import finetune\n"
+        "from tests.trainer.test_finetune import ROWS, TUNING, quiet\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); limit = int(sys.argv[3])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)); base = Path(sys.argv[1])\n"
+        "try: finetune(Base(base, base), ROWS, TUNING, Path(sys.argv[2]), quiet)\n"
+        "except StoreError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(base.folder), str(tmp_path), str(n_bytes)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("Cannot write the checkpoint")
+    assert "run the same command again" in done.stdout
     assert not list(tmp_path.glob("*/losses.json"))

@@ -159,6 +159,10 @@ def test_the_report_escapes_what_the_model_wrote(tmp_path: Path) -> None:
         ),
         (["run", "--base", "text.gguf"], "text.gguf is no GGUF file"),
         (["run", "--base", "folder"], "config.json"),
+        (
+            ["run", "--base", "gpt2"],
+            "does not know the architecture 'gpt2': use a base of type llama or qwen2",
+        ),
         (["run", "--exclude", "text.gguf"], "text.gguf cannot be read as JSON lines"),
         (["status"], "There is no run in"),
         (["status", "--run", "x"], "start one with `ucoder train run`"),
@@ -170,6 +174,8 @@ def test_bad_input_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     Path("text.gguf").write_text("hello")
     Path("folder").mkdir()
+    Path("gpt2").mkdir()
+    Path("gpt2", "config.json").write_text('{"model_type": "gpt2"}')
     done = CliRunner().invoke(train, arguments)
     assert done.exit_code == 2
     assert done.stderr.splitlines()[-1].startswith("Error: ")
