@@ -1,0 +1,110 @@
+"""Does a night help, and does consensus help it? Base, consensus, and as many random samples, on whole benchmarks.
+
+    python -P benchmarks/arms.py --mbppplus MbppPlus.jsonl.gz --humaneval HumanEval.jsonl.gz     # 3 to 4 hours on 2 cores
+    python -P benchmarks/arms.py ... --folder DIR      # goes on where an earlier call was stopped
+
+Trains both arms with the profile (default: small), no problem of which may repeat 8 words in a row of the benchmarks, then
+measures each arm as it is served: greedy pass@1, and pass@1 and pass@10 of 10 samples at 0.8. Differences are paired by
+task; their 95 % interval is a bootstrap over tasks. Everything goes to `--folder`, apart from your own models and adapters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from trainer.passk import bootstrap_mean, pass_at_k
+
+UCODER = (sys.executable, "-P", "-m", "ucoder_lsp")
+ARMS = ("base", "consensus", "random")
+DRAWS = {"greedy": 1, "sampled": 10}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mbppplus", type=Path)
+    parser.add_argument("--humaneval", type=Path)
+    parser.add_argument("--profile", default="small")
+    parser.add_argument("--folder", type=Path, default=Path(".night"))
+    arguments = parser.parse_args()
+    files = {name: path for name in ("mbppplus", "humaneval") if (path := getattr(arguments, name))}
+    if not files:
+        parser.error("name at least one benchmark file")
+    folder = arguments.folder.resolve()
+    os.environ["UCODER_CACHE_DIR"], os.environ["UCODER_DATA_DIR"] = (
+        str(folder / "cache"),
+        str(folder / "data"),
+    )
+
+    versions: dict[str, str | None] = {"base": None}
+    for arm in ARMS[1:]:
+        versions[arm] = trained(folder, arguments.profile, arm, list(files.values()))
+    print("| benchmark | measure | base | consensus | random | consensus - base | consensus - random |")
+    print("|---|---|---|---|---|---|---|")
+    for name, path in files.items():
+        for draw, n in DRAWS.items():
+            reports = {
+                arm: measured(folder, arm, version, name, path, draw) for arm, version in versions.items()
+            }
+            for k in sorted({1, n}):
+                print(
+                    row(name, f"{draw} pass@{k}", {arm: scores(report, k) for arm, report in reports.items()})
+                )
+
+
+def trained(folder: Path, profile: str, arm: str, exclude: list[Path]) -> str | None:
+    """The version that one arm's training published (at once, if it ended before)."""
+    command = [*UCODER, "train", "run", "--profile", profile, "--select", arm]
+    for path in exclude:
+        command += ["--exclude", str(path)]
+    subprocess.run(command, check=True)
+    result = json.loads((folder / "data" / "runs" / profile / arm / "result.json").read_text())
+    version: str | None = result["version"]
+    return version
+
+
+def measured(folder: Path, arm: str, version: str | None, name: str, path: Path, draw: str) -> dict | None:
+    """What `ucoder eval` says of one arm (at once, if it was measured before)."""
+    out = folder / f"{arm}-{name}-{draw}.json"
+    if arm != "base" and version is None:
+        return None  # the gate refused it
+    if not out.is_file():
+        command = [*UCODER, "eval", str(path), "--benchmark", name, "--samples", str(DRAWS[draw])]
+        command += ["--json", str(out), *(["--adapter", version] if version else [])]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    report: dict = json.loads(out.read_text())
+    return report
+
+
+def scores(report: dict | None, k: int) -> list[float] | None:
+    """pass@k of each task."""
+    return report and [pass_at_k(task["n"], task["passed"], k) for task in report["tasks"]]
+
+
+def row(name: str, measure: str, found: dict[str, list[float] | None]) -> str:
+    cells = [name, measure]
+    for arm in ARMS:
+        values = found[arm]
+        cells.append("-" if values is None else interval(values, "{:.1f}"))
+    for other in ("base", "random"):
+        ours, theirs = found["consensus"], found[other]
+        if ours is None or theirs is None:
+            cells.append("-")
+        else:
+            cells.append(interval([a - b for a, b in zip(ours, theirs, strict=True)], "{:+.1f}"))
+    return f"| {' | '.join(cells)} |"
+
+
+def interval(values: list[float], form: str) -> str:
+    """Mean in percent or points with its 95 % interval."""
+    found = bootstrap_mean(values)
+    mean, low, high = (form.format(100 * v) for v in (found.value, found.low, found.high))
+    return f"{mean} ({low} to {high})"
+
+
+if __name__ == "__main__":
+    main()
