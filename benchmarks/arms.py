@@ -1,11 +1,12 @@
 """Does a night help, and does consensus help it? Base, consensus, and as many random samples, on whole benchmarks.
 
-    python -P benchmarks/arms.py --mbppplus MbppPlus.jsonl.gz --humaneval HumanEval.jsonl.gz     # 3 to 4 hours on 2 cores
+    python -P benchmarks/arms.py --mbppplus MbppPlus.jsonl.gz --humaneval HumanEval.jsonl.gz     # hours on 2 cores
     python -P benchmarks/arms.py ... --folder DIR      # goes on where an earlier call was stopped
 
-Trains both arms with the profile (default: small), no problem of which may repeat 8 words in a row of the benchmarks, then
-measures each arm as it is served: greedy pass@1, and pass@1 and pass@10 of 10 samples at 0.8. Differences are paired by
-task; their 95 % interval is a bootstrap over tasks. Everything goes to `--folder`, apart from your own models and adapters.
+Trains both arms with the profile (default: small), no problem of which may repeat 8 words in a row of the benchmarks,
+then measures each arm as it is served: greedy pass@1, and pass@1 and pass@10 of 10 samples at 0.8. Differences are
+paired by task; their 95 % interval is a bootstrap over tasks. Everything goes to `--folder`, apart from your own models
+and adapters.
 """
 
 from __future__ import annotations
