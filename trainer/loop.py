@@ -7,6 +7,7 @@ data set. What it does not do: choose the numbers (`profile`), judge behaviour (
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -146,7 +147,7 @@ class Loop:
 
         ratings = self._each("ratings", found, rate)
         order = sorted(range(len(found)), key=lambda i: (-ratings[i].quality, i))
-        best = set(order[: -(-int(len(found) * self.profile.keep_rated * 1000) // 1000)])
+        best = set(order[: math.ceil(len(found) * self.profile.keep_rated)])
         for i, (problem, rating) in enumerate(zip(found, ratings, strict=True)):
             what = "kept" if i in best else "rated low"
             text = f"quality {rating.quality:.1f}, difficulty {rating.difficulty:.1f}\n\n{problem.task}"
@@ -220,10 +221,10 @@ class Loop:
 
     # --- the gate --------------------------------------------------------------------------------------------
 
-    def gate(self, held: Sequence[Selected], adapted: Sampler, adapter_key: str) -> Verdict:
-        """Compare the adapter with its base on the held-out problems; both engines serve."""
+    def gate(self, held: Sequence[Selected], adapted: Sampler) -> Verdict:
+        """Compare the adapter with its base on the held-out problems, both as they are served."""
 
-        def shares(sampler: Sampler, key: str, offset: int, step: Step) -> list[float]:
+        def shares(sampler: Sampler, offset: int, step: Step) -> list[float]:
             found = []
             for number, item in enumerate(held):
                 inputs = self.inputs(item.problem)
@@ -235,15 +236,15 @@ class Loop:
                 answers = [
                     sample.text
                     for prompt in prompts
-                    for sample in self._sample("gate", prompt, draw, end_of_block, sampler, key)
+                    for sample in self._sample("gate", prompt, draw, end_of_block, sampler)
                 ]
                 found.append(share_right(item, inputs, answers, self.sandbox))
                 step(offset + number + 1, "")
             return found
 
         with self.teller.stage("gate", 2 * len(held), "problems") as step:
-            base = shares(self.sampler, "", 0, step)
-            return compare(base, shares(adapted, adapter_key, len(held), step))
+            base = shares(self.sampler, 0, step)
+            return compare(base, shares(adapted, len(held), step))
 
     # --- work, once ------------------------------------------------------------------------------------------
 
@@ -262,15 +263,16 @@ class Loop:
 
     def _sample(
         self, stage: str, prompt: str, draw: Draw, stop_when: Callable[[str], int | None] | None = None,
-        sampler: Sampler | None = None, adapter: str = "",
+        sampler: Sampler | None = None,
     ) -> list[Sample]:  # fmt: skip
         if draw.n < 1:
             return []
-        how = stop_when.__name__ if stop_when else ""
+        used = sampler or self.sampler
+        made_from = [
+            self.model_id, used.adapter or "", prompt, asdict(draw), stop_when.__name__ if stop_when else ""
+        ]  # fmt: skip
         made = self.store.get_or_make(
-            stage,
-            [self.model_id, adapter, prompt, asdict(draw), how],
-            lambda: [asdict(s) for s in (sampler or self.sampler).sample(prompt, draw, stop_when)],
+            stage, made_from, lambda: [asdict(s) for s in used.sample(prompt, draw, stop_when)]
         )
         return [Sample(**sample) for sample in made]
 

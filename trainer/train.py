@@ -137,7 +137,7 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
     with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
         sampler.engine.load_adapter(gguf, key)
         loop.sampler, loop.sandbox = sampler, sandbox
-        verdict = loop.gate(held, Sampler(sampler.engine, key), key)
+        verdict = loop.gate(held, Sampler(sampler.engine, key))
     teller.say(f"Gate: {verdict.reason}")
 
     # Publication. The control arm is a measurement: kept for `ucoder eval --adapter`, never served by itself.
