@@ -59,7 +59,7 @@ def propose(
         return ProbeSet()
     written = reading.from_docstring(target.docstring, function)
     asserted = [example for text in tests for example in reading.from_asserts(text, function)]
-    collector = _Collector(target, budget)
+    collector = Collector(target, budget)
 
     # 1. What people and the model wrote. Asserts may use most of the budget, not all of it.
     for example in written:
@@ -83,7 +83,7 @@ def propose(
     return collector.result(written, asserted)
 
 
-class _Collector:
+class Collector:
     """Collects probes once each, up to the budget, and turns method calls into call sequences."""
 
     def __init__(self, target: Target, budget: int) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sandbox.inputs import generate
 from sandbox.inputs.mutate import mutate_call
-from sandbox.inputs.propose import ProbeSet, _Collector, call_hints, parameter_kinds
+from sandbox.inputs.propose import Collector, ProbeSet, call_hints, parameter_kinds
 from sandbox.inputs.target import find_target
 from sandbox.program import Call, Probe
 from sandbox.program import Sequence as CallSequence
@@ -52,7 +52,7 @@ def refine(
     hints = call_hints(target, calls)
     positional = [p for p in target.parameters if not p.keyword_only]
     found = parameter_kinds(positional, calls, target.docstring)
-    collector = _Collector(target, budget + len(tried))
+    collector = Collector(target, budget + len(tried))
     for probe in tried:
         collector.add(_as_call(probe, function) or probe, "seen")
     skipped = len(collector.probes)

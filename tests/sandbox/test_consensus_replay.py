@@ -7,6 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from sandbox.calibration import shipped
 from sandbox.consensus_cli import consensus
 
 PROMPT = 'def double(x: int) -> int:\n    """Return twice x."""\n'
@@ -58,3 +59,25 @@ def test_unknown_rule_is_named(recording):
     done = CliRunner().invoke(consensus, ["replay", str(recording), "--rule", "nonsense"])
     assert done.exit_code == 1
     assert "There is no rule 'nonsense'" in done.output
+
+
+def test_fit_writes_parameters_that_trust_what_agrees(recording, tmp_path):
+    """Of six tasks, all solved by most candidates: the rule learns to prefer large clusters."""
+    record = json.loads(recording.read_text())
+    lines = [
+        json.dumps(record | {"task_id": f"own/{i}", "prompt": PROMPT.replace("twice x", f"twice x ({i})")})
+        for i in range(6)
+    ]
+    recording.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "fitted.json"
+    done = CliRunner().invoke(consensus, ["fit", str(recording), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"Wrote {out}.\n"
+    fitted = json.loads(out.read_text())
+    assert fitted.keys() == json.loads(shipped().to_json()).keys()
+    assert len(fitted["everything"]["weights"]) == len(shipped().everything.weights)
+    assert len(fitted["folds"]) == len(shipped().folds)
+    assert len(fitted["seen"]) == 6
+    curve = fitted["everything"]["calibrated"]
+    assert curve == sorted(curve)
+    assert curve[-1] > 0.9, "whenever the rule was sure, it was right"
