@@ -15,6 +15,11 @@ from ucoder_lsp.models import EMBEDDED_SHA256, PreparedModel
 
 pytestmark = pytest.mark.slow
 
+MOST = 0.6
+"""Nats by which a log-probability may differ when its row was computed in a batch of another shape: with weights of
+8 bits llama.cpp rounds activations to 8 bits too, and one different rounding grows through 30 layers (docs/log.md). The
+tests on models of whole floats, `test_engine`, hold 0.02; a row taken for another is off by several nats here as there."""
+
 
 @pytest.fixture(scope="module")
 def engine(embedded: PreparedModel) -> Iterator[Engine]:
@@ -54,7 +59,7 @@ def test_candidates_equal_a_naive_reference(engine: Engine) -> None:
     request = GenerationRequest(engine.tokenize(text), 12, 40, Sampling(0.8, 0.95, seed=3))
     answer = engine.generate(request)
     assert len({c.tokens for c in answer.candidates}) > 4
-    assert_as_if_alone(engine, request, answer)
+    assert_as_if_alone(engine, request, answer, draw_atol=0.1, logprob_atol=MOST)
 
 
 def test_typing_on_computes_only_what_is_new(engine: Engine) -> None:
@@ -69,7 +74,9 @@ def test_logprobs_match_a_direct_softmax(engine: Engine) -> None:
     prompt = engine.tokenize("import os\n\ndef list_files(folder):\n")
     (candidate,) = engine.generate(GenerationRequest(prompt, 1, 24)).candidates
     direct = engine.logprobs(prompt, candidate.tokens)
-    assert candidate.logprobs == pytest.approx(direct, abs=0.02)
+    off = np.abs(np.array(candidate.logprobs) - np.array(direct))
+    assert off.max() < MOST
+    assert off.mean() < 0.08
 
 
 def test_the_fastest_kernels_compute_what_the_plain_ones_do(embedded: PreparedModel) -> None:
