@@ -21,7 +21,7 @@ from typing import Any
 from trainer.errors import StoreError, disk_errors
 from trainer.profile import Profile
 from trainer.store import Store, digest
-from ucoder_lsp.files import write_atomically
+from ucoder_lsp.files import remove_abandoned, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,11 @@ class RunFolder:
             yield
         finally:
             os.close(handle)
+
+    def clean(self) -> None:
+        """Remove what killed processes left half-written."""
+        for folder in (self.path, *filter(Path.is_dir, self.path.rglob("*"))):
+            remove_abandoned(folder)
 
     @property
     def is_at_work(self) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import disk_errors
-from ucoder_lsp.files import remove_abandoned, write_atomically
+from ucoder_lsp.files import write_atomically
 
 
 class Store:
@@ -53,11 +53,6 @@ class Store:
             )
         self.made += 1
         return output
-
-    def clean(self) -> None:
-        """Remove what killed runs left half-written."""
-        for folder in (self.folder, *self.folder.glob("*")):
-            remove_abandoned(folder)
 
     def _path(self, stage: str, parts: Any) -> Path:
         return self.folder / stage / f"{digest(parts)}.json"

@@ -96,7 +96,7 @@ def prepare(base: str, settings: Settings, teller: Teller) -> Model:
 def train(run: RunFolder, model: Model, options: Options, settings: Settings, teller: Teller) -> Result:
     """Run, or go on with, one training run."""
     run.open(options.profile, model.name, model.prepared.model_id, options.excluded)
-    run.store.clean()
+    run.clean()
     arm = run.arm(options.arm)
 
     # Stages 1 to 6, and the data set.

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 MOST = 0.6
 """Nats by which a log-probability may differ when its row was computed in a batch of another shape: with weights of
 8 bits llama.cpp rounds activations to 8 bits too, and one different rounding grows through 30 layers (docs/log.md). The
-tests on models of whole floats, `test_engine`, hold 0.02; a row taken for another is off by several nats here as there."""
+tests on models of whole floats, `test_engine`, hold 0.02; a row taken for another is off by several nats."""
 
 
 @pytest.fixture(scope="module")

@@ -52,13 +52,17 @@ def test_remains_of_killed_writers_are_removed_and_those_of_living_ones_kept(tmp
     gone = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True
     )
-    (tmp_path / "stage").mkdir()
-    dead = tmp_path / "stage" / f".x.json.{gone.stdout.strip()}.part"
-    alive = tmp_path / "stage" / f".x.json.{os.getpid()}.part"
-    for path in (dead, alive):
+    folder = tmp_path / "shards" / "stage"
+    folder.mkdir(parents=True)
+    dead = [
+        tmp_path / f".progress.json.{gone.stdout.strip()}.part",
+        folder / f".x.json.{gone.stdout.strip()}.part",
+    ]
+    alive = folder / f".x.json.{os.getpid()}.part"
+    for path in (*dead, alive):
         path.write_text("{")
-    Store(tmp_path).clean()
-    assert (dead.exists(), alive.exists()) == (False, True)
+    RunFolder(tmp_path).clean()
+    assert [path.exists() for path in (*dead, alive)] == [False, False, True]
 
 
 def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(tmp_path: Path) -> None:

@@ -22,14 +22,10 @@ from ucoder_lsp.models import EMBEDDED_SHA256
 ROOT = Path(__file__).parents[2]
 
 
-def start(run: Path, cache: Path, data: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.trainer.nano_run", str(run), str(cache), str(data)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=open(run.with_suffix(".log"), "a"),  # closed with the process
-        text=True,
-    )
+def start(run: Path, cache: Path, data: Path, arm: str = "consensus") -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.trainer.nano_run", str(run), str(cache), str(data), arm]
+    with run.with_suffix(".log").open("a") as log:
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
 
 
 def shards(run: Path) -> int:
