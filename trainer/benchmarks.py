@@ -23,7 +23,7 @@ from trainer.extract import parse
 from trainer.mbpp_inputs import typed_inputs
 from trainer.oracles import Oracle, oracle_of, passes
 
-LIMITS = Limits(probe_wall_s=5.0, job_wall_s=30.0, cpu_s=30, memory_bytes=1024 * MIB, result_bytes=4 * MIB)
+LIMITS = Limits(probe_wall_s=10.0, job_wall_s=60.0, cpu_s=30, memory_bytes=1024 * MIB, result_bytes=4 * MIB)
 """Generous: a benchmark asks whether a program is right, not whether it is fast on a busy machine."""
 
 
