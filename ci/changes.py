@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from sandbox.inputs.target import parse_quietly
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -40,7 +41,7 @@ def normal_form(source: str) -> str:
 
     Source that does not parse is its own normal form.
     """
-    tree = _parse(source)
+    tree = parse_quietly(source)
     if tree is None:
         return source
     return ast.dump(_Normal().visit(tree))
@@ -60,7 +61,7 @@ def form_of(files: Mapping[str, str | None]) -> str:
 
 def shape(source: str) -> ModuleShape | None:
     """Take a module apart; None where it does not parse."""
-    tree = _parse(source)
+    tree = parse_quietly(source)
     if tree is None:
         return None
     functions: dict[str, str] = {}
@@ -97,15 +98,6 @@ def users(module: ModuleShape, names: Iterable[str]) -> frozenset[str]:
 def is_public(qualified: str) -> bool:
     """No part of the name begins with an underscore."""
     return not any(part.startswith("_") for part in qualified.split("."))
-
-
-def _parse(source: str) -> ast.Module | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _collect(

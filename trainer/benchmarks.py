@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sandbox.inputs.target import parse_quietly
 from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Status
 from sandbox.program import Call, Check, Expression, Job, Probe, Program
 from trainer.errors import BenchmarkError
-from trainer.extract import parse
 from trainer.mbpp_inputs import typed_inputs
 from trainer.oracles import Oracle, oracle_of, passes
 
@@ -98,7 +98,7 @@ def _humaneval(row: dict[str, Any]) -> Task:
 
 def _prelude(prompt: str, function: str) -> str:
     """Imports and helper functions in front of the stub, which a short answer leaves out."""
-    tree = parse(prompt)
+    tree = parse_quietly(prompt)
     if tree is None:
         raise ValueError(f"the prompt of {function} does not parse")
     kept = [node for node in tree.body if getattr(node, "name", None) != function]

@@ -9,12 +9,13 @@ to stop: a good part of the first gain (docs/log.md).
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 
-from trainer.extract import parse
+from sandbox.inputs.target import parse_quietly
 from trainer.problems import Problem
 from trainer.sampler import render
 from trainer.selection import Selected
@@ -91,7 +92,7 @@ def unselected(pool: Sequence[Control], n: int, seed: int) -> list[Control]:
 
 def as_answer(source: str, *, typed: bool) -> str:
     """A program as the answer of a chat: one code block, without docstring; `typed` keeps the annotations."""
-    tree = parse(source)
+    tree = parse_quietly(source)
     assert tree is not None, "a selected program parses"
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -112,3 +113,8 @@ def to_jsonl(rows: Iterable[Example]) -> str:
 def from_jsonl(text: str) -> list[Example]:
     """What `to_jsonl` wrote."""
     return [Example(**json.loads(line)) for line in text.splitlines()]
+
+
+def sha256_of(text: str) -> str:
+    """SHA-256 of a data set file: what a resumed run must reproduce."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -12,7 +12,8 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-import warnings
+
+from sandbox.inputs.target import parse_quietly
 
 FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
 MAX_ANSWER = 40_000
@@ -44,16 +45,6 @@ def end_of_block(text: str) -> int | None:
     opening = text.find("```")
     closing = text.find("\n```", opening + 3) if opening >= 0 else -1
     return closing + 4 if closing >= 0 else None
-
-
-def parse(source: str) -> ast.Module | None:
-    """The syntax tree, or None: untrusted text also makes the parser overflow, warn and run out of memory."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def _cut(source: str, function: str, prelude: str, *, allow_renamed: bool) -> str | None:
@@ -90,13 +81,13 @@ def _longest_parse(source: str) -> ast.Module | None:
 
     Only lines at the margin can follow a complete statement, so only those are tried as the end.
     """
-    tree = parse(source)
+    tree = parse_quietly(source)
     if tree is not None:
         return tree
     lines = source.split("\n")
     ends = [index for index, line in enumerate(lines) if index and line and not line[0].isspace()]
     for end in reversed(ends[-60:]):
-        tree = parse("\n".join(lines[:end]))
+        tree = parse_quietly("\n".join(lines[:end]))
         if tree is not None and tree.body:
             return tree
     return None

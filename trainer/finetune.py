@@ -58,11 +58,11 @@ class Tuned:
 
 
 def finetune(base: Base, rows: Sequence[Example], tuning: Tuning, parent: Path, progress: Progress) -> Tuned:
-    """Train a LoRA adapter on `rows`, under `parent`; found again when it was finished before.
+    """Train a LoRA adapter on `rows`, under `parent` (a folder of this base alone); found again when it is finished.
 
     Raises `BaseModelError`, `ExportError` or `StoreError` with one sentence.
     """
-    key = digest([str(base.folder), [asdict(row) for row in rows], asdict(tuning)])[:16]
+    key = digest([[asdict(row) for row in rows], asdict(tuning)])[:16]
     done = parent / key
     if not (done / "losses.json").is_file():
         with disk_errors(parent):

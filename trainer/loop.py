@@ -6,7 +6,6 @@ data set. What it does not do: choose the numbers (`profile`), judge behaviour (
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -275,8 +274,3 @@ class Loop:
             stage, made_from, lambda: [asdict(s) for s in used.sample(prompt, draw, stop_when)]
         )
         return [Sample(**sample) for sample in made]
-
-
-def dataset_hash(text: str) -> str:
-    """SHA-256 of a data set file: what a resumed run must reproduce."""
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from trainer.extract import parse
+from sandbox.inputs.target import parse_quietly
 
 
 def typed_inputs(
@@ -32,7 +32,7 @@ def typed_inputs(
 
 def _calls(assertion: str, function: str) -> list[list[object]]:
     """Literal arguments of every call of `function` in the asserts."""
-    tree = parse(assertion)
+    tree = parse_quietly(assertion)
     calls = []
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from random import Random
 
 from sandbox.inputs.examples import from_docstring
-from trainer.extract import parse
+from sandbox.inputs.target import parse_quietly
 from trainer.sampler import PROMPTS, render
 
 TOPICS = (
@@ -113,7 +113,7 @@ def parse_problem(topic: str, text: str) -> Problem | Rejected:
         return Rejected("is not laid out as an exercise")
     if len(fence.group(1)) > MAX_STUB_CHARS:
         return Rejected("is too long")
-    tree = parse(fence.group(1))
+    tree = parse_quietly(fence.group(1))
     if tree is None:
         return Rejected("its code does not parse")
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]

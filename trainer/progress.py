@@ -67,5 +67,5 @@ class Teller:
     def _write(self, stage: str, done: int, total: int, note: str) -> None:
         if self.file is None:
             return
-        state = {"stage": stage, "done": done, "total": total, "note": note, "at": time.time()}
+        state = {"stage": stage, "done": done, "total": total, "note": note}
         write_atomically(self.file, json.dumps(state))

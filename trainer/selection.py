@@ -16,11 +16,11 @@ from typing import Any
 
 from sandbox.consensus import Decision, Evidence, Rule
 from sandbox.inputs import ProbeSet, propose
+from sandbox.inputs.target import parse_quietly
 from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.pool import Sandbox
 from sandbox.program import Call, Job, Program, probe_text
-from trainer.extract import parse
 from trainer.problems import Problem
 from trainer.profile import Profile
 from trainer.stages import Solution, without_example
@@ -133,7 +133,7 @@ def asserts_of(problem: Problem, inputs: ProbeSet, result: JobResult) -> tuple[s
             continue
         value = outcome.value.result.python()
         text = f"assert {probe_text(probe)} == {value!r}"
-        if len(text) <= MAX_ASSERT_CHARS and parse(text) is not None and _is_plain(value):
+        if len(text) <= MAX_ASSERT_CHARS and parse_quietly(text) is not None and _is_plain(value):
             dull = value in (None, "", [], (), {}, 0, False) or not any(
                 _says_something(a) for a in probe.args
             )
@@ -143,7 +143,7 @@ def asserts_of(problem: Problem, inputs: ProbeSet, result: JobResult) -> tuple[s
 
 def normalised(source: str) -> str:
     """The program without docstrings and with its local names numbered: equal for trivial rewrites."""
-    tree = parse(source)
+    tree = parse_quietly(source)
     if tree is None:
         return source
     names: dict[str, str] = {}
@@ -161,7 +161,7 @@ def normalised(source: str) -> str:
 
 def normalised_body(source: str) -> str:
     """What the program's last function does, whatever its signature and names."""
-    tree = parse(normalised(source))
+    tree = parse_quietly(normalised(source))
     functions = [] if tree is None else [n for n in tree.body if isinstance(n, ast.FunctionDef)]
     return "\n".join(ast.unparse(node) for node in functions[-1].body) if functions else source
 

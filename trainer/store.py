@@ -22,8 +22,6 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.made = 0
-        """Shards made, not found, by this object: what a resumed run really had to do."""
 
     def get(self, stage: str, parts: Any) -> Any | None:
         """What was made from `parts`, None where nothing was (or it was damaged)."""
@@ -51,7 +49,6 @@ class Store:
             write_atomically(
                 path, json.dumps({"sha256": digest(output), "made_from": parts, "output": output})
             )
-        self.made += 1
         return output
 
     def _path(self, stage: str, parts: Any) -> Path:

@@ -28,7 +28,7 @@ from trainer.base import Base, file_hash, prepare_base
 from trainer.errors import TrainerError
 from trainer.export import export_adapter
 from trainer.finetune import Tuned, Tuning, finetune
-from trainer.loop import Loop, dataset_hash
+from trainer.loop import Loop
 from trainer.profile import Profile
 from trainer.progress import Teller
 from trainer.report import write_report
@@ -150,7 +150,7 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
         version is not None and not is_control,
         verdict,
         len(rows),
-        dataset_hash(text),
+        dataset.sha256_of(text),
         arm / "report.html",
     )
     run.write(f"{options.arm}/result.json", json.dumps(asdict(result), indent=1, default=str))
