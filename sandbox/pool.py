@@ -263,6 +263,8 @@ class _Supervisor:
         self.running: set[Child] = set()
         self.closing = self.abandoned = False
         self.failed_starts = 0
+        # Held while `closing` is set or obeyed: no job is accepted that nobody would look at any more.
+        self.gate = threading.Lock()
         self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.poll = select.epoll()
         self.poll.register(self.wake_read, select.EPOLLIN)
@@ -272,27 +274,36 @@ class _Supervisor:
         self.thread.start()
         error = self.started.get()
         if error is not None:
-            self.thread.join()
+            self.close()
             raise error
 
     def submit(self, runs: list[Run]) -> None:
-        if self.closing:
-            raise SandboxUnavailable("this sandbox has been closed; make a new one")
-        self.inbox.extend(runs)
-        self._wake()
+        with self.gate:
+            if self.closing:
+                raise SandboxUnavailable("this sandbox has been closed; make a new one")
+            self.inbox.extend(runs)
+            self._wake()
 
     def abandon(self, runs: list[Run]) -> None:
         """Nobody waits for these any more: their children are killed, those that wait are not started."""
         for run in runs:
             run.abandoned = True
-        self.abandoned = True
-        self._wake()
+        with self.gate:
+            if not self.closing:  # else they have been given back already
+                self.abandoned = True
+                self._wake()
 
     def close(self) -> None:
-        self.closing = True
-        if self.thread.is_alive():
-            self._wake()
-            self.thread.join()
+        with self.gate:
+            if not self.closing:
+                self.closing = True
+                self._wake()
+        self.thread.join()
+        with self.gate:  # only now nobody reads or writes it; two threads may be closing
+            for fd in (self.wake_read, self.wake_write):
+                if fd >= 0:
+                    os.close(fd)
+            self.wake_read = self.wake_write = -1
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):  # a full pipe wakes as well
@@ -544,13 +555,12 @@ class _Supervisor:
         run.finished(run.result())
 
     def _shut(self) -> None:
-        self.closing = True
+        with self.gate:
+            self.closing = True
         left = [c.run for c in self.running if c.run is not None] + [*self.waiting, *self.inbox]
         for worker in self.workers.values():
             worker.stop()
         self.poll.close()
-        os.close(self.wake_read)
-        os.close(self.wake_write)
         for run in left:
             while not run.infra_failed("the sandbox was closed"):
                 pass

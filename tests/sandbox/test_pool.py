@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -234,6 +236,47 @@ def test_closed_sandbox_refuses(tmp_path: Path) -> None:
     box.close()
     with pytest.raises(SandboxUnavailable, match="closed"):
         box.run([Job(Program("x = 1"), ())])
+
+
+def test_closing_while_a_job_runs_and_the_supervisor_notices_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = Sandbox(1)
+    wake = box._supervisor._wake
+    with ThreadPoolExecutor(1) as other:
+        running = other.submit(box.run_one, Job(Program("import time\ntime.sleep(5)"), ()))
+        while not box.busy():
+            time.sleep(0.001)
+
+        def late() -> None:
+            box._supervisor.thread.join(0.3)  # its clocks make it look without being woken
+            wake()
+
+        monkeypatch.setattr(box._supervisor, "_wake", late)
+        box.close()
+        assert running.result().load.status is Status.INFRA
+    box.close()  # a second time is no mistake
+
+
+def test_a_job_submitted_while_closing_is_refused_or_answered() -> None:
+    for _ in range(5):
+        box = Sandbox(1)
+
+        def submit(box: Sandbox = box) -> list[Status]:
+            answers: list[Status] = []
+            job = Job(Program("def f(): return 1"), (Call("f"),))
+            with pytest.raises(SandboxUnavailable, match="closed"):
+                answers.extend(box.run_one(job).outcomes[0].status for _ in count())
+            return answers
+
+        with ThreadPoolExecutor(4) as others:
+            threads = [others.submit(submit) for _ in range(4)]
+            time.sleep(0.05)
+            closers = [others.submit(box.close) for _ in range(2)]
+            box.close()
+            answers = {status for thread in threads for status in thread.result(timeout=30)}
+            assert Status.OK in answers
+            assert answers <= {Status.OK, Status.INFRA}
+            for closer in closers:
+                closer.result(timeout=30)
 
 
 def test_programs_of_one_interpreter_see_its_site_packages(tmp_path: Path) -> None:
