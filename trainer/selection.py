@@ -132,7 +132,7 @@ def asserts_of(problem: Problem, inputs: ProbeSet, result: JobResult) -> tuple[s
         if not isinstance(probe, Call) or outcome.status is not Status.OK or outcome.value is None:
             continue
         value = outcome.value.result.python()
-        text = f"assert {probe_text(probe)} == {value!r}"
+        text = f"assert {probe_text(probe)} == {outcome.value.result.text(MAX_ASSERT_CHARS)}"  # longer is cut
         if len(text) <= MAX_ASSERT_CHARS and parse_quietly(text) is not None and _is_plain(value):
             dull = value in (None, "", [], (), {}, 0, False) or not any(
                 _says_something(a) for a in probe.args

@@ -183,6 +183,7 @@ RIGHT = "def second_largest(numbers: list[int]) -> int:\n    return sorted(numbe
 ALSO = "def second_largest(numbers: list[int]) -> int:\n    xs = sorted(numbers)\n    return xs[-2]\n"
 FIRST = "def second_largest(numbers: list[int]) -> int:\n    return numbers[0]\n"
 ZERO = "def second_largest(numbers: list[int]) -> int:\n    return 0\n"
+HUGE = "def second_largest(numbers: list[int]) -> int:\n    return 10**5000 + sorted(numbers)[-2]\n"
 
 
 def examine(*sources: str | None) -> Selected | Dropped:
@@ -212,6 +213,7 @@ def test_consensus_selects_different_programs_of_one_behaviour() -> None:
         ((ZERO, ZERO, ZERO), "constant"),
         ((None, None), "no solution could be chosen"),
         ((RIGHT.replace("sorted", "missing"),) * 3, "no solution could be chosen"),
+        ((HUGE, HUGE, HUGE), "no value of the winning behaviour can be written down"),
     ],
 )
 def test_what_is_no_consensus_is_dropped_with_its_reason(
