@@ -108,7 +108,7 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
     command = [str(python.executable), "-s", "-S", "-B", "-c", start]
     environment = {
         "PYTHONHASHSEED": str(config.hash_seed), "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "HOME": "/",
-        "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/nowhere",
+        "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/nowhere", "LD_BIND_NOW": "1",
         # Numerical libraries start a thread for each CPU on import; the jail has no threads.
         "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     }  # fmt: skip

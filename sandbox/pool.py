@@ -35,6 +35,9 @@ WATCH_AFTER_S = 0.003
 RUNNING_PER_WORKER = 4
 """Children of one jail that run at a time: enough that the processor never waits for the supervisor."""
 
+FORK_AT_ONCE = 8
+"""Children asked for in one message while there is more work than children."""
+
 IN_FLIGHT = 256
 """Jobs that `stream` keeps in the sandbox at a time, so that a batch of any length needs little memory."""
 
@@ -372,9 +375,8 @@ class _Supervisor:
         return worker
 
     def _refill(self, worker: Worker, target: int, ahead: bool = False) -> None:
-        while len(worker.ready) < target:
-            if worker.fork(ahead) is None:
-                return
+        while (missing := target - len(worker.ready)) > 0 and worker.fork(missing, ahead):
+            pass
 
     def _lose_worker(self, worker: Worker) -> None:
         """A zygote is gone: its runs have failed through no fault of their programs."""
@@ -397,7 +399,7 @@ class _Supervisor:
     def _hear(self, worker: Worker) -> None:
         while True:
             try:
-                message = worker.control.recv(64)
+                message = worker.control.recv(1024)
             except BlockingIOError:
                 return
             except OSError:
@@ -406,8 +408,8 @@ class _Supervisor:
                 self._lose_worker(worker)
                 return
             if message[:1] == b"X":
-                _, slot, status, cpu_s, _ = EXIT.unpack(message)
-                self._child_ended(worker, slot, status, cpu_s)
+                for slot, status, cpu_s in EXIT.iter_unpack(message[1:]):
+                    self._child_ended(worker, slot, status, cpu_s)
             elif message[:1] == b"!":
                 self._child_ended(worker, int.from_bytes(message[1:5], "little"), 9, 0.0)
 
@@ -436,22 +438,19 @@ class _Supervisor:
         return True
 
     def _assign(self) -> None:
-        per_worker = min(self.prefork, RUNNING_PER_WORKER)
+        per_worker = RUNNING_PER_WORKER
         while self.waiting:
             free = [w for w in self.workers.values() if w.running < per_worker]
             if not free:
                 break
             worker = min(free, key=lambda w: (w.running, -len(w.ready)))
-            child = worker.ready.popleft() if worker.ready else None
-            if child is None:
-                if worker.fork() is None:
-                    break
-                child = worker.ready.popleft()
-            self._give(child, self.waiting.popleft())
-        busy = bool(self.waiting)
+            if not worker.ready and not worker.fork(min(len(self.waiting), FORK_AT_ONCE)):
+                break
+            self._give(worker.ready.popleft(), self.waiting.popleft())
         for worker in self.workers.values():
-            if busy:
-                self._refill(worker, 2)
+            if self.waiting:
+                if not worker.ready:
+                    worker.fork(FORK_AT_ONCE)
             elif not self.running:
                 self._refill(worker, self.prefork, ahead=True)
 

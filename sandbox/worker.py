@@ -17,7 +17,9 @@ from sandbox.jail import JailConfig, start_zygote
 if TYPE_CHECKING:
     from sandbox.run import Run
 
-EXIT = struct.Struct("<cIidQ")
+EXIT = struct.Struct("<Iid")
+MOST_FORKS = 16
+"""Children asked for in one message, at most."""
 START_WALL_S = 30.0
 
 
@@ -79,25 +81,29 @@ class Worker:
         control.setblocking(False)
         return cls(config, process, control, hello[1])
 
-    def fork(self, ahead: bool = False) -> Child | None:
-        """Ask for one more child; its job may be sent at once. None where the zygote is gone or busy."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._next_slot += 1
-        slot = self._next_slot
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [theirs.fileno()]))]
+    def fork(self, count: int = 1, ahead: bool = False) -> bool:
+        """Ask for more children; their jobs may be sent at once. False where the zygote is gone or busy."""
+        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(min(count, MOST_FORKS))]
+        slots = range(self._next_slot, self._next_slot + len(pairs))
+        fds = array.array("i", [theirs.fileno() for _, theirs in pairs])
+        message = (b"F" if ahead else b"f") + struct.pack(f"<{len(pairs)}I", *slots)
         try:
-            self.control.sendmsg([(b"F" if ahead else b"f") + slot.to_bytes(4, "little")], rights)
+            self.control.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
         except OSError:
-            ours.close()
-            return None
+            for ours, _ in pairs:
+                ours.close()
+            return False
         finally:
-            theirs.close()
-        ours.setblocking(False)
-        child = Child(slot, ours, self)
-        self.children[slot] = child
-        self.ready.append(child)
-        self.forked += 1
-        return child
+            for _, theirs in pairs:
+                theirs.close()
+        self._next_slot += len(pairs)
+        for slot, (ours, _) in zip(slots, pairs, strict=True):
+            ours.setblocking(False)
+            child = Child(slot, ours, self)
+            self.children[slot] = child
+            self.ready.append(child)
+        self.forked += len(pairs)
+        return True
 
     def kill_child(self, child: Child) -> None:
         child.killed = True

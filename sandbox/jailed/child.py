@@ -7,22 +7,25 @@ job's number, payload); the CRC turns damage into a protocol error, it does not 
 
 from __future__ import annotations
 
-import binascii
 import builtins
 import io
-import marshal
-import os
-import resource
-import signal
 import struct
 import sys
-import time
 import types
+
+# Not `signal`, which turns numbers into enums and back: 30 pages in a fresh fork.
+from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # type: ignore[import-not-found]
+from binascii import crc32
+from marshal import dumps, loads
+from os import _exit, read, write
+from resource import RLIMIT_AS, RLIMIT_CPU, setrlimit
+from time import perf_counter
 from typing import Any
 
 from sandbox.jailed import canonical
 
 HEADER = struct.Struct("<II")
+unpack_length = struct.Struct("<I").unpack_from
 BODY = struct.Struct("<cIBdIIII")  # kind, index, status, wall, lengths of value, exception, message, stdout
 OK, EXCEPTION, MEMORY, OUTPUT = 0, 1, 2, 3
 MESSAGE_BYTES = 1000
@@ -32,14 +35,23 @@ BATCH_S = 0.003
 """Seconds after which answers are no longer kept back."""
 
 
+CHANNEL = 3
+"""The child's descriptor, the only one it has."""
+PIECE = 1 << 17
+"""Bytes read from it at a time."""
+
 REHEARSAL = """
-def f(n):
-    total = [i * 2 for i in range(n) if i != 1]
+def f(xs):
+    total = [i * 2 for i in xs if i != 1]
     for item in sorted(total):
         if item > 2 and not isinstance(item, str):
-            total.append("%s" % item)
+            total.append(len(xs))
     return total
+
+def g(*xs):
+    return {"%s" % x: (x, {0.5}) for x in xs}
 """
+FILENAME = "<candidate>"
 LOOP_SOURCE = ""
 _loop_module: Any = None
 
@@ -135,78 +147,99 @@ class Discarded(Captured):
         pass
 
 
-def read_exactly(fd: int, n: int) -> bytes:
-    parts = []
-    while n:
-        part = os.read(fd, min(n, 1 << 20))
-        if not part:
-            os._exit(0)  # the supervisor is gone, or never had a job for this child
-        parts.append(part)
-        n -= len(part)
-    return b"".join(parts)
+def receive() -> "tuple[Any, ...]":
+    """The supervisor's one message: the job."""
+    data = read(CHANNEL, PIECE)
+    while len(data) < 4:
+        data += _next_piece()
+    missing = unpack_length(data)[0] + 4 - len(data)
+    if missing:
+        parts = [data]
+        while missing > 0:
+            parts.append(_next_piece())
+            missing -= len(parts[-1])
+        data = b"".join(parts)
+    job: "tuple[Any, ...]" = loads(data[4:])  # noqa: S302 - from the supervisor
+    return job
+
+
+def _next_piece() -> bytes:
+    piece = read(CHANNEL, PIECE)
+    if not piece:
+        _exit(0)  # the supervisor is gone, or never had a job for this child
+    return piece
 
 
 class Child:
-    """State of one candidate's run; `fd` is the only way out."""
+    """State of one candidate's run. Made in the zygote, so that a child has little left to make."""
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.namespace: dict[str, Any] = {}
+    def __init__(self) -> None:
         self.batch: list[bytes] = []
         self.batch_first = 0
         self.careful = False
         self.sending = False
+        self.rehearsing = False
+        self.prepare()
+        signal(SIGALRM, self.on_alarm)
+        sys.stderr = Discarded(0)
 
     def serve(self) -> None:
-        sys.stderr = Discarded(0)
-        (size,) = struct.unpack("<I", read_exactly(self.fd, 4))
-        job = marshal.loads(read_exactly(self.fd, size))  # noqa: S302 - from the supervisor
-        (self.seed, self.source, self.filename, cpu_s, memory, self.result_limit, self.stdout_limit) = job[:7]
-        first, self.careful, script, probes = job[7:]
-        self.captured = Captured(self.stdout_limit)
-        signal.signal(signal.SIGALRM, self.on_alarm)
-        signal.setitimer(signal.ITIMER_REAL, 0 if self.careful else BATCH_S)
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-        if script is None:
-            if self.load():
-                todo = marshal.loads(probes)  # noqa: S302 - from the supervisor as well
-                self.answer_all(first, todo[first:])
-        else:
-            self.run_script(first, script)
+        """Get the job, accept its limits, do it."""
+        cpu_s, memory, careful, *job = receive()
+        setitimer(ITIMER_REAL, 0 if careful else BATCH_S)
+        setrlimit(RLIMIT_AS, (memory, memory))
+        setrlimit(RLIMIT_CPU, (cpu_s, cpu_s + 1))
+        self.perform(careful, *job)
+
+    def perform(
+        self, careful: bool, seed: int, source: str, result_limit: int, stdout_limit: int,
+        first: int, script: "str | None", probes: bytes,
+    ) -> None:  # fmt: skip
+        """Load the program, answer its probes, and say that this was all."""
+        self.careful, self.seed, self.result_limit, self.stdout_limit = (
+            careful,
+            seed,
+            result_limit,
+            stdout_limit,
+        )
+        self.captured.room = stdout_limit
+        if script is not None:
+            self.run_script(first, source, script)
+        elif self.answer(b"L", 0, self.load, source):
+            self.answer_all(first, loads(probes)[first:])  # noqa: S302 - from the supervisor as well
         self.flush()
         self.send(BODY.pack(b"E", 0, 0, 0.0, 0, 0, 0, 0))
 
+    def rehearse(self) -> None:
+        """Do all that a job needs without saying anything: for what Python remembers, and the pages it touches."""
+        calls = [("call", "f", dumps((([3, 1, 2],), {}), 2), True)] * 3
+        calls += [("call", "g", dumps(((1, "text", None), {}), 2), False)]
+        self.rehearsing = True
+        self.perform(False, 1, REHEARSAL, 1 << 16, 1 << 16, 0, None, dumps(calls, 2))
+        self.rehearsing = False
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Make what the program will need, while there is time."""
+        module = types.ModuleType("candidate")
+        self.namespace: dict[str, Any] = module.__dict__
+        sys.modules["candidate"] = module
+        self.captured = Captured(0)
+
     # -------------------------------------------------------------------------------- program and probes
 
-    def load(self) -> bool:
-        module = types.ModuleType("candidate")
-        sys.modules["candidate"] = module
-        self.namespace = module.__dict__
-        return self.answer(b"L", 0, self._execute, module.__dict__)
-
-    def _execute(self, namespace: dict[str, Any]) -> None:
-        if "asyncio" in self.source:
+    def load(self, source: str) -> None:
+        if "asyncio" in source:
             import asyncio
 
             asyncio.set_event_loop_policy(event_loop().JailPolicy())
-        exec(compile(self.source, self.filename, "exec"), namespace)
+        exec(compile(source, FILENAME, "exec"), self.namespace)
 
-    def rehearse(self) -> None:
-        """Do all that a job needs once, before it comes: a fork's first touch of a page is what costs."""
-        unpack(marshal.dumps((1, 1.5, "text", b"bytes", [1], {"a": None}), 2))
-        namespace: "dict[str, Any]" = {}
-        exec(compile(REHEARSAL, "<rehearsal>", "exec"), namespace)
-        value = canonical.encode((namespace["f"](3), "text", 1.5, {1: {2}}, None, True), 1 << 16)
-        binascii.crc32(BODY.pack(b"P", 0, 0, time.perf_counter(), len(value), 0, 0, 0), 1)
-        print(end="", file=Captured(1))
-        types.ModuleType("candidate")
-
-    def run_script(self, index: int, stdin: str) -> None:
+    def run_script(self, index: int, source: str, stdin: str) -> None:
         main = types.ModuleType("__main__")
         sys.modules["__main__"] = main
         code: list[Any] = []
-        if not self.answer(b"L", 0, lambda _: code.append(compile(self.source, self.filename, "exec")), None):
+        if not self.answer(b"L", 0, lambda _: code.append(compile(source, FILENAME, "exec")), None):
             return
         data = stdin.encode("utf-8", "surrogatepass")
         sys.stdin = io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogatepass")
@@ -310,7 +343,7 @@ class Child:
         sys.stdout = captured
         value = exception = message = b""
         status = OK
-        started = time.perf_counter()
+        started = perf_counter()
         try:
             result = run(argument)
             if kind == b"P":
@@ -328,7 +361,7 @@ class Child:
                 self.batch_first = index
             self.batch.append(value)
             return True
-        wall = time.perf_counter() - started
+        wall = perf_counter() - started
         if captured.overflowed:
             status = OUTPUT
         if status != OK:
@@ -342,10 +375,12 @@ class Child:
         return status == OK
 
     def send(self, payload: bytes) -> None:
-        data = HEADER.pack(len(payload), binascii.crc32(payload, self.seed)) + payload
+        if self.rehearsing:
+            return
+        data = HEADER.pack(len(payload), crc32(payload, self.seed)) + payload
         self.sending = True
         while data:
-            data = data[os.write(self.fd, data) :]
+            data = data[write(CHANNEL, data) :]
         self.sending = False
 
 
@@ -360,14 +395,14 @@ def describe(error: BaseException) -> bytes:
 def unpack(arguments: "bytes | str") -> Any:
     """(args, kwargs), fresh each time. As source where marshal would not keep a type (bytearray, range)."""
     if type(arguments) is bytes:
-        return marshal.loads(arguments)  # noqa: S302 - from the supervisor
+        return loads(arguments)  # noqa: S302 - from the supervisor
     return eval(arguments, {"inf": float("inf"), "nan": float("nan")})
 
 
 def same(arguments: "bytes | str", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> bool:
     """Quickly: are these arguments surely what they were? False also where only their order changed."""
     try:
-        return marshal.dumps((args, kwargs), 2) == arguments
+        return dumps((args, kwargs), 2) == arguments
     except ValueError:
         return False
 

@@ -4,9 +4,9 @@ Started once for each jail: gives up its privileges, imports what candidates usu
 memory, restricts itself (Landlock and the first seccomp filter), and then only forks, waits and kills at the
 supervisor's word. It holds no secret, reads no result, and is single-threaded.
 
-Messages (one a packet): in, `F` slot with the child's socket attached (`f` where its job is there already),
-`K` slot to kill it; out, `R` when
-ready, `X` slot, wait status, CPU seconds and peak memory of a child that ended, `!` slot where fork failed.
+Messages (one a packet): in, `F` slots with the children's sockets attached (`f` where their jobs are there
+already), `K` slot to kill it; out, `R` when ready, `X` and for each child that ended its slot, wait status and
+CPU seconds; `!` slot where fork failed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,20 @@ import signal
 import socket
 import struct
 import sys
+from os import _exit, closerange, dup2
+from signal import set_wakeup_fd
 from typing import Any
 
+from sandbox.jailed import canonical, footprint, lockdown
 from sandbox.jailed import child as child_module
-from sandbox.jailed import lockdown
+from sandbox.jailed.child import CHANNEL
 
-EXIT = struct.Struct("<cIidQ")
+EXIT = struct.Struct("<Iid")
+SLOT = struct.Struct("<I")
+MOST_FORKS = 16
+"""Children asked for in one message, at most."""
+REHEARSALS = 20
+"""Times the child's work is done in the zygote, so that the interpreter has specialised its code."""
 
 
 class Zygote:
@@ -53,64 +61,64 @@ class Zygote:
                     return
 
     def command(self) -> bool:
-        data, ancillary, _, _ = self.control.recvmsg(16, 64)
+        data, ancillary, _, _ = self.control.recvmsg(128, 256)
         if not data:
             return False
-        slot = int.from_bytes(data[1:5], "little")
+        slots = [slot for (slot,) in SLOT.iter_unpack(data[1:])]
         if data[:1] == b"K":
-            pid = self.slots.get(slot)
+            pid = self.slots.get(slots[0])
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
             return True
         fds = array.array("i")
         for _level, _kind, raw in ancillary:
             fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
-        self.fork(slot, fds[0], data[:1] == b"F")
+        for slot, fd in zip(slots, fds):  # noqa: B905 - Python 3.8 has no `strict`
+            self.fork(slot, fd, data[:1] == b"F")
+        for fd in fds:
+            os.close(fd)
         return True
 
     def fork(self, slot: int, fd: int, ahead: bool) -> None:
         try:
             pid = os.fork()
         except OSError:
-            self.control.send(b"!" + slot.to_bytes(4, "little"))
-            os.close(fd)
+            self.control.send(b"!" + SLOT.pack(slot))
             return
         if pid == 0:
             run_child(fd, ahead)
-        os.close(fd)
         self.slots[slot] = pid
         self.pids[pid] = slot
 
     def reap(self) -> None:
-        while self.pids:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
+        """Report the children that have ended, several in one message where they ended together."""
+        ended: list[bytes] = []
+        while self.pids and len(ended) < MOST_FORKS:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
-                return
-            slot = self.pids.pop(pid, None)
-            if slot is None:
-                continue
+                break
+            slot = self.pids.pop(pid)
             del self.slots[slot]
-            cpu_s = usage.ru_utime + usage.ru_stime
-            self.control.send(EXIT.pack(b"X", slot, status, cpu_s, usage.ru_maxrss * 1024))
+            ended.append(EXIT.pack(slot, status, usage.ru_utime + usage.ru_stime))
+        if ended:
+            self.control.send(b"X" + b"".join(ended))
+        if len(ended) == MOST_FORKS:
+            self.reap()
 
 
 def run_child(fd: int, ahead: bool) -> None:
     """Become the child: nothing of the zygote's left open, every limit set, then the job."""
     try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.dup2(fd, 3)
-        os.closerange(4, 1 << 12)
-        lockdown.install_filter(CHILD_FILTER)
-        child = child_module.Child(3)
+        set_wakeup_fd(-1)
+        dup2(fd, CHANNEL)
+        closerange(CHANNEL + 1, 1 << 12)
+        if INSTALL_CHILD_FILTER() != 0:
+            _exit(1)
         if ahead:
-            child.rehearse()
-        child.serve()
+            CHILD.rehearse()
+        CHILD.serve()
     finally:
-        os._exit(0)
+        _exit(0)
 
 
 CHILD_LIMITS = (
@@ -122,24 +130,31 @@ CHILD_LIMITS = (
     (resource.RLIMIT_STACK, 8 << 20),
 )
 
-CHILD_FILTER: Any = None
+# Prepared once by `main`, before the first fork.
+CHILD: Any = None
+INSTALL_CHILD_FILTER: Any = None
 
 
 def main(control_fd: int, uid: int, readable: list[str], root: str, path: list[str], warm: list[str]) -> None:
-    global CHILD_FILTER  # noqa: PLW0603 - prepared once, so that a child only installs it
+    # 1. What needs files of ours, which may be out of reach later.
     with open(os.path.join(os.path.dirname(__file__), "loop.py")) as file:
-        child_module.LOOP_SOURCE = file.read()
+        loop_source = file.read()
+    ours = [(module, footprint.image(module)) for module in (canonical, child_module, sys.modules[__name__])]
     if not root.startswith("/ucoder"):  # tier 2: root's own interpreter may be out of the user's reach later
         warm_up(warm)
     lockdown.drop_privileges(uid)
-    for name in [n for n in sys.modules if n.split(".")[0] == "sandbox"]:
-        del sys.modules[name]  # a candidate may have a module of that name itself
+    # 2. What candidates usually import; then our own modules again, in memory of their own.
     sys.path[:] = [p for p in sys.path if p not in ("", root)] + path
     warm_up(warm)
-    CHILD_FILTER = lockdown.load_filter(lockdown.child_filter())
+    gc.collect()
+    footprint.fill_holes()
+    *_, zygote = [footprint.anew(module, code) for module, code in ours]
+    for name in [n for n in sys.modules if n.split(".")[0] == "sandbox"]:
+        del sys.modules[name]  # a candidate may have a module of that name itself
+    # 3. Nothing can be reached any more.
     control = socket.socket(fileno=control_fd)
     try:
-        lock_and_serve(control, readable)
+        zygote.lock_and_serve(control, readable, loop_source)
     except Exception as error:
         control.send(("E%s: %s" % (type(error).__name__, error)).encode("utf-8", "replace")[:200])
         raise
@@ -162,8 +177,9 @@ def warm_up(modules: "list[str]") -> None:
         sys.modules["random"].seed(int(os.environ.get("PYTHONHASHSEED", "0")))
 
 
-def lock_and_serve(control: socket.socket, readable: list[str]) -> None:
+def lock_and_serve(control: socket.socket, readable: list[str], loop_source: str) -> None:
     """The last steps: from here on nothing can be opened, started or reached."""
+    global CHILD, INSTALL_CHILD_FILTER  # noqa: PLW0603 - prepared once, so that a child only uses them
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
@@ -173,7 +189,13 @@ def lock_and_serve(control: socket.socket, readable: list[str]) -> None:
         resource.setrlimit(what, (limit, limit))
     abi = lockdown.restrict_files(readable)
     lockdown.install_filter(lockdown.load_filter(lockdown.zygote_filter()))
+    INSTALL_CHILD_FILTER = lockdown.installer(lockdown.child_filter())
+    child_module.LOOP_SOURCE = loop_source
+    CHILD = child_module.Child()
+    for _ in range(REHEARSALS):
+        CHILD.rehearse()
     gc.collect()
+    footprint.fill_holes()
     gc.freeze()
     control.send(b"A" + bytes([abi]))
     Zygote(control).run()

@@ -549,7 +549,7 @@ def test_environment_is_scrubbed(box: Sandbox) -> None:
         del os.environ["UCODER_TEST_SECRET"]
     assert outcome.value is not None
     assert "SECRET" not in outcome.value.text(10_000)
-    ours = {"HOME", "LC_ALL", "PATH", "PWD", "LC_CTYPE"}
+    ours = {"HOME", "LC_ALL", "PATH", "PWD", "LC_CTYPE", "LD_BIND_NOW"}
     named = outcome.value.python()
     assert isinstance(named, list)
     assert {n for n in named if not n.startswith("PYTHON") and not n.endswith("_NUM_THREADS")} <= ours
