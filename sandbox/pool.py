@@ -29,7 +29,7 @@ from sandbox.run import Run
 from sandbox.wire import Encoded, EncodedProbes
 from sandbox.worker import EXIT, Child, Worker, drain, now
 
-WATCH_AFTER_S = 0.003
+WATCH_AFTER_S = 0.02
 """A run still going after this long is read along; before, its few bytes wait in the socket."""
 
 RUNNING_PER_WORKER = 4
@@ -265,6 +265,7 @@ class _Supervisor:
         self.watched: dict[int, Child] = {}
         self.running: set[Child] = set()
         self.closing = self.abandoned = False
+        self.idle = False
         self.failed_starts = 0
         # Held while `closing` is set or obeyed: no job is accepted that nobody would look at any more.
         self.gate = threading.Lock()
@@ -285,7 +286,8 @@ class _Supervisor:
             if self.closing:
                 raise SandboxUnavailable("this sandbox has been closed; make a new one")
             self.inbox.extend(runs)
-            self._wake()
+            if self.idle:  # else it looks by itself as soon as it can use more work
+                self._wake()
 
     def abandon(self, runs: list[Run]) -> None:
         """Nobody waits for these any more: their children are killed, those that wait are not started."""
@@ -329,7 +331,9 @@ class _Supervisor:
             self._shut()
 
     def _step(self) -> None:
-        for fd, _ in self.poll.poll(self._patience()):
+        self.idle = not self.waiting
+        # A job handed over just before it became idle came without a wake-up.
+        for fd, _ in self.poll.poll(0.0 if self.inbox else self._patience()):
             if fd == self.wake_read:
                 os.read(self.wake_read, 4096)
             elif fd in self.workers:

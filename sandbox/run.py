@@ -6,6 +6,8 @@ times. Scripts get a child each. What a child's end means is decided here and no
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import random
 import signal
@@ -21,6 +23,9 @@ MAX_CHILDREN = 8
 
 MAX_INFRA = 4
 """Failures of the sandbox itself before a job is given back as `infra`."""
+
+_MISSING = functools.partial(operator.is_, None)
+"""Whether a probe has no outcome yet; `None in outcomes` would compare every outcome field by field."""
 
 
 class Run:
@@ -46,6 +51,7 @@ class Run:
         self._ended = False
         self._fault: ProtocolError | None = None
         self._loaded = False
+        self._at_once = False  # whether the child keeps no answer back
         self._careful = len(job.probes) == 1
         self.reader: FrameReader | None = None
 
@@ -56,7 +62,7 @@ class Run:
         if self.started is None:
             self.started = time.monotonic()
         outcomes, scripts = self.outcomes, self.encoded.scripts
-        first = outcomes.index(None) if None in outcomes else 0
+        first = next((i for i, outcome in enumerate(outcomes) if outcome is None), 0)
         seed = random.getrandbits(32)
         self.reader = FrameReader(seed, self.job)
         self._ended, self._fault, self._loaded = False, None, False
@@ -64,7 +70,9 @@ class Run:
         if scripts and first in scripts:
             self._stop = first + 1
             self.script_stdin = scripts[first]
+            self._at_once = True
             return self.encoded.message(self.job, seed, first, True, self.script_stdin, b"")
+        self._at_once = self._careful
         self._stop = next((i for i in sorted(scripts) if i > first), len(outcomes))
         return self.encoded.message(self.job, seed, first, self._careful, None, self.encoded.blob(self._stop))
 
@@ -96,7 +104,9 @@ class Run:
     def _take(self, frame: Frame) -> None:
         if self._ended:
             raise ProtocolError("a frame after the end")
-        if frame.kind == b"L":
+        if frame.kind == b"C":
+            self._at_once = self._careful = True
+        elif frame.kind == b"L":
             if self._loaded:
                 raise ProtocolError("loaded twice")
             self._loaded = True
@@ -133,7 +143,7 @@ class Run:
             ending = classify(status, cpu_s, timed_out, self.job)
             if ending.status is Status.INFRA:
                 return self.infra_failed(ending.message)
-            if not self._careful and self._loaded and self._at + 1 < self._stop:
+            if not self._at_once and not (self._loaded and self._at == self._stop):
                 # Answers may have been kept back when it died: ask again, each answer to be sent at once.
                 self._careful = True
                 return False
@@ -150,6 +160,8 @@ class Run:
             self.outcomes[self._at] = ending
         else:  # every answer but no end: it did not leave as an honest child does, so none of them counts
             self.outcomes[self._first : self._stop] = [ending] * (self._stop - self._first)
+            if not self.outcomes:
+                self.load = ending
         spent = time.monotonic() - (self.started or 0.0) >= self.job.limits.job_wall_s
         if spent:
             self._fill(Outcome(Status.WALL, message="not reached within the job's wall-clock time"))
@@ -180,12 +192,12 @@ class Run:
         self.outcomes = [o if o is not None else outcome for o in self.outcomes]
 
     def _complete(self) -> bool:
-        return self.load is not None and None not in self.outcomes
+        return self.load is not None and not any(map(_MISSING, self.outcomes))
 
     def result(self) -> JobResult:
-        assert self.load is not None
-        outcomes = tuple(o for o in self.outcomes if o is not None)
-        return JobResult(self.load, outcomes, self.tier, time.monotonic() - (self.started or 0.0))
+        assert self._complete()
+        outcomes = tuple(self.outcomes)
+        return JobResult(self.load, outcomes, self.tier, time.monotonic() - (self.started or 0.0))  # type: ignore[arg-type]
 
 
 def classify(status: int, cpu_s: float, timed_out: bool, job: Job) -> Outcome:

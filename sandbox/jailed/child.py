@@ -27,6 +27,8 @@ from sandbox.jailed import canonical
 HEADER = struct.Struct("<II")
 unpack_length = struct.Struct("<I").unpack_from
 BODY = struct.Struct("<cIBdIIII")  # kind, index, status, wall, lengths of value, exception, message, stdout
+END = BODY.pack(b"E", 0, 0, 0.0, 0, 0, 0, 0)
+CAREFUL = BODY.pack(b"C", 0, 0, 0.0, 0, 0, 0, 0)
 OK, EXCEPTION, MEMORY, OUTPUT = 0, 1, 2, 3
 MESSAGE_BYTES = 1000
 BATCH = 128
@@ -175,9 +177,10 @@ class Child:
 
     def __init__(self) -> None:
         self.batch: list[bytes] = []
+        self.out: list[bytes] = []
         self.batch_first = 0
-        self.careful = False
-        self.sending = False
+        self.careful = self.told = False
+        self.inside = False
         self.rehearsing = False
         self.prepare()
         signal(SIGALRM, self.on_alarm)
@@ -196,19 +199,17 @@ class Child:
         first: int, script: "str | None", probes: bytes,
     ) -> None:  # fmt: skip
         """Load the program, answer its probes, and say that this was all."""
-        self.careful, self.seed, self.result_limit, self.stdout_limit = (
-            careful,
-            seed,
-            result_limit,
-            stdout_limit,
-        )
+        self.careful = self.told = careful
+        self.seed, self.result_limit, self.stdout_limit = seed, result_limit, stdout_limit
         self.captured.room = stdout_limit
         if script is not None:
             self.run_script(first, source, script)
         elif self.answer(b"L", 0, self.load, source):
             self.answer_all(first, loads(probes)[first:])  # noqa: S302 - from the supervisor as well
+        self.end_batch()
+        self.told = True  # nothing may follow the end
+        self.frame(END)
         self.flush()
-        self.send(BODY.pack(b"E", 0, 0, 0.0, 0, 0, 0, 0))
 
     def rehearse(self) -> None:
         """Do all that a job needs without saying anything: for what Python remembers, and the pages it touches."""
@@ -312,28 +313,42 @@ class Child:
     # ----------------------------------------------------------------------------------------- answering
 
     def answer_all(self, first: int, probes: "list[Any]") -> None:
-        """Answer probes in order; what goes well and prints nothing is kept back for one common frame.
+        """Answer probes in order; answers are kept back and sent together.
 
-        When the time for a batch is up, an alarm sends what there is, so that a probe which hangs is not
+        When the time for that is up, an alarm sends what there is, so that a probe which hangs is not
         mistaken for one of those before it; from then on each answer is sent at once.
         """
         for index, probe in enumerate(probes, first):
             self.answer(b"P", index, self.probe, probe)
-            if self.careful or len(self.batch) >= BATCH:
+            if self.careful or len(self.batch) >= BATCH or len(self.out) >= BATCH:
                 self.flush()
 
     def on_alarm(self, *_: object) -> None:
+        """Time is up for keeping answers back: from here on the supervisor gets each one at once."""
         self.careful = True
-        if not self.sending:
+        if self.inside:  # else what is kept back may be half put together; `answer` sees to it
             self.flush()
 
-    def flush(self) -> None:
-        """Send the answers kept back, in one frame."""
+    def end_batch(self) -> None:
+        """Put the plain answers kept back into one frame."""
         batch, self.batch = self.batch, []
         if batch:
             lengths = struct.pack("<%dI" % len(batch), *map(len, batch))
             head = BODY.pack(b"B", self.batch_first, OK, 0.0, len(batch), 0, 0, 0)
-            self.send(b"".join([head, lengths, *batch]))
+            self.frame(b"".join([head, lengths, *batch]))
+
+    def frame(self, payload: bytes) -> None:
+        self.out.append(HEADER.pack(len(payload), crc32(payload, self.seed)) + payload)
+
+    def flush(self) -> None:
+        """Say everything that was kept back."""
+        self.end_batch()
+        if self.careful and not self.told:
+            self.told = True
+            self.frame(CAREFUL)
+        data, self.out = b"".join(self.out), []
+        while data and not self.rehearsing:
+            data = data[write(CHANNEL, data) :]
 
     def answer(self, kind: bytes, index: int, run: Any, argument: Any) -> bool:
         """Run one step; keep its answer back where it is plain, else send it. True when it ended well."""
@@ -343,7 +358,10 @@ class Child:
         sys.stdout = captured
         value = exception = message = b""
         status = OK
+        if self.careful and not self.told:
+            self.flush()
         started = perf_counter()
+        self.inside = True
         try:
             result = run(argument)
             if kind == b"P":
@@ -356,6 +374,7 @@ class Child:
             status = EXCEPTION
             exception = type(error).__name__.encode("utf-8", "replace")[:200]
             message = describe(error)
+        self.inside = False
         if status == OK and kind == b"P" and not captured.parts and not captured.overflowed:
             if not self.batch:
                 self.batch_first = index
@@ -366,22 +385,15 @@ class Child:
             status = OUTPUT
         if status != OK:
             value = b""
-        self.flush()
+        self.end_batch()
         stdout = b"".join(captured.parts)
-        self.send(
+        self.frame(
             BODY.pack(kind, index, status, wall, len(value), len(exception), len(message), len(stdout))
             + value + exception + message + stdout
         )  # fmt: skip
+        if self.careful:
+            self.flush()
         return status == OK
-
-    def send(self, payload: bytes) -> None:
-        if self.rehearsing:
-            return
-        data = HEADER.pack(len(payload), crc32(payload, self.seed)) + payload
-        self.sending = True
-        while data:
-            data = data[write(CHANNEL, data) :]
-        self.sending = False
 
 
 def describe(error: BaseException) -> bytes:

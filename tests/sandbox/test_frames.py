@@ -90,6 +90,41 @@ def test_random_bytes_never_raise_and_never_pass(noise: bytes) -> None:
     assert all(outcome.status is not Status.OK for outcome in result.outcomes)
 
 
+def test_a_program_without_probes_that_leaves_without_an_end_is_never_a_pass() -> None:
+    finished: list[JobResult] = []
+    run = Run(Job(JOB.program, ()), Encoded(()), 1, finished.append)
+    run.begin()
+    assert run.reader is not None
+    run.feed(frame(run.reader.seed, b"L"))
+    assert run.child_ended(0, 0.0, False)
+    assert run.result().load.status is Status.NO_RESULT
+
+
+def test_answers_kept_back_by_a_child_that_died_are_asked_for_again() -> None:
+    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run.begin()
+    assert not run.child_ended(signal.SIGSEGV, 0.0, False), "nothing is known yet: not even whether it loaded"
+    run.begin()
+    assert run.reader is not None
+    seed = run.reader.seed
+    run.feed(frame(seed, b"L") + frame(seed, b"P", 0, EXPECTED[0].canonical))
+    assert not run.child_ended(signal.SIGSEGV, 0.0, False)
+    assert [o.status if o else None for o in run.outcomes] == [Status.OK, Status.SIGNAL, None, None]
+
+
+@pytest.mark.parametrize("kept_back", [True, False])
+def test_a_hang_is_charged_to_its_probe_at_once_where_nothing_was_kept_back(kept_back: bool) -> None:
+    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run.begin()
+    assert run.reader is not None
+    seed = run.reader.seed
+    said = frame(seed, b"L") + frame(seed, b"P", 0, EXPECTED[0].canonical)
+    run.feed(said if kept_back else said + frame(seed, b"C"))
+    assert not run.child_ended(signal.SIGKILL, 0.0, True)
+    first = run.outcomes[1]
+    assert first is None if kept_back else first is not None and first.status is Status.WALL
+
+
 @pytest.mark.parametrize("status", [1 << 8, 9, 11, 31])
 def test_non_zero_status_after_a_full_answer_is_never_a_pass(status: int) -> None:
     assert all(outcome.status is Status.PROTOCOL for outcome in judge(None, status).outcomes)
