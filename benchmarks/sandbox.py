@@ -169,7 +169,7 @@ def latency(rounds: int) -> None:
 
 def curve(n: int, plot: Path | None) -> None:
     """Time and memory of one endless batch, at growing numbers of jobs."""
-    marks = sorted({10**k for k in range(3, 8) if 10**k < n} | {n // 4, n // 2, 3 * n // 4, n})
+    marks = {max(1, n * k // 50) for k in range(51)}
     rows = []
     with Sandbox() as box:
         started = time.perf_counter()

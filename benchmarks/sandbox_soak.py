@@ -31,6 +31,12 @@ def main() -> None:
         f"{report.jobs} jobs, {report.records} records, {len(report.wrong)} wrong, {report.kills} processes killed, "
         f"{report.supervisor_kills} supervisors killed, {time.perf_counter() - started:.0f} s"
     )
+    for number, samples in enumerate(report.samples):
+        for sample in samples[:: max(1, len(samples) // 4)]:
+            print(
+                f"  supervisor {number}: {sample.jobs:8} jobs {sample.memory_kib / 1024:6.1f} MiB "
+                f"{sample.descriptors:3} descriptors"
+            )
     for line in report.wrong[:20]:
         print(" ", line)
     raise SystemExit(1 if report.wrong else 0)

@@ -25,30 +25,38 @@ class Ledger:
 
     def __init__(self, file: Path) -> None:
         """Open or continue `file`; a last line without its end is cut off."""
-        self._done: set[int] = set()
+        # All jobs below `_below`, and those in `_beyond`: jobs end nearly in order, so this stays small.
+        self._below = 0
+        self._beyond: set[int] = set()
         whole = 0
         if file.exists():
             with file.open("rb") as old:
                 for line in old:
                     if not line.endswith(b"\n"):
                         break
-                    self._done.add(json.loads(line)["job"])
+                    self._note(json.loads(line)["job"])
                     whole += len(line)
             os.truncate(file, whole)
         self._file = file.open("ab")
         self.path = file
 
     def __contains__(self, index: int) -> bool:
-        return index in self._done
+        return index < self._below or index in self._beyond
 
     def __len__(self) -> int:
-        return len(self._done)
+        return self._below + len(self._beyond)
+
+    def _note(self, index: int) -> None:
+        self._beyond.add(index)
+        while self._below in self._beyond:
+            self._beyond.remove(self._below)
+            self._below += 1
 
     def record(self, index: int, result: JobResult) -> None:
         """Write a job's terminal record; a second one for the same job is a bug and raises `ValueError`."""
-        if index in self._done:
+        if index in self:
             raise ValueError(f"job {index} has a terminal record already")
-        self._done.add(index)
+        self._note(index)
         line = {"job": index, **_plain(result)}
         self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
         self._file.flush()

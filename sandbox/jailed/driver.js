@@ -142,6 +142,7 @@ async function answer(kind, index, run) {
 }
 
 async function main() {
+  send('C', 0, 0, Buffer.alloc(0), '', '', '');  // each answer is sent at once: nothing is ever kept back
   globalThis.require = require;
   if (job.script) {
     if (await answer('L', 0, () => new vm.Script(job.source, { filename: '<candidate>' }))) {

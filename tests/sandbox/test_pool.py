@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from sandbox import jail
+from sandbox import soak as soak_module
 from sandbox.cli import sandbox as command
 from sandbox.command import run_command
 from sandbox.errors import (
@@ -329,7 +330,23 @@ def test_short_soak_gives_every_job_exactly_one_right_record(tmp_path: Path) -> 
     assert report.wrong == []
     assert report.jobs == report.records == 1500
     assert report.kills > 0
-    assert report.supervisor_kills > 0
+    assert report.supervisor_kills == 2
+    assert [len(samples) > 20 for samples in report.samples] == [True] * 3
+
+
+def test_soak_sees_what_is_left_running_and_what_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak_module, "GONE_S", 0.2)
+    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(tmp_path)])
+    assert soak_module._left(str(tmp_path)) == [left.pid]
+    left.kill()
+    left.wait()
+    assert soak_module._left(str(tmp_path)) == []
+    for growth, complaints in ((0, 0), (100, 0), (1000, 1)):
+        report = soak_module.SoakReport(0)
+        soak_module._hear(report, [["sample", str(n), str(30_000 + n * growth), "20"] for n in range(30)])
+        assert len(report.wrong) == complaints
 
 
 # For people
