@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib import resources
 
@@ -19,22 +20,49 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 N_FOLDS = 5
-RIDGE = 3.0
-"""Strength of the pull of every weight towards 0 (a Gaussian prior of precision 3)."""
+RIDGE = 1.0
+"""Strength of the pull of every weight of a feature of unit spread towards 0 (a Gaussian prior's precision)."""
+CERTAIN = 1e-4
+"""Shares nearer than this to 0 and 1 count as this near."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """A logistic regression: how often a winner like this one was right.
+
+    Three inputs, because the softmax share alone is too sure of itself where few candidates compete, and
+    because agreement of all candidates says how hard the problem is.
+    """
+
+    intercept: float = 0.0
+    share: float = 1.0
+    """Per logit of the winner's softmax share."""
+    agreement: float = 0.0
+    """Per unit of the winner's mean agreement with the other candidates."""
+    log_candidates: float = 0.0
+    """Per natural logarithm of the number of candidates."""
+
+    def __call__(self, share: float, agreement: float, n_candidates: int) -> float:
+        inputs = confidence_inputs(share, agreement, n_candidates)
+        return float(_logistic(self.intercept + inputs @ (self.share, self.agreement, self.log_candidates)))
+
+
+def confidence_inputs(share: float, agreement: float, n_candidates: int) -> Floats:
+    """What the confidence is computed from, shape (3,)."""
+    inside = min(max(share, CERTAIN), 1 - CERTAIN)
+    return np.array([math.log(inside / (1 - inside)), agreement, math.log(max(n_candidates, 1))])
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Weights of the features, in the order of `sandbox.rules.features.NAMES`, and the calibration curve."""
+    """Weights by feature, in the order of `sandbox.rules.features.NAMES`, and the confidence."""
 
-    weights: tuple[float, ...]
-    raw: tuple[float, ...] = (0.0, 1.0)
-    """Raw confidences (softmax share of the best cluster), ascending."""
-    calibrated: tuple[float, ...] = (0.0, 1.0)
-    """What share was right at each of them."""
+    weights: dict[str, float]
+    confidence: Confidence = Confidence()
 
-    def confidence(self, raw: float) -> float:
-        return float(np.interp(raw, self.raw, self.calibrated))
+    def score(self, features: Floats) -> Floats:
+        """Scores of clusters; `features` has one row a cluster."""
+        return np.asarray(features @ np.array(list(self.weights.values())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +71,7 @@ class Fitted:
 
     everything: Parameters
     folds: tuple[Parameters, ...] = ()
-    seen: tuple[tuple[str, int], ...] = ()
+    seen: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1) + "\n"
@@ -57,17 +85,14 @@ def task_key(prompt: str) -> str:
 @lru_cache(maxsize=1)
 def shipped() -> Fitted:
     """The parameters that come with the package (fitted by `ucoder consensus fit`)."""
-    text = resources.files("sandbox").joinpath("rules/fitted.json").read_text(encoding="utf-8")
-    data = json.loads(text)
+    data = json.loads(resources.files("sandbox").joinpath("rules/fitted.json").read_text(encoding="utf-8"))
     return Fitted(
-        _parameters(data["everything"]),
-        tuple(_parameters(item) for item in data["folds"]),
-        tuple((str(key), int(fold)) for key, fold in data["seen"]),
+        _parameters(data["everything"]), tuple(_parameters(item) for item in data["folds"]), data["seen"]
     )
 
 
-def _parameters(data: dict[str, list[float]]) -> Parameters:
-    return Parameters(tuple(data["weights"]), tuple(data["raw"]), tuple(data["calibrated"]))
+def _parameters(data: dict[str, dict[str, float]]) -> Parameters:
+    return Parameters(data["weights"], Confidence(**data["confidence"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +103,7 @@ class Row:
     features: Floats
     right: Floats
     weight: float
+    n_candidates: int
 
 
 def softmax(scores: Floats) -> Floats:
@@ -85,82 +111,106 @@ def softmax(scores: Floats) -> Floats:
     return np.asarray(shifted / shifted.sum())
 
 
-def fit_weights(rows: Sequence[Row], steps: int = 400) -> tuple[float, ...]:
+def fit_weights(rows: Sequence[Row], names: Sequence[str], steps: int = 300) -> dict[str, float]:
     """Weights w that maximise the chance that a cluster drawn from softmax(features @ w) is right.
 
     Conditional logit with a Gaussian prior, by gradient ascent with a step that adapts.
     """
     useful = [row for row in rows if len(row.right) and row.right.max() > 0]
-    weights = np.zeros(useful[0].features.shape[1]) if useful else np.zeros(0)
-    step, best = 0.05, -np.inf
-    gradient = np.zeros_like(weights)
+    if not useful:
+        return dict.fromkeys(names, 0.0)
+    features = np.concatenate([row.features for row in useful])
+    spread = np.maximum(features.std(axis=0), 1e-9)
+    problem = _Problem(
+        features / spread,
+        np.concatenate([row.right for row in useful]),
+        np.cumsum([0, *(len(row.right) for row in useful[:-1])]),
+        np.array([row.weight for row in useful]),
+    )
+    weights, step, best = np.zeros(len(names)), 0.02, -np.inf
+    gradient = np.zeros(len(names))
     for _ in range(steps):
         trial = weights + step * gradient
-        value, slope = _likelihood(useful, trial)
+        value, slope = problem.likelihood(trial)
         if value >= best:
             weights, best, gradient, step = trial, value, slope, step * 1.3
         else:
             step *= 0.4
-    return tuple(round(float(w), 5) for w in weights)
+    return {name: round(float(w), 5) for name, w in zip(names, weights / spread, strict=True)}
 
 
-def _likelihood(rows: Sequence[Row], weights: Floats) -> tuple[float, Floats]:
-    value, slope = -RIDGE * float(weights @ weights) / 2, -RIDGE * weights
-    for row in rows:
-        chance = softmax(row.features @ weights)
-        right = max(float(chance @ row.right), 1e-9)
-        value += row.weight * float(np.log(right))
-        slope = slope + row.weight * (row.features.T @ (chance * row.right / right - chance))
-    return value, slope
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """All clusters of all decisions in one table; decision i starts at row `starts[i]`."""
+
+    features: Floats
+    right: Floats
+    starts: NDArray[np.int64]
+    weight: Floats
+
+    def likelihood(self, weights: Floats) -> tuple[float, Floats]:
+        """Logarithm of the posterior up to a constant, and its gradient."""
+        decision = np.repeat(np.arange(len(self.starts)), np.diff([*self.starts, len(self.right)]))
+        scores = self.features @ weights
+        chance = np.exp(scores - np.maximum.reduceat(scores, self.starts)[decision])
+        chance /= np.add.reduceat(chance, self.starts)[decision]
+        right = np.maximum(np.add.reduceat(chance * self.right, self.starts), 1e-9)
+        pull = self.weight[decision] * chance * (self.right / right[decision] - 1)
+        value = float(self.weight @ np.log(right)) - RIDGE * float(weights @ weights) / 2
+        return value, self.features.T @ pull - RIDGE * weights
 
 
-def isotonic(raw: Floats, right: Floats, weight: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The best non-decreasing curve from raw confidences to the share that is right (pool adjacent violators).
+def fit_confidence(inputs: Floats, right: Floats, weight: Floats) -> Confidence:
+    """Logistic regression by Newton's method; inputs are brought to unit spread, then pulled towards 0."""
+    if not len(right):
+        return Confidence()
+    centre, spread = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-9)
+    table = np.column_stack([np.ones(len(right)), (inputs - centre) / spread])
+    prior = np.diag([1e-6, *(RIDGE,) * inputs.shape[1]])
+    found = np.zeros(table.shape[1])
+    for _ in range(30):
+        chance = _logistic(table @ found)
+        slope = table.T @ (weight * (right - chance)) - prior @ found
+        bend = (table * (weight * chance * (1 - chance))[:, None]).T @ table + prior
+        step = np.linalg.solve(bend, slope)
+        found = found + step / max(1.0, float(np.abs(step).max()))  # never further than 1, where it is steep
+    slopes = found[1:] / spread
+    share, agreement, log_candidates = (round(float(value), 5) for value in slopes)
+    return Confidence(round(float(found[0] - slopes @ centre), 5), share, agreement, log_candidates)
 
-    Given as the pools' centres, to be interpolated linearly, so that a ranking by confidence keeps its order.
-    Each pool is shrunk a little towards the overall share: a pool of three right answers is not certainty.
+
+def _logistic(value: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(value, -30, 30))))
+
+
+def fit(rows: Sequence[Row], keys: Sequence[str], names: Sequence[str]) -> Fitted:
+    """Weights and confidence for every fold and for all; `keys` are the tasks' keys.
+
+    The confidence is fitted on winners that were chosen by weights which had not seen their task.
     """
-    pools: list[list[float]] = []  # mean x, mean y, weight
-    for i in np.argsort(raw, kind="stable"):
-        pools.append([float(raw[i]), float(right[i]), float(weight[i])])
-        while len(pools) > 1 and pools[-2][1] >= pools[-1][1]:
-            x, y, w = pools.pop()
-            below = pools[-1]
-            total = below[2] + w
-            pools[-1] = [(below[0] * below[2] + x * w) / total, (below[1] * below[2] + y * w) / total, total]
-    if not pools:
-        return (0.0, 1.0), (0.0, 1.0)
-    overall = float(np.average(right, weights=weight))
-    points = [(x, (y * w + 2 * overall) / (w + 2)) for x, y, w in pools]
-    xs = [0.0, *(round(x, 5) for x, _ in points), 1.0001]
-    ys = [points[0][1], *(y for _, y in points), points[-1][1]]
-    return tuple(xs), tuple(round(float(y), 5) for y in np.maximum.accumulate(ys))
-
-
-def fit(rows: Sequence[Row], keys: Sequence[str]) -> Fitted:
-    """Weights and calibration for every fold and for all; `keys` are the tasks' keys, in a fixed order."""
     fold = {key: int(key, 16) % N_FOLDS for key in keys}
-    weights = [fit_weights([r for r in rows if fold[r.task] != k]) for k in range(N_FOLDS)]
-    held_out = [_held_out(row, np.array(weights[fold[row.task]])) for row in rows]
+    weights = [fit_weights([r for r in rows if fold[r.task] != k], names) for k in range(N_FOLDS)]
+    chosen = [_winner(row, Parameters(weights[fold[row.task]])) for row in rows if len(row.right)]
+    tasks = np.array([fold[row.task] for row in rows if len(row.right)])
+    table = np.array([(*inputs, right, weight) for inputs, right, weight in chosen]).reshape(-1, 5)
     folds = []
     for k in range(N_FOLDS):
-        others = [i for i, row in enumerate(rows) if fold[row.task] != k]
-        folds.append(Parameters(weights[k], *_curve([held_out[i] for i in others])))
-    everything = Parameters(fit_weights(rows), *_curve(held_out))
-    return Fitted(everything, tuple(folds), tuple(sorted(fold.items())))
+        others = table[tasks != k]
+        folds.append(Parameters(weights[k], fit_confidence(others[:, :3], others[:, 3], others[:, 4])))
+    confidence = fit_confidence(table[:, :3], table[:, 3], table[:, 4])
+    return Fitted(Parameters(fit_weights(rows, names), confidence), tuple(folds), dict(sorted(fold.items())))
 
 
-def _held_out(row: Row, weights: Floats) -> tuple[float, float, float]:
-    if not len(row.right):
-        return 0.0, 0.0, row.weight
-    chance = softmax(row.features @ weights)
+def _winner(row: Row, parameters: Parameters) -> tuple[Floats, float, float]:
+    """What the confidence is computed from, whether the winner is right, and the row's weight."""
+    chance = softmax(parameters.score(row.features))
     best = int(chance.argmax())
-    return float(chance[best]), float(row.right[best]), row.weight
-
-
-def _curve(points: Sequence[tuple[float, float, float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    raw, right, weight = (np.array(column) for column in zip(*points, strict=True))
-    return isotonic(raw, right, weight)
+    agreement = float(row.features[best, list(parameters.weights).index("agreement")])
+    return (
+        confidence_inputs(float(chance[best]), agreement, row.n_candidates),
+        float(row.right[best]),
+        row.weight,
+    )
 
 
 def expected_calibration_error(confidence: Floats, right: Floats, bins: int = 10) -> float:

@@ -102,7 +102,7 @@ def _replayed(file: Path, seed: int) -> list[ReplayedTask]:
 
     try:
         tasks = load(file)
-        with Sandbox() as sandbox, Progress(console=Console(stderr=True)) as bar:
+        with Sandbox(lowest_tier=1) as sandbox, Progress(console=Console(stderr=True)) as bar:
             running = bar.add_task("running candidates", total=len(tasks))
             found = []
             for task in run_tasks(tasks, sandbox, seed=seed):

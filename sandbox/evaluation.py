@@ -119,8 +119,8 @@ def learn(tasks: Sequence[ReplayedTask], seed: int = 0) -> Fitted:
                 clusters = features.clusters_of(behaviour, evidence)
                 matrix = features.matrix(behaviour, evidence, clusters)
                 right = np.array([float(correct[members[0]]) for members in clusters])
-                rows.append(Row(task_key(task.task.prompt), matrix, right, weight))
-    return fit(rows, [task_key(task.task.prompt) for task in tasks if task.correct])
+                rows.append(Row(task_key(task.task.prompt), matrix, right, weight, len(correct)))
+    return fit(rows, [task_key(task.task.prompt) for task in tasks if task.correct], features.NAMES)
 
 
 def plot(results: Sequence[RuleResult], default: str, path: Path) -> None:

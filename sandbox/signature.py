@@ -37,8 +37,8 @@ class Tests:
     """How many asserts say so, shape (n_tests,)."""
     passed: Matrix
     """Shape (n_candidates, n_tests)."""
-    kinds: NDArray[np.uint8]
-    """Kind of each expected value (see `Behaviour.kinds`), shape (n_tests,)."""
+    values: NDArray[np.int64]
+    """Equal numbers for equal expected values, whatever the probe, shape (n_tests,)."""
 
     def __len__(self) -> int:
         return len(self.probes)
@@ -50,8 +50,8 @@ class Behaviour:
 
     labels: Labels
     """Shape (n, m); see the module's docstring."""
-    kinds: NDArray[np.uint8]
-    """First byte of each value's canonical form, which names its type; 0 where there is no value. Shape (n, m)."""
+    values: Labels
+    """Equal numbers for equal values, whatever the probe; -1 where there is no value. Shape (n, m)."""
     tests: Tests
     """From generated asserts: weak."""
     constraints: Tests
@@ -93,17 +93,18 @@ def describe(evidence: Evidence) -> Behaviour:
     keys = [[_key(outcome) for outcome in row] for row in evidence.outcomes]
     n_probes = len(keys[0]) if keys else 0
     labels = np.full((len(keys), n_probes), CRASH, dtype=np.int32)
-    kinds = np.zeros((len(keys), n_probes), dtype=np.uint8)
+    numbers = np.full((len(keys), n_probes), -1, dtype=np.int32)
+    all_values: dict[bytes, int] = {}
     values: list[list[bytes]] = []
     for probe in range(n_probes):
         known: dict[bytes | int, int] = {OPAQUE: OPAQUE, UNKNOWN: UNKNOWN, CRASH: CRASH}
         labels[:, probe] = [known.setdefault(row[probe], len(known) - 3) for row in keys]
         values.append([key for key in known if isinstance(key, bytes)])
-        first = np.array([value[0] for value in values[-1]] + [0], dtype=np.uint8)
-        kinds[:, probe] = first[np.where(labels[:, probe] >= 0, labels[:, probe], -1)]
+        named = [all_values.setdefault(value, len(all_values)) for value in values[-1]]
+        numbers[:, probe] = np.array([*named, -1], dtype=np.int32)[np.maximum(labels[:, probe], -1)]
     return Behaviour(
         labels,
-        kinds,
+        numbers,
         _tests(evidence.asserts, labels, values),
         _tests(evidence.constraints, labels, values),
     )
@@ -143,24 +144,22 @@ def _none() -> bytes:
 def _tests(votes: Sequence[Vote], labels: Labels, values: list[list[bytes]]) -> Tests:
     n, m = labels.shape
     counts: dict[tuple[int, bytes], int] = {}
-    kinds: dict[tuple[int, bytes], int] = {}
     for vote in votes:
         if 0 <= vote.probe < m and not vote.expected.opaque:
             key = (vote.probe, loosely(vote.expected.canonical))
             counts[key] = counts.get(key, 0) + 1
-            kinds.setdefault(key, vote.expected.canonical[0])
     passed = np.zeros((n, len(counts)), dtype=np.bool_)
     loose = {probe: [loosely(value) for value in values[probe]] for probe in {p for p, _ in counts} if values}
     for column, (probe, expected) in enumerate(counts):
         equal = [label for label, value in enumerate(loose.get(probe, ())) if value == expected]
         for label in equal:
             passed[:, column] |= labels[:, probe] == label
-    probes = np.array([probe for probe, _ in counts], dtype=np.int64)
+    numbers: dict[bytes, int] = {}
     return Tests(
-        probes,
+        np.array([probe for probe, _ in counts], dtype=np.int64),
         np.array(list(counts.values()), dtype=np.int64),
         passed,
-        np.array(list(kinds.values()), dtype=np.uint8),
+        np.array([numbers.setdefault(value, len(numbers)) for _, value in counts], dtype=np.int64),
     )
 
 
@@ -205,7 +204,8 @@ _SPACE = re.compile(r"\s+")
 
 
 @lru_cache(maxsize=4096)
-def _normal_text(source: str) -> str:
+def normal_text(source: str) -> str:
+    """The text without comments, and with single spaces for white space."""
     return _SPACE.sub(" ", _COMMENT.sub("", source)).strip()
 
 
@@ -214,7 +214,7 @@ def duplicates(sources: Sequence[str]) -> NDArray[np.int64]:
 
     Text, not syntax trees: parsing 128 candidates would cost more than everything else here together.
     """
-    normal = [_normal_text(source) for source in sources]
+    normal = [normal_text(source) for source in sources]
     counts: dict[str, int] = {}
     for text in normal:
         counts[text] = counts.get(text, 0) + 1

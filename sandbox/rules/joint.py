@@ -1,8 +1,8 @@
 """The default rule: one score from what candidates return, what tests expect, and who agrees with whom.
 
 Candidates are clustered by their outputs. Each cluster gets a score, a weighted sum of the features in
-`sandbox.rules.features`; the softmax of the scores is what the rule believes, and a curve fitted on recorded
-tasks turns the winner's share into a confidence. The author's examples come before everything else.
+`sandbox.rules.features`; the softmax of the scores is what the rule believes, and a regression fitted on
+recorded tasks turns it into a confidence. The author's examples come before everything else.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sandbox.calibration import Parameters, shipped, softmax, task_key
+from sandbox.calibration import Fitted, Parameters, shipped, softmax, task_key
 from sandbox.consensus import Decision, Evidence
 from sandbox.rules import features
 from sandbox.rules.common import Scored, abstain, best_first, why_nothing
@@ -37,12 +37,12 @@ class Joint:
     parameters: Parameters | None = None
     """None: the parameters that come with the package."""
 
-    def out_of_fold(self, prompt: str) -> Joint:
+    def out_of_fold(self, prompt: str, fitted: Fitted | None = None) -> Joint:
         """This rule with parameters that were fitted without the task of `prompt` (for honest figures)."""
         if self.parameters is not None:
             return self
-        fitted = shipped()
-        fold = dict(fitted.seen).get(task_key(prompt))
+        fitted = fitted or shipped()
+        fold = fitted.seen.get(task_key(prompt))
         return Joint(self.name, fitted.folds[fold] if fold is not None else fitted.everything)
 
     def decide(self, evidence: Evidence) -> Decision:
@@ -52,12 +52,13 @@ class Joint:
         parameters = self.parameters or shipped().everything
         clusters = features.clusters_of(behaviour, evidence)
         first = np.array([members[0] for members in clusters])
-        scores = features.matrix(behaviour, evidence, clusters) @ np.array(parameters.weights)
+        table = features.matrix(behaviour, evidence, clusters)
+        scores = parameters.score(table)
         kept = behaviour.constraints.passed[first]
         if kept.shape[1]:
             scores = scores + EXAMPLE_BONUS * kept.mean(axis=1)
-        best = first[int(scores.argmax())]
-        if behaviour.n_probes and behaviour.answered[best].mean() < MINIMUM_ANSWERS:
+        best = int(scores.argmax())
+        if behaviour.n_probes and behaviour.answered[first[best]].mean() < MINIMUM_ANSWERS:
             return abstain(
                 self.name,
                 f"The best candidates crash on more than {1 - MINIMUM_ANSWERS:.0%} of the inputs.",
@@ -67,12 +68,14 @@ class Joint:
                 ],
                 behaviour.n_candidates,
             )
-        chance = softmax(scores)
+        chance, agreement = softmax(scores), table[best, features.NAMES.index("agreement")]
         return best_first(
             self.name,
             behaviour,
             [Scored(members, float(score)) for members, score in zip(clusters, scores, strict=True)],
-            confidence=lambda _: parameters.confidence(float(chance.max())),
+            confidence=lambda _: parameters.confidence(
+                float(chance[best]), float(agreement), behaviour.n_candidates
+            ),
             reason=lambda top: self._reason(top, behaviour),
         )
 

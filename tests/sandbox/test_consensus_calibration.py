@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.calibration import Row, expected_calibration_error, fit, fit_weights, isotonic, shipped, task_key
+from sandbox.calibration import (
+    Confidence,
+    Fitted,
+    Parameters,
+    Row,
+    expected_calibration_error,
+    fit,
+    fit_confidence,
+    fit_weights,
+    shipped,
+    task_key,
+)
 from sandbox.evaluation import RuleResult, bootstrap_difference
 from sandbox.inputs.examples import from_asserts
 from sandbox.replay import RecordingError, cut_body, load
 from sandbox.rules.features import NAMES
+from sandbox.rules.joint import Joint
+
+FEATURES = ("decisive", "agreement")
 
 
 def rows(n: int) -> list[Row]:
@@ -25,40 +40,68 @@ def rows(n: int) -> list[Row]:
         features = generator.normal(size=(6, 2))
         right = np.zeros(6)
         right[(features[:, 0] + 0.3 * generator.normal(size=6)).argmax()] = 1.0
-        found.append(Row(task_key(f"task {i}"), features, right, 1.0))
+        found.append(Row(task_key(f"task {i}"), features, right, 1.0, 6))
     return found
 
 
 def test_fit_finds_the_feature_that_decides():
-    decisive, noise = fit_weights(rows(80))
-    assert decisive > 1.0
-    assert abs(noise) < 0.3 * decisive
+    weights = fit_weights(rows(80), FEATURES)
+    assert weights["decisive"] > 1.0
+    assert abs(weights["agreement"]) < 0.3 * weights["decisive"]
+
+
+def test_weights_do_not_depend_on_the_unit_of_a_feature():
+    scaled = [replace(row, features=row.features * [1000.0, 1.0]) for row in rows(40)]
+    once, again = fit_weights(rows(40), FEATURES), fit_weights(scaled, FEATURES)
+    assert again["decisive"] == pytest.approx(once["decisive"] / 1000, abs=1e-5)
+    assert again["agreement"] == pytest.approx(once["agreement"], abs=1e-3)
 
 
 def test_fitted_folds_never_saw_their_tasks():
     data = rows(40)
-    fitted = fit(data, [row.task for row in data])
+    fitted = fit(data, [row.task for row in data], FEATURES)
     for fold in range(len(fitted.folds)):
-        others = [row for row in data if dict(fitted.seen)[row.task] != fold]
-        assert fitted.folds[fold].weights == fit_weights(others)
+        others = [row for row in data if fitted.seen[row.task] != fold]
+        assert fitted.folds[fold].weights == fit_weights(others, FEATURES)
+        changed = [replace(r, right=1 - r.right) if fitted.seen[r.task] == fold else r for r in data]
+        again = fit(changed, [row.task for row in data], FEATURES)
+        assert again.folds[fold].weights == fitted.folds[fold].weights
+
+
+def test_a_task_the_parameters_were_fitted_on_gets_those_of_its_fold():
+    prompt = "a recorded task"
+    parameters = [Parameters({"agreement": float(k)}) for k in range(3)]
+    fitted = Fitted(parameters[2], tuple(parameters[:2]), {task_key(prompt): 1})
+    assert Joint().out_of_fold(prompt, fitted).parameters is parameters[1]
+    assert Joint().out_of_fold("another task", fitted).parameters is parameters[2]
 
 
 def test_shipped_parameters_fit_the_features():
     for parameters in (shipped().everything, *shipped().folds):
-        assert len(parameters.weights) == len(NAMES)
-        assert list(parameters.raw) == sorted(parameters.raw)
-        assert list(parameters.calibrated) == sorted(parameters.calibrated)
-        assert 0.0 <= parameters.confidence(0.0) <= parameters.confidence(1.0) <= 1.0
+        assert tuple(parameters.weights) == NAMES
+        sure, unsure = parameters.confidence(0.99, 0.9, 100), parameters.confidence(0.1, 0.05, 100)
+        assert 0.0 <= unsure < 0.4
+        assert 0.7 < sure <= 1.0
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=40))
-def test_isotonic_curve_never_falls_and_stays_in_range(points):
-    raw, right = np.array([p[0] for p in points]), np.array([float(p[1]) for p in points])
-    xs, ys = isotonic(raw, right, np.ones(len(points)))
-    assert list(xs) == sorted(xs)
-    assert list(ys) == sorted(ys)
-    assert 0.0 <= ys[0] <= ys[-1] <= 1.0
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 1000), st.floats(0, 5), st.floats(0, 5))
+def test_confidence_stays_in_range_and_rises_with_the_share(share, agreement, n, by_share, by_agreement):
+    confidence = Confidence(-2.0, by_share, by_agreement, 0.2)
+    value = confidence(share, agreement, n)
+    assert 0.0 <= value <= 1.0
+    assert confidence(min(share + 0.1, 1.0), agreement, n) >= value
+
+
+def test_fitted_confidence_is_the_share_that_was_right():
+    """Winners with much agreement were right in 80 %, those with little in 20 %; the rest says nothing."""
+    generator = np.random.default_rng(0)
+    agreement = generator.integers(0, 2, 2000).astype(float)
+    inputs = np.column_stack([generator.normal(size=2000), agreement, generator.normal(size=2000)])
+    right = (generator.random(2000) < 0.2 + 0.6 * agreement).astype(float)
+    confidence = fit_confidence(inputs, right, np.ones(2000))
+    assert confidence(0.5, 1.0, 1) == pytest.approx(0.8, abs=0.05)
+    assert confidence(0.5, 0.0, 1) == pytest.approx(0.2, abs=0.05)
 
 
 def test_calibration_error_of_a_sure_and_wrong_rule_is_one():
