@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 N_FOLDS = 5
 RIDGE = 1.0
 """Strength of the pull of every weight of a feature of unit spread towards 0 (a Gaussian prior's precision)."""
+CONFIDENCE_RIDGE = 20.0
+"""The same for the confidence; stronger, for the many draws of one task are not as many tasks."""
 CERTAIN = 1e-4
 """Shares nearer than this to 0 and 1 count as this near."""
 
@@ -166,7 +168,7 @@ def fit_confidence(inputs: Floats, right: Floats, weight: Floats) -> Confidence:
         return Confidence()
     centre, spread = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-9)
     table = np.column_stack([np.ones(len(right)), (inputs - centre) / spread])
-    prior = np.diag([1e-6, *(RIDGE,) * inputs.shape[1]])
+    prior = np.diag([1e-6, *(CONFIDENCE_RIDGE,) * inputs.shape[1]])
     found = np.zeros(table.shape[1])
     for _ in range(30):
         chance = _logistic(table @ found)

@@ -100,8 +100,8 @@ def test_fitted_confidence_is_the_share_that_was_right():
     inputs = np.column_stack([generator.normal(size=2000), agreement, generator.normal(size=2000)])
     right = (generator.random(2000) < 0.2 + 0.6 * agreement).astype(float)
     confidence = fit_confidence(inputs, right, np.ones(2000))
-    assert confidence(0.5, 1.0, 1) == pytest.approx(0.8, abs=0.05)
-    assert confidence(0.5, 0.0, 1) == pytest.approx(0.2, abs=0.05)
+    assert confidence(0.5, 1.0, 1) == pytest.approx(0.8, abs=0.06)
+    assert confidence(0.5, 0.0, 1) == pytest.approx(0.2, abs=0.06)
 
 
 def test_calibration_error_of_a_sure_and_wrong_rule_is_one():
