@@ -29,6 +29,8 @@ NAMES = (
 )
 CORE = 0.64
 """Probes that at least four in five candidates answer (0.8 squared, see `probe_relevance`) are the core."""
+FEW = 80
+"""Characters added to every text's length: among texts of a line or two, which is shorter says little."""
 RELIABILITIES = np.linspace(0.05, 0.95, 10)
 """Shares of right asserts that are thought possible, all alike, before looking."""
 
@@ -142,7 +144,7 @@ def _texts(sources: tuple[str, ...]) -> tuple[Floats, Floats]:
     shared = _common_start(min(texts), max(texts))  # of the first and the last in order: then of all
     backwards = [text[shared:][::-1] for text in texts]
     shared_end = _common_start(min(backwards), max(backwards))
-    length = np.log(np.array([len(text) - shared_end + 10 for text in backwards], dtype=np.float64))
+    length = np.log(np.array([len(text) - shared_end + FEW for text in backwards], dtype=np.float64))
     last = [source.rstrip().rpartition("\n")[2].lstrip() for source in sources]
     return np.minimum(length - np.median(length), 0.0), np.array(
         [float(x.startswith("return")) for x in last]
