@@ -11,13 +11,12 @@ CPU seconds; `!` slot where fork failed.
 
 from __future__ import annotations
 
-import array
+import _socket  # `socket` itself brings 900 KB of enums into every fork
 import gc
 import os
 import resource
 import select
 import signal
-import socket
 import struct
 import sys
 from os import _exit, closerange, dup2
@@ -30,6 +29,7 @@ from sandbox.jailed.child import CHANNEL
 
 EXIT = struct.Struct("<Iid")
 SLOT = struct.Struct("<I")
+FD = struct.Struct("=i")
 MOST_FORKS = 16
 """Children asked for in one message, at most."""
 REHEARSALS = 20
@@ -39,7 +39,7 @@ REHEARSALS = 20
 class Zygote:
     """One supervisor's connection, and the children alive."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: _socket.socket) -> None:
         self.control = control
         self.slots: dict[int, int] = {}  # slot -> pid
         self.pids: dict[int, int] = {}
@@ -70,9 +70,7 @@ class Zygote:
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
             return True
-        fds = array.array("i")
-        for _level, _kind, raw in ancillary:
-            fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
+        fds = [fd for _level, _kind, raw in ancillary for (fd,) in FD.iter_unpack(raw[: len(raw) // 4 * 4])]
         for slot, fd in zip(slots, fds):  # noqa: B905 - Python 3.8 has no `strict`
             self.fork(slot, fd, data[:1] == b"F")
         for fd in fds:
@@ -152,7 +150,7 @@ def main(control_fd: int, uid: int, readable: list[str], root: str, path: list[s
     for name in [n for n in sys.modules if n.split(".")[0] == "sandbox"]:
         del sys.modules[name]  # a candidate may have a module of that name itself
     # 3. Nothing can be reached any more.
-    control = socket.socket(fileno=control_fd)
+    control = _socket.socket(fileno=control_fd)
     try:
         zygote.lock_and_serve(control, readable, loop_source)
     except Exception as error:
@@ -177,7 +175,7 @@ def warm_up(modules: "list[str]") -> None:
         sys.modules["random"].seed(int(os.environ.get("PYTHONHASHSEED", "0")))
 
 
-def lock_and_serve(control: socket.socket, readable: list[str], loop_source: str) -> None:
+def lock_and_serve(control: _socket.socket, readable: list[str], loop_source: str) -> None:
     """The last steps: from here on nothing can be opened, started or reached."""
     global CHILD, INSTALL_CHILD_FILTER  # noqa: PLW0603 - prepared once, so that a child only uses them
     null = os.open("/dev/null", os.O_RDWR)
