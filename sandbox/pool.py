@@ -32,6 +32,9 @@ from sandbox.worker import EXIT, Child, Worker, drain, now
 WATCH_AFTER_S = 0.02
 """A run still going after this long is read along; before, its few bytes wait in the socket."""
 
+KILL_S = 2.0
+"""What a zygote may take to report a child as ended that it was told to kill; after that it is given up."""
+
 RUNNING_PER_WORKER = 4
 """Children of one jail that run at a time: enough that the processor never waits for the supervisor."""
 
@@ -355,7 +358,7 @@ class _Supervisor:
         for child in self.running:
             if child.run is not None and child.run.abandoned and not child.killed:
                 child.timed_out = True
-                child.deadline = now() + 2.0
+                child.deadline = now() + KILL_S
                 child.worker.kill_child(child)
 
     def _patience(self) -> float | None:
@@ -502,6 +505,7 @@ class _Supervisor:
             self._unwatch(child)  # it has closed its end; what remains is its exit
             child.watch_at = child.deadline
         if run.faulty and not child.killed:
+            child.deadline = now() + KILL_S
             child.worker.kill_child(child)
 
     def _send_rest(self, child: Child) -> None:
@@ -530,7 +534,7 @@ class _Supervisor:
                 child.deadline = moment + 1.0
             else:
                 child.timed_out = True
-                child.deadline = moment + 2.0
+                child.deadline = moment + KILL_S
                 child.worker.kill_child(child)
 
     def _child_ended(self, worker: Worker, slot: int, status: int, cpu_s: float) -> None:

@@ -153,8 +153,11 @@ def job_message(job: Job, seed: int, first: int, careful: bool, script: str | No
     limits = job.limits
     blob = marshal.dumps(
         (
-            max(1, math.ceil(limits.cpu_s)), limits.memory_bytes, careful, seed, job.program.source,
-            limits.result_bytes, limits.stdout_bytes, first, script, probes,
+            max(1, math.ceil(limits.cpu_s)), limits.memory_bytes,
+            (
+                careful, seed, job.program.source, limits.result_bytes, limits.stdout_bytes, first, script,
+                probes,
+            ),
         ),
         2,
     )  # fmt: skip

@@ -25,8 +25,9 @@ from typing import Any
 from sandbox.jailed import canonical
 
 HEADER = struct.Struct("<II")
-unpack_length = struct.Struct("<I").unpack_from
+LENGTH = struct.Struct("<I")
 BODY = struct.Struct("<cIBdIIII")  # kind, index, status, wall, lengths of value, exception, message, stdout
+pack_header, pack_body, pack_length, unpack_length = HEADER.pack, BODY.pack, LENGTH.pack, LENGTH.unpack_from
 END = BODY.pack(b"E", 0, 0, 0.0, 0, 0, 0, 0)
 CAREFUL = BODY.pack(b"C", 0, 0, 0.0, 0, 0, 0, 0)
 OK, EXCEPTION, MEMORY, OUTPUT = 0, 1, 2, 3
@@ -188,19 +189,17 @@ class Child:
 
     def serve(self) -> None:
         """Get the job, accept its limits, do it."""
-        cpu_s, memory, careful, *job = receive()
-        setitimer(ITIMER_REAL, 0 if careful else BATCH_S)
+        cpu_s, memory, job = receive()
+        setitimer(ITIMER_REAL, 0 if job[0] else BATCH_S)
         setrlimit(RLIMIT_AS, (memory, memory))
         setrlimit(RLIMIT_CPU, (cpu_s, cpu_s + 1))
-        self.perform(careful, *job)
+        self.perform(job)
 
-    def perform(
-        self, careful: bool, seed: int, source: str, result_limit: int, stdout_limit: int,
-        first: int, script: "str | None", probes: bytes,
-    ) -> None:  # fmt: skip
+    def perform(self, job: "tuple[Any, ...]") -> None:
         """Load the program, answer its probes, and say that this was all."""
+        careful, self.seed, source, self.result_limit, stdout_limit, first, script, probes = job
         self.careful = self.told = careful
-        self.seed, self.result_limit, self.stdout_limit = seed, result_limit, stdout_limit
+        self.stdout_limit = stdout_limit
         self.captured.room = stdout_limit
         if script is not None:
             self.run_script(first, source, script)
@@ -216,7 +215,7 @@ class Child:
         calls = [("call", "f", dumps((([3, 1, 2],), {}), 2), True)] * 3
         calls += [("call", "g", dumps(((1, "text", None), {}), 2), False)]
         self.rehearsing = True
-        self.perform(False, 1, REHEARSAL, 1 << 16, 1 << 16, 0, None, dumps(calls, 2))
+        self.perform((False, 1, REHEARSAL, 1 << 16, 1 << 16, 0, None, dumps(calls, 2)))
         self.rehearsing = False
         self.prepare()
 
@@ -225,7 +224,7 @@ class Child:
         module = types.ModuleType("candidate")
         self.namespace: dict[str, Any] = module.__dict__
         sys.modules["candidate"] = module
-        self.captured = Captured(0)
+        self.captured = sys.stdout = Captured(0)
 
     # -------------------------------------------------------------------------------- program and probes
 
@@ -333,12 +332,11 @@ class Child:
         """Put the plain answers kept back into one frame."""
         batch, self.batch = self.batch, []
         if batch:
-            lengths = struct.pack("<%dI" % len(batch), *map(len, batch))
-            head = BODY.pack(b"B", self.batch_first, OK, 0.0, len(batch), 0, 0, 0)
-            self.frame(b"".join([head, lengths, *batch]))
+            head = pack_body(b"B", self.batch_first, OK, 0.0, len(batch), 0, 0, 0)
+            self.frame(b"".join([head, *map(pack_length, map(len, batch)), *batch]))
 
     def frame(self, payload: bytes) -> None:
-        self.out.append(HEADER.pack(len(payload), crc32(payload, self.seed)) + payload)
+        self.out.append(pack_header(len(payload), crc32(payload, self.seed)) + payload)
 
     def flush(self) -> None:
         """Say everything that was kept back."""
@@ -388,7 +386,7 @@ class Child:
         self.end_batch()
         stdout = b"".join(captured.parts)
         self.frame(
-            BODY.pack(kind, index, status, wall, len(value), len(exception), len(message), len(stdout))
+            pack_body(kind, index, status, wall, len(value), len(exception), len(message), len(stdout))
             + value + exception + message + stdout
         )  # fmt: skip
         if self.careful:
