@@ -26,13 +26,10 @@ def test_matrix(behaviour: Behaviour) -> Matrix:
 def execution_success(behaviour: Behaviour) -> NDArray[np.float64]:
     """e(r): the share of tests on which a candidate does not crash (not: which it passes).
 
-    Without tests, the share of probes. A failure of the sandbox is not a crash of the candidate.
+    A failure of the sandbox is not a crash of the candidate.
     """
     probes = np.concatenate([behaviour.tests.probes, behaviour.constraints.probes])
-    used = behaviour.labels[:, probes] if len(probes) else behaviour.labels
-    if used.shape[1] == 0:
-        return np.ones(behaviour.n_candidates)
-    return np.asarray((used != CRASH).mean(axis=1), dtype=np.float64)
+    return np.asarray((behaviour.labels[:, probes] != CRASH).mean(axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,9 @@ class UCoder:
         behaviour = describe(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
+        tests = test_matrix(behaviour)
+        if tests.shape[1] == 0:
+            return abstain(self.name, "There are no tests, so no candidate has a signature.")
         success = execution_success(behaviour)
         reliable = np.flatnonzero(success >= self.reliability)
         if len(reliable) == 0:
@@ -57,7 +57,7 @@ class UCoder:
             )
         clusters = [
             Scored(order(members, success, fluency(evidence)), float(len(members)))
-            for members in group(test_matrix(behaviour)[reliable], reliable)
+            for members in group(tests[reliable], reliable)
         ]
         large = [cluster for cluster in clusters if len(cluster.members) >= self.minimum_size]
         if not large:

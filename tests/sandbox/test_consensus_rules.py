@@ -174,6 +174,12 @@ def test_published_rule_breaks_ties_by_execution_success_then_perplexity():
     assert RULES["ucoder"].decide(of).winner == 1
 
 
+def test_published_rule_has_no_signature_without_tests():
+    decision = RULES["ucoder"].decide(evidence([[ok(1)]] * 3))
+    assert decision.winner is None
+    assert "no tests" in decision.reason
+
+
 def test_codet_weighs_size_against_tests_passed():
     rows = [[ok(1), ok(2)]] * 2 + [[ok(1), ok(0)]] * 5
     decision = RULES["codet"].decide(evidence(rows, asserts=[(0, 1), (1, 2)]))
