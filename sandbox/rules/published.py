@@ -24,12 +24,12 @@ def test_matrix(behaviour: Behaviour) -> Matrix:
 
 
 def execution_success(behaviour: Behaviour) -> NDArray[np.float64]:
-    """e(r): the share of tests on which a candidate does not crash (not: which it passes).
+    """e(r): the share of inputs on which a candidate does not crash (not: of the tests that it passes).
 
-    A failure of the sandbox is not a crash of the candidate.
+    All inputs that were run count, with an expected value or without: only so is the figure reproduced that was
+    measured before with this rule (docs/consensus.md). A failure of the sandbox is no crash of the candidate.
     """
-    probes = np.concatenate([behaviour.tests.probes, behaviour.constraints.probes])
-    return np.asarray((behaviour.labels[:, probes] != CRASH).mean(axis=1), dtype=np.float64)
+    return np.asarray((behaviour.labels != CRASH).mean(axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class UCoder:
         reliable = np.flatnonzero(success >= self.reliability)
         if len(reliable) == 0:
             return abstain(
-                self.name, f"Every candidate crashes on more than {1 - self.reliability:.0%} of the tests."
+                self.name, f"Every candidate crashes on more than {1 - self.reliability:.0%} of the inputs."
             )
         clusters = [
             Scored(order(members, success, fluency(evidence)), float(len(members)))

@@ -174,6 +174,11 @@ def test_published_rule_breaks_ties_by_execution_success_then_perplexity():
     assert RULES["ucoder"].decide(of).winner == 1
 
 
+def test_published_rule_counts_crashes_on_inputs_without_an_expected_value():
+    rows = [[ok(1), CRASH]] * 3 + [[ok(9), ok(9)]] * 2
+    assert RULES["ucoder"].decide(evidence(rows, asserts=[(0, 1)])).winner == 3
+
+
 def test_published_rule_has_no_signature_without_tests():
     decision = RULES["ucoder"].decide(evidence([[ok(1)]] * 3))
     assert decision.winner is None
