@@ -267,6 +267,7 @@ class _Supervisor:
         self.workers: dict[int, Worker] = {}
         self.watched: dict[int, Child] = {}
         self.running: set[Child] = set()
+        self.finished: list[Run] = []
         self.closing = self.abandoned = False
         self.idle = False
         self.failed_starts = 0
@@ -348,6 +349,7 @@ class _Supervisor:
             self._drop_abandoned()
         self._check_clocks()
         self._dispatch()
+        self._deliver()
 
     def _drop_abandoned(self) -> None:
         self.abandoned = False
@@ -559,7 +561,13 @@ class _Supervisor:
     def _finish(self, run: Run) -> None:
         assert not run.done, "a job must have exactly one terminal record"
         run.done = True
-        run.finished(run.result())
+        self.finished.append(run)
+
+    def _deliver(self) -> None:
+        """Hand results on, all at the end of a step: whoever waits for them is woken once, not between two."""
+        finished, self.finished = self.finished, []
+        for run in finished:
+            run.finished(run.result())
 
     def _shut(self) -> None:
         with self.gate:
@@ -572,3 +580,4 @@ class _Supervisor:
             while not run.infra_failed("the sandbox was closed"):
                 pass
             self._finish(run)
+        self._deliver()

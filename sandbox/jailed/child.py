@@ -40,8 +40,8 @@ BATCH_S = 0.003
 
 CHANNEL = 3
 """The child's descriptor, the only one it has."""
-PIECE = 1 << 17
-"""Bytes read from it at a time."""
+PIECE = 1 << 14
+"""Bytes read from it first: nearly every job is smaller, and memory for more would have to be mapped."""
 
 REHEARSAL = """
 def f(xs):
@@ -152,22 +152,22 @@ class Discarded(Captured):
 
 def receive() -> "tuple[Any, ...]":
     """The supervisor's one message: the job."""
-    data = read(CHANNEL, PIECE)
+    data = _piece(PIECE)
     while len(data) < 4:
-        data += _next_piece()
+        data += _piece(PIECE)
     missing = unpack_length(data)[0] + 4 - len(data)
     if missing:
         parts = [data]
-        while missing > 0:
-            parts.append(_next_piece())
+        while missing:
+            parts.append(_piece(min(missing, 1 << 20)))
             missing -= len(parts[-1])
         data = b"".join(parts)
     job: "tuple[Any, ...]" = loads(data[4:])  # noqa: S302 - from the supervisor
     return job
 
 
-def _next_piece() -> bytes:
-    piece = read(CHANNEL, PIECE)
+def _piece(most: int) -> bytes:
+    piece = read(CHANNEL, most)
     if not piece:
         _exit(0)  # the supervisor is gone, or never had a job for this child
     return piece
