@@ -37,8 +37,6 @@ class Tests:
     """How many asserts say so, shape (n_tests,)."""
     passed: Matrix
     """Shape (n_candidates, n_tests)."""
-    values: NDArray[np.int64]
-    """Equal numbers for equal expected values, whatever the probe, shape (n_tests,)."""
 
     def __len__(self) -> int:
         return len(self.probes)
@@ -154,12 +152,10 @@ def _tests(votes: Sequence[Vote], labels: Labels, values: list[list[bytes]]) -> 
         equal = [label for label, value in enumerate(loose.get(probe, ())) if value == expected]
         for label in equal:
             passed[:, column] |= labels[:, probe] == label
-    numbers: dict[bytes, int] = {}
     return Tests(
         np.array([probe for probe, _ in counts], dtype=np.int64),
         np.array(list(counts.values()), dtype=np.int64),
         passed,
-        np.array([numbers.setdefault(value, len(numbers)) for _, value in counts], dtype=np.int64),
     )
 
 

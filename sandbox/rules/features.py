@@ -21,7 +21,6 @@ NAMES = (
     "log_texts",
     "agreement",
     "log_support",
-    "assert_likelihood",
     "nearly_constant",
     "constant",
     "brevity",
@@ -31,8 +30,6 @@ CORE = 0.64
 """Probes that at least four in five candidates answer (0.8 squared, see `probe_relevance`) are the core."""
 FEW = 80
 """Characters added to every text's length: among texts of a line or two, which is shorter says little."""
-RELIABILITIES = np.linspace(0.05, 0.95, 10)
-"""Shares of right asserts that are thought possible, all alike, before looking."""
 
 
 def clusters_of(behaviour: Behaviour, evidence: Evidence) -> list[Members]:
@@ -56,7 +53,6 @@ def matrix(behaviour: Behaviour, evidence: Evidence, clusters: list[Members]) ->
         np.log(_sums(share, clusters)),
         mean_agreement(behaviour.labels)[first],
         np.log(support[first] + 0.02),
-        _assert_likelihood(behaviour.tests)[first],
         modal > 0.95,
         one_value,
         _sums(brevity * share, clusters) / _sums(share, clusters),
@@ -83,26 +79,6 @@ def _support(tests: Tests) -> Floats:
     """Share of the generated asserts, repetitions included, that a candidate passes."""
     total = tests.counts.sum()
     return np.asarray(tests.passed @ tests.counts / total) if total > 0 else np.zeros(len(tests.passed))
-
-
-def _assert_likelihood(tests: Tests) -> Floats:
-    """Log-likelihood of the asserts if this candidate were right, per assert, relative to the best candidate's.
-
-    A right assert says what the candidate returns; a wrong one repeats some value that asserts of this task
-    expect (so passing `== True` says less than passing `== [1, 4, 9]`). How many are right is not known:
-    the likelihood is averaged over `RELIABILITIES`. On recorded tasks its weight beside `log_support` is
-    negative: at the same share of passed asserts, those on values that nobody else asserts are worth less.
-    """
-    if not len(tests):
-        return np.zeros(len(tests.passed))
-    expected = np.bincount(tests.values, weights=tests.counts)[tests.values]
-    by_chance = expected / (tests.counts.sum() + 3.0)
-    wrong = np.log(np.outer(1 - RELIABILITIES, by_chance)) * tests.counts
-    right = np.log(RELIABILITIES[:, None] + np.outer(1 - RELIABILITIES, by_chance)) * tests.counts
-    logs = wrong.sum(axis=1) + tests.passed.astype(np.float64) @ (right - wrong).T
-    best = logs.max(axis=1, keepdims=True)
-    value = best[:, 0] + np.log(np.exp(logs - best).mean(axis=1))
-    return np.asarray((value - value.max(initial=-np.inf)) / tests.counts.sum())
 
 
 def _constancy(behaviour: Behaviour, relevance: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
