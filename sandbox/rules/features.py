@@ -1,8 +1,8 @@
 """What the default rule looks at: a few numbers for each output cluster, all comparable within one problem.
 
 Every feature is a sum over candidates x probes or candidates x tests, so the cost is linear in both. They were
-chosen out of some seventy by the out-of-fold likelihood of the right cluster on recorded tasks
-(docs/consensus.md names those that were left out).
+chosen out of some fifty by the out-of-fold likelihood of the right cluster on recorded tasks (docs/log.md
+names those that were left out).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from sandbox.rules import features
 from sandbox.rules.common import Scored, abstain, best_first, why_nothing
 from sandbox.signature import Behaviour, describe
 
-EXAMPLE_BONUS = 12.0
+EXAMPLE_BONUS = 100.0
 """Score for keeping all examples of the docstring: more than the other features together can differ by.
 
 A bonus and not a filter, because an example can be wrong or beyond every candidate.

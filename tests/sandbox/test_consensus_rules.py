@@ -224,6 +224,15 @@ def test_default_rule_keeps_the_authors_example_against_a_majority():
     assert RULES[DEFAULT_RULE].decide(evidence(rows, constraints=[(0, 1)])).winner == 3
 
 
+def test_an_example_outweighs_everything_else_together():
+    """One short stub that keeps the example against a hundred long programs that agree and pass every assert."""
+    rows = [[ok(0), *(ok(p) for p in range(20))]] * 100 + [[ok(1)] * 21]
+    sources = [f"text {i} " + "x" * 2000 + "\nreturn x" for i in range(100)] + ["stub"]
+    asserts = [(p + 1, p) for p in range(20)]
+    of = evidence(rows, asserts, constraints=[(0, 1)], sources=sources)
+    assert RULES[DEFAULT_RULE].decide(of).winner == 100
+
+
 def test_an_assert_counts_as_python_compares():
     rows = [[ok(True)], [ok(2)]]
     assert RULES["success-rate"].decide(evidence(rows, asserts=[(0, 1.0)])).winner == 0
