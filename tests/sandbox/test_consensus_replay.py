@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from sandbox.calibration import shipped
 from sandbox.consensus_cli import consensus
+from sandbox.errors import SandboxUnavailable
 
 PROMPT = 'def double(x: int) -> int:\n    """Return twice x."""\n'
 RIGHT = ["    return 2 * x\n", "    return x + x\n", "    return x * 2\n"]
@@ -53,6 +54,19 @@ def test_replay_without_official_tests_says_so(recording):
     done = CliRunner().invoke(consensus, ["replay", str(recording)])
     assert done.exit_code == 1
     assert "no official test" in done.output
+
+
+@pytest.mark.parametrize("command", [["replay"], ["fit", "--out", "/dev/null"]])
+def test_recorded_programs_run_in_the_full_jail_only(recording, monkeypatch, command):
+    def reduced_isolation(lowest: int) -> int:
+        if lowest < 2:
+            raise SandboxUnavailable("this host has reduced isolation only")
+        return 2
+
+    monkeypatch.setattr("sandbox.tiers.choose_tier", reduced_isolation)
+    done = CliRunner().invoke(consensus, [command[0], str(recording), *command[1:]])
+    assert done.exit_code == 1
+    assert "reduced isolation only" in done.output
 
 
 def test_unknown_rule_is_named(recording):
