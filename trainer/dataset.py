@@ -21,6 +21,8 @@ from trainer.sampler import render
 from trainer.selection import Selected
 from trainer.store import digest
 
+FORMS = 2
+"""Examples made of one program: a sentence, a stub."""
 Chat = Callable[[str], str]
 """The model's chat template: what a user says, as a prompt (`Sampler.chat`)."""
 
@@ -54,6 +56,11 @@ def stub_prompt(problem: Problem, assertion: str, chat: Chat) -> str:
     return chat(render("solve_stub", statement=with_example(problem.stub, assertion)))
 
 
+def served_prompts(problem: Problem, assertion: str, chat: Chat) -> tuple[str, str]:
+    """The two forms in which people ask."""
+    return sentence_prompt(problem, assertion, chat), stub_prompt(problem, assertion, chat)
+
+
 def with_example(stub: str, assertion: str) -> str:
     """The stub with the assert as the example of its docstring, in place of the one that the model made up."""
     claim = ast.parse(assertion).body[0]
@@ -69,7 +76,7 @@ def examples(problem: Problem, sources: Sequence[str], asserts: Sequence[str], c
     made = []
     for number, source in enumerate(sources):
         assertion = asserts[number % len(asserts)]
-        sentence, stub = sentence_prompt(problem, assertion, chat), stub_prompt(problem, assertion, chat)
+        sentence, stub = served_prompts(problem, assertion, chat)
         made.append(Example(problem.function, sentence, as_answer(source, typed=False)))
         made.append(Example(problem.function, stub, as_answer(source, typed=True)))
     return made

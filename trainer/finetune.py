@@ -56,6 +56,11 @@ class Tuned:
     losses: tuple[tuple[int, float], ...]
     """(step, loss) as logged."""
 
+    @property
+    def gguf(self) -> Path:
+        """Where its export belongs."""
+        return self.folder / "adapter.gguf"
+
 
 def finetune(base: Base, rows: Sequence[Example], tuning: Tuning, parent: Path, progress: Progress) -> Tuned:
     """Train a LoRA adapter on `rows`, under `parent` (a folder of this base alone); found again when it is finished.

@@ -18,7 +18,7 @@ from sandbox.rules import DEFAULT_RULE, RULES
 from trainer import dataset, problems, selection, stages
 from trainer.acceptance import Verdict, compare, share_right
 from trainer.dataset import Control, Example
-from trainer.extract import end_of_block
+from trainer.extract import end_of_block, extract_function
 from trainer.problems import Problem, Rejected
 from trainer.profile import Profile
 from trainer.progress import Step, Teller
@@ -30,6 +30,8 @@ from trainer.store import Store
 PROBLEM_BATCH = 16
 """Continuations of one prompt in stage 1."""
 PROBLEM_TOKENS = 200
+ANSWER_TOKENS = 256
+"""Of an answer in a chat: what the evaluation allows too."""
 KEPT_EXAMPLES = 8
 """Examples of kept and dropped things that the report shows of each kind."""
 
@@ -57,6 +59,16 @@ class Funnel:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A problem with all that is known of it so far."""
+
+    problem: Problem
+    tests: tuple[str, ...]
+    """Blocks of asserts."""
+    solutions: tuple[Solution, ...]
+
+
 @dataclass(slots=True)
 class Loop:
     """What the stages work with."""
@@ -71,6 +83,8 @@ class Loop:
     excluded: frozenset[str] = frozenset()
     """Runs of words that no problem may hold (see `problems.word_shingles`): decontamination."""
     funnel: Funnel = field(default_factory=Funnel)
+    work: list[Work] = field(default_factory=list)
+    """The problems kept, with the solutions of all rounds so far."""
 
     def probe(self) -> tuple[list[Selected], list[Control]]:
         """Stages 1 to 6: selected problems, and the pool that the control arm draws from."""
@@ -82,13 +96,29 @@ class Loop:
         solved = self._each(
             "solutions", list(zip(kept, plans, strict=True)), lambda pair: self._solutions(*pair)
         )
-        for problem, found in zip(kept, solved, strict=True):
-            for solution in found:
-                what = "programs" if solution.source else "samples without a complete function"
-                self.funnel.count("solutions", what, problem.title, solution.source or "")
-        work = list(zip(kept, tests, solved, strict=True))
-        examined = self._each("selection", work, lambda item: self._examine(*item))
-        return self._sort_out(kept, examined)
+        self.work = [
+            Work(problem, tuple(stages.read_tests(problem, asked)), tuple(found))
+            for problem, asked, found in zip(kept, tests, solved, strict=True)
+        ]
+        return self._select("")
+
+    def probe_again(self, adapted: Sampler, held: Sequence[Selected], number: int) -> list[Selected]:
+        """Round `number`, from 2 on: the last adapter's answers join the candidates, and stage 6 chooses anew.
+
+        The held-out problems are left as the base alone has solved them, since they judge the adapter.
+        """
+        known = {item.problem.function for item in held}
+        self.work = [work for work in self.work if work.problem.function not in known]
+        examined = [self._examine(work) for work in self.work]
+        asked = list(zip(self.work, examined, strict=True))
+        answers = self._each(
+            f"solutions, round {number}", asked, lambda pair: self._answers(pair[0], pair[1], adapted, number)
+        )
+        self.work = [
+            Work(work.problem, work.tests, (*work.solutions, *found))
+            for work, found in zip(self.work, answers, strict=True)
+        ]
+        return self._select(f", round {number}")[0]
 
     def examples(self, picked: Iterable[tuple[Problem, Sequence[str], Sequence[str]]]) -> list[Example]:
         """Training examples of (problem, programs, asserts), in the order given."""
@@ -97,6 +127,7 @@ class Loop:
             for p, sources, asserts in picked
             for e in dataset.examples(p, sources, asserts, self.sampler.chat)
         ]
+        self.funnel.stages.pop("dataset", None)  # of an earlier round
         self.funnel.stages["dataset"] = Counter({"examples": len(made)})
         return made
 
@@ -164,24 +195,50 @@ class Loop:
             found += stages.read_solutions(problem, skeleton, samples)
         return found
 
-    def _examine(
-        self, problem: Problem, tests: Sequence[Sample], solutions: Sequence[Solution]
-    ) -> dict[str, Any]:
+    def _answers(self, work: Work, examined: dict[str, Any], adapted: Sampler, number: int) -> list[Solution]:
+        """The adapter's solutions of one problem, asked for as people will ask; none without a value to show."""
+        claim = examined["claim"]
+        if claim is None:
+            return []
+        draw = Draw(
+            -(-self.profile.solutions // 2), ANSWER_TOKENS, self.profile.solution_temperature,
+            self.profile.seed + number,
+        )  # fmt: skip
+        answers = [
+            sample
+            for prompt in dataset.served_prompts(work.problem, claim, adapted.chat)
+            for sample in self._sample("solutions", prompt, draw, end_of_block, adapted)
+        ]
+        return [Solution(extract_function(a.text, work.problem.function), a.mean_logprob) for a in answers]
+
+    def _select(self, suffix: str) -> tuple[list[Selected], list[Control]]:
+        """Stage 6 for all problems."""
+        for work in self.work:
+            for solution in work.solutions:
+                what = "programs" if solution.source else "samples without a complete function"
+                self.funnel.count(f"solutions{suffix}", what, work.problem.title, solution.source or "")
+        examined = self._each(f"selection{suffix}", self.work, self._examine)
+        return self._sort_out(f"selection{suffix}", examined)
+
+    def _examine(self, work: Work) -> dict[str, Any]:
         """Stage 6 for one problem, as plain data: a shard, so that what ran once is not run again."""
-        texts = stages.read_tests(problem, tests)
+        problem, solutions = work.problem, work.solutions
         rule = RULES[DEFAULT_RULE]
 
         def make() -> dict[str, Any]:
-            inputs = selection.probes_for(problem, texts, self.profile)
+            inputs = selection.probes_for(problem, work.tests, self.profile)
             results = selection.judge(solutions, inputs, self.sandbox)
             decision = selection.decide(solutions, results, inputs, rule)
             found = selection.select(problem, solutions, results, inputs, decision, self.profile)
             own = [selection.asserts_of(problem, inputs, r)[:1] if r is not None else () for r in results]
+            claims = own[decision.winner] if decision.winner is not None else ()
             outcome = asdict(found)
             del outcome["problem"]
-            return {"outcome": outcome, "own_asserts": own}
+            return {"outcome": outcome, "own_asserts": own, "claim": claims[0] if claims else None}
 
-        parts = [rule.name, asdict(problem), texts, [asdict(s) for s in solutions], self.profile.to_json()]
+        parts = [
+            rule.name, asdict(problem), work.tests, [asdict(s) for s in solutions], self.profile.to_json()
+        ]  # fmt: skip
         made: dict[str, Any] = self.store.get_or_make("selection", parts, make)
         made["control"] = [
             Control(problem, s.source, tuple(own))
@@ -191,17 +248,15 @@ class Loop:
         return made
 
     def _sort_out(
-        self, kept: Sequence[Problem], examined: Sequence[dict[str, Any]]
+        self, stage: str, examined: Sequence[dict[str, Any]]
     ) -> tuple[list[Selected], list[Control]]:
         selected: list[Selected] = []
         seen: set[str] = set()
-        for problem, made in zip(kept, examined, strict=True):
-            outcome = made["outcome"]
+        for work, made in zip(self.work, examined, strict=True):
+            problem, outcome = work.problem, made["outcome"]
             if "reason" in outcome:
                 dropped = Dropped(problem, outcome["reason"])
-                self.funnel.count(
-                    "selection", dropped.reason, problem.title, f"{problem.task}\n\n{problem.stub}"
-                )
+                self.funnel.count(stage, dropped.reason, problem.title, f"{problem.task}\n\n{problem.stub}")
                 continue
             found = Selected(
                 problem, tuple(outcome["sources"]), tuple(outcome["asserts"]), outcome["confidence"],
@@ -210,12 +265,12 @@ class Loop:
             body = selection.normalised_body(found.sources[0])
             if body in seen:
                 what = "solved by a program of another problem"
-                self.funnel.count("selection", what, problem.title, found.sources[0])
+                self.funnel.count(stage, what, problem.title, found.sources[0])
                 continue
             seen.add(body)
             selected.append(found)
             text = f"{found.cluster} of {found.n} alike\n\n{found.sources[0]}\n{found.asserts[0]}"
-            self.funnel.count("selection", "selected", problem.title, text)
+            self.funnel.count(stage, "selected", problem.title, text)
         return selected, [control for made in examined for control in made["control"]]
 
     # --- the gate --------------------------------------------------------------------------------------------
@@ -227,11 +282,8 @@ class Loop:
             found = []
             for number, item in enumerate(held):
                 inputs = self.inputs(item.problem)
-                prompts = (
-                    dataset.sentence_prompt(item.problem, item.asserts[0], sampler.chat),
-                    dataset.stub_prompt(item.problem, item.asserts[0], sampler.chat),
-                )
-                draw = Draw(-(-self.profile.gate_samples // 2), 256, 0.8, self.profile.seed)
+                prompts = dataset.served_prompts(item.problem, item.asserts[0], sampler.chat)
+                draw = Draw(-(-self.profile.gate_samples // 2), ANSWER_TOKENS, 0.8, self.profile.seed)
                 answers = [
                     sample.text
                     for prompt in prompts

@@ -30,6 +30,9 @@ class Profile:
     gate_samples: int
     """Solutions for each held-out problem and model at the gate."""
     epochs: int
+    rounds: int = 1
+    """Rounds of self-training: after the first, the last adapter's answers join the candidates, asked for as they will
+    be served, and the next adapter is trained anew from the base (ReST-EM)."""
     skeletons: int = 2
     """Prompts for each problem: the bare stub, and stubs with a sampled plan."""
     ratings: int = 6
@@ -64,8 +67,8 @@ PROFILES = {
             probes=12, min_cluster=3, gate_samples=4, epochs=2,
         ),
         Profile(
-            "small", "within an hour on 2 CPU cores: a first adapter", problem_samples=320, solutions=16, asserts=2,
-            probes=16, min_cluster=3, gate_samples=8, epochs=3,
+            "small", "within an hour on 2 CPU cores: a first adapter", problem_samples=720, solutions=16, asserts=2,
+            probes=16, min_cluster=3, gate_samples=8, epochs=2, rounds=2, learning_rate=1e-3,
         ),
         Profile(
             "full", "a night and more on a GPU: the paper's numbers", problem_samples=30_000, solutions=128,

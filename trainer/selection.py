@@ -97,7 +97,10 @@ def select(
     if decision.winner is None:
         return Dropped(problem, "no solution could be chosen: " + decision.reason.rstrip(".").lower())
     cluster = next(c for c in decision.clusters if decision.winner in c.members)
-    if len(cluster.members) < profile.min_cluster:
+    needed = profile.min_cluster * max(
+        1, len(solutions) // profile.solutions
+    )  # later rounds have more of both
+    if len(cluster.members) < needed:
         return Dropped(problem, "fewer solutions behave alike than a consensus needs")
     won = results[decision.winner]
     assert won is not None, "a winner has run"

@@ -1,10 +1,10 @@
 """`ucoder train run`, without the terminal: from a base model to a published adapter.
 
     1  the base in both its forms: the file that is served, the folder that is trained
-    2  six stages: problems, ratings, skeletons, tests, solutions, selection        (`loop`)
+    2  six stages: problems, ratings, skeletons, tests, solutions, selection         (`loop`)
     3  a data set: consensus, or the control arm's random samples of the same number (`dataset`)
     4  LoRA fine-tuning from the base                                                (`finetune`)
-    5  export to GGUF                                                                (`export`)
+    5  export to GGUF; with further rounds, back to the solutions with this adapter  (`export`)
     6  the gate on held-out self-made problems                                       (`acceptance`)
     7  publication to the adapter registry, which running servers watch
 
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from sandbox.pool import Sandbox
 from trainer import dataset
@@ -29,11 +29,13 @@ from trainer.errors import TrainerError
 from trainer.export import export_adapter
 from trainer.finetune import Tuned, Tuning, finetune
 from trainer.loop import Loop
+from trainer.problems import Problem
 from trainer.profile import Profile
 from trainer.progress import Teller
 from trainer.report import write_report
 from trainer.run import RunFolder
 from trainer.sampler import Sampler
+from trainer.selection import Selected
 from ucoder_lsp import models
 from ucoder_lsp.adapters import AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings
@@ -42,6 +44,8 @@ from ucoder_lsp.engine.engine import Engine
 CONTEXT_TOKENS = 2048
 """The longest prompt of the stages has about 700 tokens."""
 Arm = Literal["consensus", "random"]
+Picked = tuple[Problem, Sequence[str], Sequence[str]]
+"""A problem, programs that answer it, and asserts that they fulfil."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,58 +103,46 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
     run.clean()
     arm = run.arm(options.arm)
 
-    # Stages 1 to 6, and the data set.
+    # Stages 1 to 6 with the base, and a first adapter.
     with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
         loop = Loop(
             options.profile, sampler, model.prepared.model_id, run.store, sandbox, teller, options.excluded
         )
         selected, pool = loop.probe()
         chosen, held = dataset.split(selected, options.profile.held_out)
-        picked: list[tuple[Any, Sequence[str], Sequence[str]]] = [
-            (s.problem, s.sources, s.asserts) for s in chosen
-        ]
         if options.arm == "random":
-            n = sum(len(s.sources) for s in chosen)
-            drawn = dataset.unselected(pool, n, options.profile.seed)
-            picked = [(control.problem, [control.source], control.asserts) for control in drawn]
+            picked = unselected(run, pool, held, options.profile.seed)
+        else:
+            picked = [(s.problem, s.sources, s.asserts) for s in chosen]
         rows = loop.examples(picked)
-    text = dataset.to_jsonl(rows)
-    run.write(f"{options.arm}/dataset.jsonl", text)
-    if not rows:
-        write_report(arm, run, options.arm, loop.funnel, (), None)
-        raise TrainerError(
-            f"No problem reached a consensus, so there is nothing to train on: see {arm / 'report.html'}, and use "
-            "a larger profile or a stronger base."
-        )
-    teller.say(
-        f"Data set: {len(rows)} examples of {len(picked)} programs, {len(held)} problems held out for the gate"
-    )
+    teller.say(f"{len(held)} problems are held out for the gate")
+    tuned = _tune(run, model, rows, options, loop, teller)
 
-    # Fine-tuning and export. The engine is closed meanwhile: both want every core and all the memory.
-    tuned = _finetune(run, model, rows, options, teller)
-    gguf = tuned.folder / "adapter.gguf"
-    if not gguf.is_file():
-        export_adapter(tuned.folder, model.base.config, gguf)
-    key = file_hash(gguf)
+    # Further rounds: its answers join the candidates, and the next adapter is trained anew.
+    for number in range(2, options.profile.rounds + 1 if options.arm == "consensus" else 2):
+        with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
+            loop.sampler, loop.sandbox = sampler, sandbox
+            chosen = loop.probe_again(_adapted(sampler, tuned), held, number)
+            rows = loop.examples([(s.problem, s.sources, s.asserts) for s in chosen])
+        tuned = _tune(run, model, rows, options, loop, teller)
 
     # The gate: both models as they are served.
     with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
-        sampler.engine.load_adapter(gguf, key)
         loop.sampler, loop.sandbox = sampler, sandbox
-        verdict = loop.gate(held, Sampler(sampler.engine, key))
+        verdict = loop.gate(held, _adapted(sampler, tuned))
     teller.say(f"Gate: {verdict.reason}")
 
     # Publication. The control arm is a measurement: kept for `ucoder eval --adapter`, never served by itself.
     is_control = options.arm == "random"
     version = None
     if verdict.accepted or is_control:
-        version = _publish(model, settings, run, options, tuned, gguf, verdict, activate=not is_control)
+        version = _publish(model, settings, run, options, tuned, verdict, activate=not is_control)
     result = Result(
         version,
         version is not None and not is_control,
         verdict,
         len(rows),
-        dataset.sha256_of(text),
+        dataset.sha256_of(dataset.to_jsonl(rows)),
         arm / "report.html",
     )
     run.write(f"{options.arm}/result.json", json.dumps(asdict(result), indent=1, default=str))
@@ -168,18 +160,58 @@ def _sampler(model: Model, settings: Settings) -> Iterator[Sampler]:
         yield Sampler(engine)
 
 
-def _finetune(
-    run: RunFolder, model: Model, rows: Sequence[dataset.Example], options: Options, teller: Teller
+def _adapted(sampler: Sampler, tuned: Tuned) -> Sampler:
+    """The same engine with the adapter, as servers use it."""
+    key = file_hash(tuned.gguf)
+    sampler.engine.load_adapter(tuned.gguf, key)
+    return Sampler(sampler.engine, key)
+
+
+def unselected(
+    run: RunFolder, pool: Sequence[dataset.Control], held: Sequence[Selected], seed: int
+) -> list[Picked]:
+    """The control arm: as many programs as consensus chose in this run, drawn from all samples of the base."""
+    finished = run.read("consensus/result.json")
+    if finished is None:
+        raise TrainerError(
+            "The control arm takes as many programs as consensus chose: first let the same command without "
+            "--select random come to its end."
+        )
+    judges = {item.problem.function for item in held}
+    allowed = [control for control in pool if control.problem.function not in judges]
+    drawn = dataset.unselected(allowed, finished["examples"] // dataset.FORMS, seed)
+    return [(control.problem, [control.source], control.asserts) for control in drawn]
+
+
+def _tune(
+    run: RunFolder,
+    model: Model,
+    rows: Sequence[dataset.Example],
+    options: Options,
+    loop: Loop,
+    teller: Teller,
 ) -> Tuned:
-    profile = options.profile
+    """Write the data set, fine-tune the base on it and export. No engine is open: this wants all cores and memory."""
+    profile, arm = options.profile, run.arm(options.arm)
+    run.write(f"{options.arm}/dataset.jsonl", dataset.to_jsonl(rows))
+    if not rows:
+        write_report(arm, run, options.arm, loop.funnel, (), None)
+        raise TrainerError(
+            f"No problem reached a consensus, so there is nothing to train on: see {arm / 'report.html'}, and use "
+            "a larger profile or a stronger base."
+        )
+    teller.say(f"Data set: {len(rows)} examples")
     tuning = Tuning(
         profile.rank, profile.epochs, profile.learning_rate, profile.batch, profile.seed, options.four_bit
     )
     steps = profile.epochs * -(-len(rows) // profile.batch)
     with teller.stage("fine-tuning", steps, "steps") as step:
-        return finetune(
+        tuned = finetune(
             model.base, rows, tuning, run.finetune, lambda done, _, loss: step(done, f"loss {loss:.3f}")
         )
+    if not tuned.gguf.is_file():
+        export_adapter(tuned.folder, model.base.config, tuned.gguf)
+    return tuned
 
 
 def _publish(
@@ -188,7 +220,6 @@ def _publish(
     run: RunFolder,
     options: Options,
     tuned: Tuned,
-    gguf: Path,
     verdict: Verdict,
     *,
     activate: bool,
@@ -206,5 +237,10 @@ def _publish(
         "final_loss": tuned.losses[-1][1], "published_at": time.time(),
     }  # fmt: skip
     return registry.publish(
-        gguf, base_name=model.name, training_run=name, metrics=metrics, peft=tuned.folder, activate=activate
+        tuned.gguf,
+        base_name=model.name,
+        training_run=name,
+        metrics=metrics,
+        peft=tuned.folder,
+        activate=activate,
     ).version

@@ -55,7 +55,8 @@ def train() -> None:
     type=click.Choice(["consensus", "random"]),
     default="consensus",
     show_default=True,
-    help="random: as many unselected samples, to measure what consensus adds; its adapter is never served by itself",
+    help="random: once the run is finished, train on as many unselected samples, to measure what consensus adds; its "
+    "adapter is never served by itself",
 )
 @click.option(
     "--qlora", is_flag=True, help="train on the base in 4 bits (NF4, bitsandbytes): for large bases"

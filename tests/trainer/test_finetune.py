@@ -85,6 +85,10 @@ def test_a_stopped_fine_tuning_goes_on_from_its_checkpoint(base: Base, tmp_path:
     assert steps[0] == 5, "steps 1 to 4 are in the checkpoint of the second epoch"
     assert [step for step, _ in tuned.losses] == list(range(1, 9))
     assert not list(tuned.folder.glob("checkpoint-*"))
+    # A later round samples from it, so the data set depends on every bit.
+    whole = finetune(base, ROWS, TUNING, tmp_path / "whole", quiet)
+    name = "adapter_model.safetensors"
+    assert (tuned.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
 def test_what_cannot_be_served_is_refused_before_training(base: Base, tmp_path: Path) -> None:

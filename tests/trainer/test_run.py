@@ -12,14 +12,18 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from trainer.errors import StoreError
+from trainer.dataset import Control
+from trainer.errors import StoreError, TrainerError
 from trainer.finetune import last_whole_checkpoint
 from trainer.loop import Funnel
+from trainer.problems import Problem
 from trainer.profile import PROFILES
 from trainer.progress import Teller
 from trainer.report import curve, write_report
 from trainer.run import RunFolder
+from trainer.selection import Selected
 from trainer.store import Store
+from trainer.train import unselected
 from trainer.train_cli import train
 
 
@@ -184,3 +188,21 @@ def test_bad_input_is_one_sentence(
     assert done.exit_code == 2
     assert done.stderr.splitlines()[-1].startswith("Error: ")
     assert says in done.stderr
+
+
+def test_the_control_arm_is_as_large_as_the_finished_run_and_knows_no_judge(tmp_path: Path) -> None:
+    def about(number: int) -> Problem:
+        return Problem(
+            "lists", f"Problem {number}", "Do it.", "hint", f"f{number}", f"def f{number}(xs: list) -> int:"
+        )
+
+    pool = [Control(about(n % 10), f"def f{n % 10}(xs): return {n}", ("assert 1",)) for n in range(60)]
+    held = [Selected(about(3), ("def f3(xs): return 3",), ("assert 1",), 0.5, 3, 8, 2)]
+    run = RunFolder(tmp_path)
+    with pytest.raises(TrainerError, match="without --select random come to its end"):
+        unselected(run, pool, held, seed=0)
+    run.arm("consensus")
+    run.write("consensus/result.json", json.dumps({"examples": 40}))
+    picked = unselected(run, pool, held, seed=0)
+    assert len(picked) == 20
+    assert "f3" not in {problem.function for problem, _, _ in picked}

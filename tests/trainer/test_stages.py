@@ -224,6 +224,17 @@ def test_what_is_no_consensus_is_dropped_with_its_reason(
     assert reason in found.reason
 
 
+def test_a_later_round_with_twice_the_samples_needs_twice_the_cluster() -> None:
+    def vote(agreeing: int) -> Selected | Dropped:
+        others = [FIRST.replace("[0]", f"[0] + {n}") for n in range(2 * TINY.solutions - agreeing)]
+        return examine(*[RIGHT] * agreeing, *others)
+
+    few = vote(2 * TINY.min_cluster - 1)
+    assert isinstance(few, Dropped)
+    assert "behave alike" in few.reason
+    assert isinstance(vote(2 * TINY.min_cluster), Selected)
+
+
 def test_programs_that_differ_in_names_only_are_one() -> None:
     renamed = "def second_largest(numbers: list[int]) -> int:\n    'Doc.'\n    items = sorted(numbers)\n    return items[-2]\n"  # noqa: E501
     assert selection.normalised(ALSO) == selection.normalised(renamed) != selection.normalised(RIGHT)
