@@ -264,19 +264,14 @@ def draw(rows: Sequence[Row], plot: Path) -> None:
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2))
-    left.plot([r.jobs for r in rows], [r.cpu_s for r in rows], ".-", label="processor time of all processes")
-    left.plot(
-        [r.jobs for r in rows],
-        [r.wall_s for r in rows],
-        ".-",
-        label="wall time, beside other jobs",
-        alpha=0.5,
-    )
-    left.set(xlabel="jobs", ylabel="seconds", title="Cost grows linearly")
+    thousands = [r.jobs / 1000 for r in rows]
+    left.plot(thousands, [r.cpu_s for r in rows], ".-", label="processor time of all processes")
+    left.plot(thousands, [r.wall_s for r in rows], ".-", label="wall time", alpha=0.5)
+    left.set(xlabel="thousand jobs", ylabel="seconds", title="Cost grows linearly")
     left.legend(fontsize="small")
-    right.plot([r.jobs for r in rows], [r.memory_mib for r in rows], ".-", label="MiB resident")
-    right.plot([r.jobs for r in rows], [r.descriptors for r in rows], ".-", label="descriptors", alpha=0.5)
-    right.set(xlabel="jobs", title="The supervisor does not grow", ylim=(0, None))
+    right.plot(thousands, [r.memory_mib for r in rows], ".-", label="MiB resident")
+    right.plot(thousands, [r.descriptors for r in rows], ".-", label="descriptors", alpha=0.5)
+    right.set(xlabel="thousand jobs", title="The supervisor does not grow", ylim=(0, None))
     right.legend(fontsize="small")
     figure.tight_layout()
     figure.savefig(plot, dpi=90)
