@@ -102,6 +102,8 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
     run.open(options.profile, model.name, model.prepared.model_id, options.excluded)
     run.clean()
     arm = run.arm(options.arm)
+    if options.arm == "random":
+        programs_of_consensus(run)  # refuses now, not after an hour of sampling
 
     # Stages 1 to 6 with the base, and a first adapter.
     with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
@@ -171,16 +173,21 @@ def unselected(
     run: RunFolder, pool: Sequence[dataset.Control], held: Sequence[Selected], seed: int
 ) -> list[Picked]:
     """The control arm: as many programs as consensus chose in this run, drawn from all samples of the base."""
+    judges = {item.problem.function for item in held}
+    allowed = [control for control in pool if control.problem.function not in judges]
+    drawn = dataset.unselected(allowed, programs_of_consensus(run), seed)
+    return [(control.problem, [control.source], control.asserts) for control in drawn]
+
+
+def programs_of_consensus(run: RunFolder) -> int:
+    """How many programs the consensus arm of this run was trained on; `TrainerError` when it is not finished."""
     finished = run.read("consensus/result.json")
     if finished is None:
         raise TrainerError(
             "The control arm takes as many programs as consensus chose: first let the same command without "
             "--select random come to its end."
         )
-    judges = {item.problem.function for item in held}
-    allowed = [control for control in pool if control.problem.function not in judges]
-    drawn = dataset.unselected(allowed, finished["examples"] // dataset.FORMS, seed)
-    return [(control.problem, [control.source], control.asserts) for control in drawn]
+    return int(finished["examples"]) // dataset.FORMS
 
 
 def _tune(
