@@ -102,7 +102,8 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
     uid = JAIL_UID if os.geteuid() == 0 else 0
     root = str(home.parent.parent)
     start = (
-        f"import sys; sys.path.insert(0, {root!r}); from sandbox.jailed import zygote; "
+        f"import sys; sys.path.insert(0, {root!r}); from sandbox.jailed import footprint; "
+        f"footprint.make_room(); from sandbox.jailed import zygote; "
         f"zygote.main({theirs.fileno()}, {uid}, {readable!r}, {root!r}, {path!r}, {list(config.warm)!r})"
     )
     command = [str(python.executable), "-s", "-S", "-B", "-c", start]

@@ -38,6 +38,9 @@ KILL_S = 2.0
 RUNNING_PER_WORKER = 4
 """Children of one jail that run at a time: enough that the processor never waits for the supervisor."""
 
+REST_S = 0.002
+"""Children for the next request are forked after a pause of this length: first comes whoever waits for this one."""
+
 FORK_AT_ONCE = 8
 """Children asked for in one message while there is more work than children."""
 
@@ -124,18 +127,24 @@ class Sandbox:
         """
         prepared = [self._prepare(job) for job in jobs]
         results: list[JobResult | None] = [None] * len(prepared)
-        left = threading.Semaphore(0)
+        missing = len(prepared)
+        all_there = threading.Event()
 
         def put(index: int) -> Callable[[JobResult], None]:
             def finished(result: JobResult) -> None:
+                nonlocal missing
                 results[index] = result
-                left.release()
+                with counting:
+                    missing -= 1
+                    if not missing:
+                        all_there.set()  # woken once: each time costs as much as a candidate's answers
 
             return finished
 
-        self._submit([Run(*p, self.tier, put(i)) for i, p in enumerate(prepared)])
-        for _ in prepared:
-            left.acquire()
+        counting = threading.Lock()  # other languages finish in threads of their own
+        if prepared:
+            self._submit([Run(*p, self.tier, put(i)) for i, p in enumerate(prepared)])
+            all_there.wait()
         return [r for r in results if r is not None]
 
     async def arun(
@@ -337,7 +346,8 @@ class _Supervisor:
     def _step(self) -> None:
         self.idle = not self.waiting
         # A job handed over just before it became idle came without a wake-up.
-        for fd, _ in self.poll.poll(0.0 if self.inbox else self._patience()):
+        events = self.poll.poll(0.0 if self.inbox else self._patience())
+        for fd, _ in events:
             if fd == self.wake_read:
                 os.read(self.wake_read, 4096)
             elif fd in self.workers:
@@ -350,6 +360,9 @@ class _Supervisor:
         self._check_clocks()
         self._dispatch()
         self._deliver()
+        if not events and not self.running and not self.waiting:
+            for worker in self.workers.values():
+                self._refill(worker, self.prefork, ahead=True)
 
     def _drop_abandoned(self) -> None:
         self.abandoned = False
@@ -368,7 +381,9 @@ class _Supervisor:
         if self.running:
             moment = now()
             return max(0.0005, min(self._next_look(child) for child in self.running) - moment)
-        return 0.0 if len(self.workers) < self.count else None
+        if len(self.workers) < self.count:
+            return 0.0
+        return REST_S if any(len(w.ready) < self.prefork for w in self.workers.values()) else None
 
     @staticmethod
     def _next_look(child: Child) -> float:
@@ -457,11 +472,8 @@ class _Supervisor:
                 break
             self._give(worker.ready.popleft(), self.waiting.popleft())
         for worker in self.workers.values():
-            if self.waiting:
-                if not worker.ready:
-                    worker.fork(FORK_AT_ONCE)
-            elif not self.running:
-                self._refill(worker, self.prefork, ahead=True)
+            if self.waiting and not worker.ready:
+                worker.fork(FORK_AT_ONCE)
 
     def _give(self, child: Child, run: Run) -> None:
         message = run.begin()

@@ -194,6 +194,7 @@ def lock_and_serve(control: _socket.socket, readable: list[str], loop_source: st
         CHILD.rehearse()
     gc.collect()
     footprint.fill_holes()
+    footprint.collapse()
     gc.freeze()
     control.send(b"A" + bytes([abi]))
     Zygote(control).run()

@@ -35,6 +35,7 @@ from sandbox.pool import Sandbox
 from sandbox.program import Call, Check, Expression, Job, Program, Script, Sequence
 from sandbox.soak import soak
 from sandbox.values import Mutated, Value
+from sandbox.worker import Worker
 
 
 def answers(
@@ -285,6 +286,36 @@ def test_a_job_submitted_while_closing_is_refused_or_answered() -> None:
             assert answers <= {Status.OK, Status.INFRA}
             for closer in closers:
                 closer.result(timeout=30)
+
+
+def test_who_waits_for_results_comes_before_the_next_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    fork = Worker.fork
+
+    def forking(worker: Worker, count: int = 1, ahead: bool = False) -> bool:
+        happened.extend(["forked ahead"] * ahead)
+        return fork(worker, count, ahead)
+
+    jobs = [Job(Program("def f(): return 1"), (Call("f"),)) for _ in range(6)]
+    with Sandbox(1, prefork=3) as box:
+        supervisor = box._supervisor
+        monkeypatch.setattr(Worker, "fork", forking)
+        deliver = supervisor._deliver
+
+        def delivering() -> None:
+            happened.extend(["delivered"] * len(supervisor.finished))
+            deliver()
+
+        monkeypatch.setattr(supervisor, "_deliver", delivering)
+        assert all(result.outcomes[0].status is Status.OK for result in box.run(jobs))
+        assert box.run([]) == []
+        (worker,) = supervisor.workers.values()
+        waited_until = time.monotonic() + 20
+        while len(worker.ready) < 3 and time.monotonic() < waited_until:
+            time.sleep(0.001)
+        assert len(worker.ready) == 3
+    assert happened[:6] == ["delivered"] * 6
+    assert "forked ahead" in happened[6:]
 
 
 def test_programs_of_one_interpreter_see_its_site_packages(tmp_path: Path) -> None:
