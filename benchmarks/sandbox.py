@@ -97,8 +97,11 @@ class Clock:
 
 def _tree_cpu_s(pid: int) -> float:
     """Processor time of a process, of its living children, and of all that they have waited for."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0  # it ended just now: its parent will have its time when it has been waited for
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") + sum(
         _tree_cpu_s(int(c)) for c in children
     )
