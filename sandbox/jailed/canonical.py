@@ -155,14 +155,20 @@ def _quick(value: Any) -> "bytes | None":
         return b"i%x;" % value
     if value is None or kind is bool:
         return b"N" if value is None else b"T" if value else b"F"
-    if (kind is list or kind is tuple) and len(value) <= 256 and set(map(type, value)) <= _JUST_INT:
-        return (
-            ("l%d:" if kind is list else "t%d:") % len(value) + "i%x;" * len(value) % tuple(value)
-        ).encode()
+    if kind is str:
+        text: bytes = value.encode("utf-8", "surrogatepass")
+        return b"s%d:%b" % (len(text), text)
+    if (kind is list or kind is tuple) and len(value) < _FORMS and {*map(type, value)} <= _JUST_INT:
+        return _FORM[kind][len(value)] % (*value,)
     return None
 
 
 _JUST_INT = {int}
+_FORMS = 33
+_FORM = {
+    kind: [tag % n + b"i%x;" * n for n in range(_FORMS)] for kind, tag in ((list, b"l%d:"), (tuple, b"t%d:"))
+}
+"""How lists and tuples of a few integers are written, by their length."""
 
 
 def _float(x: float) -> bytes:

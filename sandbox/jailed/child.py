@@ -256,8 +256,6 @@ class Child:
 
     def probe(self, probe: tuple[Any, ...]) -> Any:
         kind = probe[0]
-        if kind == "call":
-            return self.call(*probe[1:])
         if kind == "expression":
             return settle(eval(compile(probe[1], "<probe>", "eval"), self.namespace))
         if kind == "check":
@@ -265,9 +263,11 @@ class Child:
             return None
         return self.sequence(probe[1], probe[2])
 
-    def call(self, function: str, arguments: "bytes | str", mutable: bool) -> Any:
-        args, kwargs = unpack(arguments)
-        result = self.find(function)(*args, **kwargs)
+    def call(self, probe: tuple[Any, ...]) -> Any:
+        _, function, arguments, mutable = probe
+        args, kwargs = loads(arguments) if type(arguments) is bytes else unpack(arguments)  # noqa: S302
+        found = self.namespace[function] if function in self.namespace else self.find(function)
+        result = found(*args, **kwargs)
         if type(result) in AWAITED:
             result = settle(result)
         if mutable and not same(arguments, args, kwargs):
@@ -318,8 +318,8 @@ class Child:
         mistaken for one of those before it; from then on each answer is sent at once.
         """
         for index, probe in enumerate(probes, first):
-            self.answer(b"P", index, self.probe, probe)
-            if self.careful or len(self.batch) >= BATCH or len(self.out) >= BATCH:
+            self.answer(b"P", index, self.call if probe[0] == "call" else self.probe, probe)
+            if self.careful or index % BATCH == BATCH - 1:
                 self.flush()
 
     def on_alarm(self, *_: object) -> None:
@@ -364,6 +364,12 @@ class Child:
             result = run(argument)
             if kind == b"P":
                 value = canonical.encode(result, self.result_limit)
+                if not captured.parts and not captured.overflowed:
+                    self.inside = False
+                    if not self.batch:
+                        self.batch_first = index
+                    self.batch.append(value)
+                    return True
         except (OutputLimit, canonical.TooLarge):
             status = OUTPUT
         except MemoryError:
@@ -373,11 +379,6 @@ class Child:
             exception = type(error).__name__.encode("utf-8", "replace")[:200]
             message = describe(error)
         self.inside = False
-        if status == OK and kind == b"P" and not captured.parts and not captured.overflowed:
-            if not self.batch:
-                self.batch_first = index
-            self.batch.append(value)
-            return True
         wall = perf_counter() - started
         if captured.overflowed:
             status = OUTPUT
