@@ -164,7 +164,7 @@ class _Inputs:
 
     @property
     def may_stop_early(self) -> bool:
-        """Whether a majority of equal texts settles the choice: examples in the docstring could overrule it."""
+        """Whether to stop at a majority of equal texts: examples in the docstring could overrule it."""
         return self.probe_set is not None and not self.probe_set.constraints
 
     def make(self) -> None:
@@ -190,7 +190,7 @@ def _insertable(
 
     for candidate in candidates:
         if candidate.finish is Finish.CANCELLED:
-            drop(candidate, "unfinished when the choice was certain")
+            drop(candidate, "unfinished when most had written the same")
             continue
         text = filters.insertion(candidate.text, context)
         if text is None:

@@ -1,0 +1,84 @@
+"""What stopping at a majority of equal texts changes: on recorded samples, against waiting for all of them.
+
+    python benchmarks/early_stop.py ../shared/data/replay/humaneval-codegen16b-even.jsonl.gz
+
+Draws of 8 recorded solutions end in the order of their length, as samples that are decoded side by side do. Where more
+than half of all 8 have the same text, the server stops and chooses among those that have ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose sandbox.py hides the package
+
+from sandbox.pool import Sandbox  # noqa: E402
+from sandbox.replay import ReplayedTask, load, replay  # noqa: E402
+from sandbox.rules import DEFAULT_RULE, RULES  # noqa: E402
+from ucoder_lsp.completion.early_stop import Majority  # noqa: E402
+
+K = 8
+DRAWS = 50
+"""A task."""
+
+
+def ended(task: ReplayedTask, drawn: list[int]) -> list[int]:
+    """Which of the drawn samples have ended when the server stops; all of them where it does not."""
+    majority = Majority(K, lambda text: text)
+    in_order = sorted(drawn, key=lambda i: len(task.evidence.sources[i]))
+    for number, i in enumerate(in_order, 1):
+        if majority.add(task.evidence.sources[i]):
+            return sorted(in_order[:number], key=drawn.index)
+    return drawn
+
+
+def chosen(task: ReplayedTask, drawn: list[int]) -> int | None:
+    """The recorded solution that the default rule takes."""
+    evidence, _ = task.draw(drawn)
+    rule = RULES[DEFAULT_RULE]
+    winner = getattr(rule, "out_of_fold", lambda _: rule)(task.task.prompt).decide(evidence).winner
+    return None if winner is None else drawn[winner]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recorded", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    generator = random.Random(arguments.seed)
+    draws = stopped = other = better = worse = saved = 0
+    with Sandbox(lowest_tier=1) as sandbox:
+        for task in replay(load(arguments.recorded), sandbox, seed=arguments.seed):
+            for _ in range(DRAWS):
+                drawn = generator.sample(range(len(task.correct)), K)
+                early = ended(task, drawn)
+                draws += 1
+                if len(early) == K:
+                    continue
+                stopped += 1
+                saved += K - len(early)
+                soon, late = chosen(task, early), chosen(task, drawn)
+                if soon == late or (
+                    soon is not None and late is not None
+                    and task.evidence.outcomes[soon] == task.evidence.outcomes[late]
+                ):  # fmt: skip
+                    continue
+                other += 1
+                right = [i is not None and task.correct[i] for i in (soon, late)]
+                better += right[0] > right[1]
+                worse += right[0] < right[1]
+    print(
+        f"{draws} draws of {K}: {stopped} stop early, with {saved / max(1, stopped):.1f} samples unfinished"
+    )
+    print(
+        f"of those {other} choose another behaviour: {better} right instead of wrong, {worse} wrong instead of right"
+    )
+
+
+if __name__ == "__main__":
+    main()
