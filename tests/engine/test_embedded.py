@@ -19,6 +19,8 @@ MOST = 0.6
 """Nats by which a log-probability may differ when its row was computed in a batch of another shape: with weights of
 8 bits llama.cpp rounds activations to 8 bits too, and one different rounding grows through 30 layers (docs/log.md). The
 tests on models of whole floats, `test_engine`, hold 0.02; a row taken for another is off by several nats."""
+STRAYS = 0.02
+"""Share of draws that such a rounding may move across more than a tenth of the probability (seen: 2 of 480, AVX2)."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def test_candidates_equal_a_naive_reference(engine: Engine) -> None:
     request = GenerationRequest(engine.tokenize(text), 12, 40, Sampling(0.8, 0.95, seed=3))
     answer = engine.generate(request)
     assert len({c.tokens for c in answer.candidates}) > 4
-    assert_as_if_alone(engine, request, answer, draw_atol=0.1, logprob_atol=MOST)
+    assert_as_if_alone(engine, request, answer, draw_atol=0.1, logprob_atol=MOST, strays=STRAYS)
 
 
 def test_typing_on_computes_only_what_is_new(engine: Engine) -> None:

@@ -34,13 +34,16 @@ def assert_as_if_alone(
     *,
     draw_atol: float = 0.01,
     logprob_atol: float = 0.02,
+    strays: float = 0.0,
 ) -> None:
     """Each candidate is what its own stream draws from the model's logits, each sequence computed alone.
 
     The KV cache is float16 and a row may be rounded differently in another batch, so a draw within `draw_atol` of the
-    border between two tokens may fall on either side; log-probabilities agree to `logprob_atol`.
+    border between two tokens may fall on either side; log-probabilities agree to `logprob_atol`. `strays` is the share
+    of draws that may be further off.
     """
     assert len(answer.candidates) == request.k
+    astray = 0
     shifts = np.linspace(-draw_atol, draw_atol, int(8000 * draw_atol) + 1)
     for i, candidate in enumerate(answer.candidates):
         rows = engine.logits((*request.prompt, *candidate.tokens), request.adapter)[len(request.prompt) - 1 :]
@@ -49,13 +52,14 @@ def assert_as_if_alone(
         for sampler, token, logprob, u in zip(
             samplers, candidate.tokens, candidate.logprobs, stream, strict=False
         ):
-            assert token in {sampler.draw(max(0, u + d)) for d in shifts}
+            astray += token not in {sampler.draw(max(0, u + d)) for d in shifts}
             assert logprob == pytest.approx(sampler.logprob(token), abs=logprob_atol)
         n = len(candidate.tokens)
         if candidate.finish is Finish.EOS:
             assert any(
                 samplers[n].draw(max(0, stream[n] + d)) in engine.vocab.special for d in (-0.01, 0, 0.01)
             )
+    assert astray <= strays * sum(len(candidate.tokens) for candidate in answer.candidates)
 
 
 @pytest.mark.parametrize("temperature", [0.3, 0.8])
