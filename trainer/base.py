@@ -80,6 +80,18 @@ def folder_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def computes_in_bfloat16() -> bool:
+    """Whether bfloat16 is faster than float32 here: on newer GPUs, and on CPUs with AVX-512.
+
+    Elsewhere it is emulated: a fine-tuning step of the embedded model took 150 s instead of seconds (docs/log.md).
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
 def load_for_training(folder: Path, *, four_bit: bool = False) -> Module:
     """The trainable model in `folder`: float32, or NF4 with double quantization for QLoRA (`four_bit`).
 
@@ -100,7 +112,7 @@ def load_for_training(folder: Path, *, four_bit: bool = False) -> Module:
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_compute_dtype=torch.bfloat16 if computes_in_bfloat16() else torch.float32,
         )
     model: Module = AutoModelForCausalLM.from_pretrained(folder, **options)
     return model

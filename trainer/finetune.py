@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.base import Base, load_for_training
+from trainer.base import Base, computes_in_bfloat16, load_for_training
 from trainer.dataset import Example
 from trainer.errors import BaseModelError, MissingExtraError, StoreError, disk_errors
 from trainer.export import check_exportable
@@ -125,7 +125,8 @@ def _train(base: Base, rows: Sequence[Example], tuning: Tuning, work: Path, prog
             output_dir=str(work), num_train_epochs=tuning.epochs, learning_rate=tuning.learning_rate,
             per_device_train_batch_size=tuning.batch, lr_scheduler_type="cosine", warmup_steps=0.05,
             weight_decay=0.0, max_grad_norm=1.0, max_length=MAX_TOKENS, completion_only_loss=True, packing=False,
-            bf16=True, use_cpu=not on_gpu, gradient_checkpointing=False, seed=tuning.seed, data_seed=tuning.seed,
+            bf16=computes_in_bfloat16(), use_cpu=not on_gpu, gradient_checkpointing=False,
+            seed=tuning.seed, data_seed=tuning.seed,
             logging_steps=1, logging_nan_inf_filter=False, save_strategy="epoch", save_total_limit=2,
             report_to="none", disable_tqdm=True,
             dataloader_pin_memory=on_gpu,
