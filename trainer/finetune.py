@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -73,11 +74,32 @@ def finetune(base: Base, rows: Sequence[Example], tuning: Tuning, parent: Path, 
         with disk_errors(parent):
             parent.mkdir(parents=True, exist_ok=True)
             with library_errors(parent):
-                _train(base, rows, tuning, parent / f"{key}.part", progress)
+                _in_a_thread_that_ends(lambda: _train(base, rows, tuning, parent / f"{key}.part", progress))
             os.replace(parent / f"{key}.part", done)
             sync_folder(parent)
     losses = json.loads((done / "losses.json").read_text())
     return Tuned(done, tuple((int(step), float(loss)) for step, loss in losses))
+
+
+def _in_a_thread_that_ends(work: Callable[[], None]) -> None:
+    """Do it in a thread of its own, whose OpenMP team goes with it.
+
+    With torch's team left in the process llama.cpp's takes the cores for oversubscribed and sleeps at every barrier:
+    sampling after fine-tuning took 4 to 6 times as long a step (docs/log.md).
+    """
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # it belongs to the caller, who waits for it
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="ucoder-finetune", daemon=True)  # Ctrl-C need not wait for it
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
 
 
 def _train(base: Base, rows: Sequence[Example], tuning: Tuning, work: Path, progress: Progress) -> None:
