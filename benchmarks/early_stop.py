@@ -17,7 +17,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose
 
 from sandbox.pool import Sandbox  # noqa: E402
 from sandbox.replay import ReplayedTask, load, replay  # noqa: E402
-from sandbox.rules import DEFAULT_RULE, RULES  # noqa: E402
+from sandbox.rules.joint import Joint  # noqa: E402
 from ucoder_lsp.completion.early_stop import Majority  # noqa: E402
 
 K = 8
@@ -38,8 +38,7 @@ def ended(task: ReplayedTask, drawn: list[int]) -> list[int]:
 def chosen(task: ReplayedTask, drawn: list[int]) -> int | None:
     """The recorded solution that the default rule takes."""
     evidence, _ = task.draw(drawn)
-    rule = RULES[DEFAULT_RULE]
-    winner = getattr(rule, "out_of_fold", lambda _: rule)(task.task.prompt).decide(evidence).winner
+    winner = Joint().out_of_fold(task.task.prompt).decide(evidence).winner
     return None if winner is None else drawn[winner]
 
 
@@ -51,7 +50,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     generator = random.Random(arguments.seed)
-    draws = stopped = other = better = worse = saved = 0
+    draws = stopped = unfinished = other = better = worse = 0
     with Sandbox(lowest_tier=1) as sandbox:
         for task in replay(load(arguments.recorded), sandbox, seed=arguments.seed):
             for _ in range(DRAWS):
@@ -61,7 +60,7 @@ def main() -> None:
                 if len(early) == K:
                     continue
                 stopped += 1
-                saved += K - len(early)
+                unfinished += K - len(early)
                 soon, late = chosen(task, early), chosen(task, drawn)
                 if soon == late or (
                     soon is not None and late is not None
@@ -73,7 +72,7 @@ def main() -> None:
                 better += right[0] > right[1]
                 worse += right[0] < right[1]
     print(
-        f"{draws} draws of {K}: {stopped} stop early, with {saved / max(1, stopped):.1f} samples unfinished"
+        f"{draws} draws of {K}: {stopped} stop early, with {unfinished / max(1, stopped):.1f} samples unfinished"
     )
     print(
         f"of those {other} choose another behaviour: {better} right instead of wrong, {worse} wrong instead of right"

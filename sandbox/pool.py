@@ -106,6 +106,7 @@ class Sandbox:
         prepared = [self._prepare(job) for job in jobs]
         results: list[JobResult | None] = [None] * len(prepared)
         missing = len(prepared)
+        counting = threading.Lock()  # other languages finish in threads of their own
         all_there = threading.Event()
 
         def put(index: int) -> Callable[[JobResult], None]:
@@ -119,7 +120,6 @@ class Sandbox:
 
             return finished
 
-        counting = threading.Lock()  # other languages finish in threads of their own
         if prepared:
             self._submit([Run(*p, self.tier, put(i)) for i, p in enumerate(prepared)])
             all_there.wait()

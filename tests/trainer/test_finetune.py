@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +71,15 @@ def test_it_learns_and_the_adapter_can_be_served(base: Base, four_bit: bool, tmp
     # Finished work is found again.
     assert finetune(base, ROWS, replace(TUNING, four_bit=four_bit), tmp_path, quiet) == tuned
     assert len(steps) == 8
+
+
+def test_its_threads_end_with_it(base: Base, tmp_path: Path) -> None:
+    """An OpenMP team of torch's that stays makes llama.cpp several times slower."""
+    trained_in: set[threading.Thread] = set()
+    finetune(base, ROWS, TUNING, tmp_path, lambda *_: trained_in.add(threading.current_thread()))
+    (thread,) = trained_in
+    assert thread is not threading.main_thread()
+    assert not thread.is_alive()
 
 
 def test_a_stopped_fine_tuning_goes_on_from_its_checkpoint(base: Base, tmp_path: Path) -> None:

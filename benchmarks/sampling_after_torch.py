@@ -1,0 +1,52 @@
+"""What torch leaves behind for llama.cpp: ms a decoding step before and after torch has computed in the same process.
+
+    python -P benchmarks/sampling_after_torch.py
+
+Torch computes once in a thread that ends, as fine-tuning does, and once in the main thread, whose OpenMP team stays.
+Four rows of the embedded model; needs a machine with nothing else running.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from ucoder_lsp import models
+from ucoder_lsp.config import load
+from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.engine.types import GenerationRequest, Sampling
+
+STEPS = 60
+
+
+def ms_a_step(prepared: models.PreparedModel) -> float:
+    with Engine.load(
+        prepared.path, n_ctx=1024, k_max=4, model_id=prepared.model_id, extra_buffers=prepared.extra_buffers
+    ) as engine:
+        prompt = engine.tokenize("Write a function to add two numbers.\n" * 8)
+        request = GenerationRequest(prompt, 4, STEPS, Sampling(temperature=1.5, top_p=1.0, seed=1))
+        engine.generate(request)  # the prompt is in the cache from here on
+        answer = engine.generate(request)
+        return 1000 * answer.decode_s / answer.extra["n_steps"]
+
+
+def compute_with_torch() -> None:
+    import torch
+
+    a, b = torch.randn(1200, 576, requires_grad=True), torch.randn(576, 1536)
+    for _ in range(10):
+        (a @ b).sum().backward()
+
+
+def main() -> None:
+    settings, _ = load({}, {})
+    prepared = models.resolve(None, settings.cache_dir)
+    print(f"before torch                    {ms_a_step(prepared):6.1f} ms a step")
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(compute_with_torch).result()
+    print(f"after torch, in an ended thread {ms_a_step(prepared):6.1f} ms a step")
+    compute_with_torch()
+    print(f"after torch, in this thread     {ms_a_step(prepared):6.1f} ms a step")
+
+
+if __name__ == "__main__":
+    main()
