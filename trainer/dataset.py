@@ -48,12 +48,12 @@ class Control:
 
 def sentence_prompt(problem: Problem, assertion: str, chat: Chat) -> str:
     """Asked as MBPP+ asks: a sentence and one assert."""
-    return chat(render("solve_sentence", statement=f"{problem.task}\n{assertion}"))
+    return chat(render("solve_sentence", statement=f"{problem.task}\n{assertion}").text)
 
 
 def stub_prompt(problem: Problem, assertion: str, chat: Chat) -> str:
     """Asked as HumanEval asks: a stub to complete."""
-    return chat(render("solve_stub", statement=with_example(problem.stub, assertion)))
+    return chat(render("solve_stub", statement=with_example(problem.stub, assertion)).text)
 
 
 def served_prompts(problem: Problem, assertion: str, chat: Chat) -> tuple[str, str]:

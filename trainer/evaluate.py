@@ -13,9 +13,10 @@ from typing import Any
 from sandbox.outcome import JobResult
 from sandbox.pool import Sandbox
 from trainer.benchmarks import Task
-from trainer.extract import end_of_block, extract_function
+from trainer.engines import in_parallel
+from trainer.extract import end_of_answer, extract_function
 from trainer.passk import Estimate, estimate
-from trainer.sampler import Draw, Sampler, render
+from trainer.sampler import Draw, Prompt, Sampler, render
 
 Progress = Callable[[int, int], None]
 """Called with tasks done and tasks in all."""
@@ -61,13 +62,16 @@ def evaluate(
 ) -> Report:
     """Sample and judge every task, in order."""
     references = reference_results(tasks, sandbox)
+
+    def score(task: Task) -> TaskScore:
+        prompt = Prompt(sampler.chat(render(task.template, statement=task.statement).text))
+        answers = sampler.sample(prompt, draw, stop_when=end_of_answer(task.function))
+        return _score(task, [answer.text for answer in answers], sandbox, references.get(task.id))
+
     scores = []
-    for number, task in enumerate(tasks):
-        progress(number, len(tasks))
-        prompt = sampler.chat(render(task.template, statement=task.statement))
-        answers = [sample.text for sample in sampler.sample(prompt, draw, stop_when=end_of_block)]
-        scores.append(_score(task, answers, sandbox, references.get(task.id)))
-    progress(len(tasks), len(tasks))
+    for one in in_parallel(score, tasks, len(sampler.engines)):
+        scores.append(one)
+        progress(len(scores), len(tasks))
     return Report(tuple(scores), draw.n, draw.temperature)
 
 

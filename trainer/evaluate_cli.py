@@ -12,6 +12,7 @@ import click
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
 from trainer.benchmarks import Task, load_benchmark
+from trainer.engines import open_engines
 from trainer.errors import TrainerError
 from trainer.evaluate import Progress, Report, evaluate, evaluate_references
 from trainer.progress import Teller
@@ -19,7 +20,6 @@ from trainer.sampler import Draw, Sampler
 from ucoder_lsp import models
 from ucoder_lsp.adapters import AdapterError, AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings, load
-from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import EngineError
 
 CONTEXT_TOKENS = 4096
@@ -96,17 +96,15 @@ def _evaluate_model(
 ) -> Report:
     configured = None if settings.model == EMBEDDED else Path(settings.model)
     prepared = models.resolve(configured, settings.cache_dir, quantization=quantization)
-    engine = Engine.load(
-        prepared.path, n_ctx=CONTEXT_TOKENS, k_max=min(draw.n, 16), n_threads=settings.threads or None,
-        model_id=prepared.model_id, extra_buffers=prepared.extra_buffers,
-    )  # fmt: skip
-    with engine:
+    with open_engines(
+        prepared, n_ctx=CONTEXT_TOKENS, k_max=min(draw.n, 16), threads=settings.threads
+    ) as engines:
         identity = None
         if adapter is not None:
             version = AdapterRegistry(settings.data_dir / "adapters", prepared.source_sha256).get(adapter)
-            engine.load_adapter(version.path, version.identity)
+            engines.load_adapter(version.path, version.identity)
             identity = version.identity
-        sampler = Sampler(engine, identity)
+        sampler = Sampler(engines, identity)
         return _with_progress(len(tasks), lambda told: evaluate(tasks, sampler, sandbox, draw, told))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Callable
 
 from sandbox.inputs.target import parse_quietly
 
@@ -45,6 +46,24 @@ def end_of_block(text: str) -> int | None:
     opening = text.find("```")
     closing = text.find("\n```", opening + 3) if opening >= 0 else -1
     return closing + 4 if closing >= 0 else None
+
+
+def end_of_answer(function: str) -> Callable[[str], int | None]:
+    """Where an answer has said what it had to: its first block is closed, or something that is no part of a solution
+    (a print, a test, prose) follows the complete function at the margin. None before that."""
+    after = re.compile(
+        rf"^(?:async )?def {re.escape(function)}\(.*?\n(?=(?!(?:async|def|class|import|from)\b)(?:\w+[^\w]|[`*>]))",
+        re.MULTILINE | re.DOTALL,
+    )
+
+    def end_of_answer(text: str) -> int | None:
+        end = end_of_block(text)
+        found = after.search(text) if end is None else None
+        if found is None or parse_quietly(found.group()) is None:
+            return end
+        return found.end()
+
+    return end_of_answer
 
 
 def _cut(source: str, function: str, prelude: str, *, allow_renamed: bool) -> str | None:

@@ -18,11 +18,12 @@ from sandbox.rules import DEFAULT_RULE, RULES
 from trainer import dataset, problems, selection, stages
 from trainer.acceptance import Verdict, compare, share_right
 from trainer.dataset import Control, Example
-from trainer.extract import end_of_block, extract_function
+from trainer.engines import in_parallel
+from trainer.extract import end_of_answer, end_of_block, extract_function
 from trainer.problems import Problem, Rejected
 from trainer.profile import Profile
-from trainer.progress import Step, Teller
-from trainer.sampler import Draw, Sample, Sampler
+from trainer.progress import Teller
+from trainer.sampler import Draw, Prompt, Sample, Sampler
 from trainer.selection import Dropped, Selected
 from trainer.stages import Solution
 from trainer.store import Store
@@ -93,12 +94,10 @@ class Loop:
             "skeletons", kept, lambda p: self._ask("skeletons", stages.ask_plans(p, self.profile))
         )
         tests = self._each("tests", kept, lambda p: self._ask("tests", stages.ask_tests(p, self.profile)))
-        solved = self._each(
-            "solutions", list(zip(kept, plans, strict=True)), lambda pair: self._solutions(*pair)
-        )
+        solved = self._solutions(kept, plans)
         self.work = [
-            Work(problem, tuple(stages.read_tests(problem, asked)), tuple(found))
-            for problem, asked, found in zip(kept, tests, solved, strict=True)
+            Work(problem, tuple(stages.read_tests(problem, asked)), tuple(solved[problem.function]))
+            for problem, asked in zip(kept, tests, strict=True)
         ]
         return self._select("")
 
@@ -141,17 +140,18 @@ class Loop:
     def _problems(self) -> list[Problem]:
         """Stage 1."""
         found: list[Problem] = []
-        batches = range(-(-self.profile.problem_samples // PROBLEM_BATCH))
+        n_batches = -(-self.profile.problem_samples // PROBLEM_BATCH)
+        batches = sorted(range(n_batches), key=lambda number: number % problems.SHOT_SETS)
 
         def batch(number: int) -> list[Sample]:
             topic = problems.TOPICS[number % len(problems.TOPICS)]
-            prompt = problems.problem_prompt(topic, number)
+            prompt = problems.problem_prompt(topic, number % problems.SHOT_SETS)
             draw = Draw(
                 PROBLEM_BATCH, PROBLEM_TOKENS, self.profile.problem_temperature, self.profile.seed + number
             )
             return self._sample("problems", prompt, draw, end_of_block)
 
-        for number, samples in enumerate(self._each("problems", batches, batch)):
+        for number, samples in zip(batches, self._each("problems", batches, batch), strict=True):
             topic = problems.TOPICS[number % len(problems.TOPICS)]
             for sample in samples:
                 problem = problems.parse_problem(topic, sample.text)
@@ -170,7 +170,7 @@ class Loop:
         return clean
 
     def _rated(self, found: list[Problem]) -> list[Problem]:
-        """Stage 2: the best rated share, in the order in which they were found."""
+        """Stage 2: the best rated share, those whose prompts begin alike one after the other."""
 
         def rate(problem: Problem) -> stages.Rating:
             return stages.read_rating(self._ask("ratings", stages.ask_rating(problem, self.profile)))
@@ -182,18 +182,33 @@ class Loop:
             what = "kept" if i in best else "rated low"
             text = f"quality {rating.quality:.1f}, difficulty {rating.difficulty:.1f}\n\n{problem.task}"
             self.funnel.count("ratings", what, problem.title, text)
-        return [problem for i, problem in enumerate(found) if i in best]
+        return sorted((problem for i, problem in enumerate(found) if i in best), key=stages.shots_of)
 
-    def _solutions(self, problem: Problem, plans: Sequence[Sample]) -> list[Solution]:
-        """Stage 5 (stage 3 made the plans): n samples, spread evenly over the skeletons."""
-        skeletons = stages.skeletons(problem, plans)
-        found: list[Solution] = []
-        for number, skeleton in enumerate(skeletons):
-            n = self.profile.solutions // len(skeletons) + (number < self.profile.solutions % len(skeletons))
-            ask = stages.ask_solutions(problem, skeleton, n, self.profile)
-            samples = self._ask("solutions", ask, stages.end_of_function)
-            found += stages.read_solutions(problem, skeleton, samples)
-        return found
+    def _solutions(
+        self, kept: Sequence[Problem], plans: Sequence[Sequence[Sample]]
+    ) -> dict[str, list[Solution]]:
+        """Stage 5 (stage 3 made the plans): n samples a problem, spread evenly over its skeletons; by function."""
+        asked: list[tuple[Problem, str, stages.Ask]] = []
+        for problem, found in zip(kept, plans, strict=True):
+            skeletons = stages.skeletons(problem, found)
+            for number, skeleton in enumerate(skeletons):
+                n = self.profile.solutions // len(skeletons) + (
+                    number < self.profile.solutions % len(skeletons)
+                )
+                asked.append((problem, skeleton, stages.ask_solutions(problem, skeleton, n, self.profile)))
+        # Bare stubs and planned ones show their exercises in two ways: one after the other they share their computing.
+        asked.sort(key=lambda item: stages.PLAN in item[1])
+
+        def answer(item: tuple[Problem, str, stages.Ask]) -> list[Solution]:
+            problem, skeleton, ask = item
+            return stages.read_solutions(
+                problem, skeleton, self._ask("solutions", ask, stages.end_of_function)
+            )
+
+        solved: dict[str, list[Solution]] = {problem.function: [] for problem in kept}
+        for (problem, _, _), solutions in zip(asked, self._each("solutions", asked, answer), strict=True):
+            solved[problem.function] += solutions
+        return solved
 
     def _answers(self, work: Work, examined: dict[str, Any], adapted: Sampler, number: int) -> list[Solution]:
         """The adapter's solutions of one problem, asked for as people will ask; none without a value to show."""
@@ -204,10 +219,11 @@ class Loop:
             -(-self.profile.solutions // 2), ANSWER_TOKENS, self.profile.solution_temperature,
             self.profile.seed + number,
         )  # fmt: skip
+        end = end_of_answer(work.problem.function)
         answers = [
             sample
             for prompt in dataset.served_prompts(work.problem, claim, adapted.chat)
-            for sample in self._sample("solutions", prompt, draw, end_of_block, adapted)
+            for sample in self._sample("solutions", Prompt(prompt), draw, end, adapted)
         ]
         return [Solution(extract_function(a.text, work.problem.function), a.mean_logprob) for a in answers]
 
@@ -278,33 +294,29 @@ class Loop:
     def gate(self, held: Sequence[Selected], adapted: Sampler) -> Verdict:
         """Compare the adapter with its base on the held-out problems, both as they are served."""
 
-        def shares(sampler: Sampler, offset: int, step: Step) -> list[float]:
-            found = []
-            for number, item in enumerate(held):
-                inputs = self.inputs(item.problem)
-                prompts = dataset.served_prompts(item.problem, item.asserts[0], sampler.chat)
-                draw = Draw(-(-self.profile.gate_samples // 2), ANSWER_TOKENS, 0.8, self.profile.seed)
-                answers = [
-                    sample.text
-                    for prompt in prompts
-                    for sample in self._sample("gate", prompt, draw, end_of_block, sampler)
-                ]
-                found.append(share_right(item, inputs, answers, self.sandbox))
-                step(offset + number + 1, "")
-            return found
+        draw = Draw(-(-self.profile.gate_samples // 2), ANSWER_TOKENS, 0.8, self.profile.seed)
 
-        with self.teller.stage("gate", 2 * len(held), "problems") as step:
-            base = shares(self.sampler, 0, step)
-            return compare(base, shares(adapted, len(held), step))
+        def share(sampler: Sampler, item: Selected) -> float:
+            end = end_of_answer(item.problem.function)
+            answers = [
+                sample.text
+                for prompt in dataset.served_prompts(item.problem, item.asserts[0], sampler.chat)
+                for sample in self._sample("gate", Prompt(prompt), draw, end, sampler)
+            ]
+            return share_right(item, self.inputs(item.problem), answers, self.sandbox)
+
+        base = self._each("gate, base", held, lambda item: share(self.sampler, item))
+        return compare(base, self._each("gate, adapter", held, lambda item: share(adapted, item)))
 
     # --- work, once ------------------------------------------------------------------------------------------
 
     def _each(self, stage: str, items: Sequence[Any] | range, work: Callable[[Any], T]) -> list[T]:
         found = []
-        with self.teller.stage(stage, len(items), "problems" if stage != "problems" else "prompts") as step:
-            for number, item in enumerate(items):
-                found.append(work(item))
-                step(number + 1, "")
+        what = "prompts" if stage in ("problems", "solutions") else "problems"
+        with self.teller.stage(stage, len(items), what) as step:
+            for one in in_parallel(work, items, len(self.sampler.engines)):
+                found.append(one)
+                step(len(found), "")
         return found
 
     def _ask(
@@ -313,14 +325,14 @@ class Loop:
         return self._sample(stage, ask.prompt, ask.draw, stop_when)
 
     def _sample(
-        self, stage: str, prompt: str, draw: Draw, stop_when: Callable[[str], int | None] | None = None,
+        self, stage: str, prompt: Prompt, draw: Draw, stop_when: Callable[[str], int | None] | None = None,
         sampler: Sampler | None = None,
     ) -> list[Sample]:  # fmt: skip
         if draw.n < 1:
             return []
         used = sampler or self.sampler
         made_from = [
-            self.model_id, used.adapter or "", prompt, asdict(draw), stop_when.__name__ if stop_when else ""
+            self.model_id, used.adapter or "", asdict(prompt), asdict(draw), stop_when.__name__ if stop_when else ""
         ]  # fmt: skip
         made = self.store.get_or_make(
             stage, made_from, lambda: [asdict(s) for s in used.sample(prompt, draw, stop_when)]

@@ -17,7 +17,7 @@ from random import Random
 
 from sandbox.inputs.examples import from_docstring
 from sandbox.inputs.target import parse_quietly
-from trainer.sampler import PROMPTS, render
+from trainer.sampler import PROMPTS, Prompt, render
 
 TOPICS = (
     "numbers", "strings", "lists", "dictionaries", "tuples", "sets", "sorting", "counting", "searching",
@@ -31,6 +31,8 @@ TOPICS = (
 
 FENCE = re.compile(r"^```python\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 N_SHOTS = 4
+SHOT_SETS = 16
+"""Different choices of exercises that prompts show: prompts with the same one share most of their computing."""
 MAX_STUB_CHARS = 1_200
 
 
@@ -98,10 +100,14 @@ def exercises() -> tuple[Exercise, ...]:
     return tuple(found)
 
 
-def problem_prompt(topic: str, seed: int) -> str:
-    """A document of exercises that opens another one about `topic`; the seed draws which ones it shows."""
-    shots = Random(seed).sample(exercises(), N_SHOTS)  # noqa: S311  # no secret: which examples to show
-    return render("problem", shots=shots, topic=topic)
+def problem_prompt(topic: str, shots: int) -> Prompt:
+    """A document of exercises that opens another one about `topic`; `shots` is the number of the set it shows."""
+    return render("problem", shots=shot_set(shots, N_SHOTS), topic=topic)
+
+
+def shot_set(number: int, n: int) -> list[Exercise]:
+    """n of the hand-written exercises, the same ones for the same number."""
+    return Random(number).sample(exercises(), n)  # noqa: S311  # no secret: which examples to show
 
 
 def parse_problem(topic: str, text: str) -> Problem | Rejected:

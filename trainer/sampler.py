@@ -1,8 +1,7 @@
-"""Text in, n sampled texts out: the engine as the evaluation sees it.
+"""Text in, n sampled texts out: the engines as the loop and the evaluation see them.
 
-The same request gives the same texts whatever was asked before, so that a figure can be reproduced: the prefix cache
-is emptied first (a prompt computed in other pieces rounds differently, and a sampled token can tip over). What it
-does not do: read adapters from the registry, or decide what to ask.
+The same request gives the same texts whatever was asked before, so that a figure can be reproduced
+(`GenerationRequest.kept_prefix`). What it does not do: read adapters from the registry, or decide what to ask.
 """
 
 from __future__ import annotations
@@ -17,12 +16,24 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from trainer.engines import Engines
 from trainer.errors import BaseModelError
-from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import EngineError
+from ucoder_lsp.engine.prefix_cache import common_prefix
 from ucoder_lsp.engine.types import Finish, GenerationRequest, Sampling
 
 PROMPTS = Path(__file__).parent / "prompts"
+_OWN = "\x1e"
+"""Record separator: in a template, where what many prompts share ends and what is one problem's own begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A text to continue."""
+
+    text: str
+    n_shared: int = 0
+    """Characters at its beginning that other prompts have too: computed once for those asked one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,55 +60,57 @@ class Sample:
 
 
 class Sampler:
-    """Samples from one engine, with one adapter or none."""
+    """Samples from a model, with one adapter or none; as many threads may ask at once as there are engines."""
 
-    def __init__(self, engine: Engine, adapter: str | None = None) -> None:
-        """`adapter` is an identity loaded into the engine."""
-        self.engine = engine
+    def __init__(self, engines: Engines, adapter: str | None = None) -> None:
+        """`adapter` is an identity loaded into the engines."""
+        self.engines = engines
         self.adapter = adapter
 
     def sample(
-        self, prompt: str, draw: Draw, stop_when: Callable[[str], int | None] | None = None
+        self, prompt: Prompt, draw: Draw, stop_when: Callable[[str], int | None] | None = None
     ) -> list[Sample]:
         """`draw.n` continuations of `prompt` (chat markers in it count as such)."""
-        tokens = self.engine.tokenize(prompt, special=True)
-        if len(tokens) + draw.max_tokens > self.engine.n_ctx:
+        engine = self.engines.first
+        tokens = engine.tokenize(prompt.text, special=True)
+        shared = engine.tokenize(prompt.text[: prompt.n_shared], special=True)
+        if len(tokens) + draw.max_tokens > engine.n_ctx:
             raise BaseModelError(
                 f"A prompt of {len(tokens)} tokens and {draw.max_tokens} new ones does not fit the context of "
-                f"{self.engine.n_ctx}: use a base with a longer context."
+                f"{engine.n_ctx}: use a base with a longer context."
             )
+        request = GenerationRequest(
+            prompt=tokens,
+            k=draw.n,
+            max_tokens=draw.max_tokens,
+            sampling=Sampling(temperature=draw.temperature, top_p=draw.top_p, seed=draw.seed),
+            stop=draw.stop,
+            stop_when=stop_when,
+            adapter=self.adapter,
+            kept_prefix=common_prefix(shared, tokens[:-1]),
+        )
         try:
-            self.engine.logits(tokens[:1], self.adapter)  # scoring leaves the prefix cache empty
-            answer = self.engine.generate(
-                GenerationRequest(
-                    prompt=tokens,
-                    k=draw.n,
-                    max_tokens=draw.max_tokens,
-                    sampling=Sampling(temperature=draw.temperature, top_p=draw.top_p, seed=draw.seed),
-                    stop=draw.stop,
-                    stop_when=stop_when,
-                    adapter=self.adapter,
-                )
-            )
+            with self.engines.one() as free:
+                answer = free.generate(request)
         except EngineError as error:
             raise BaseModelError(f"The model could not be sampled: {error}") from error
         return [
             Sample(c.text, finite(c.mean_logprob), c.finish is not Finish.LENGTH) for c in answer.candidates
         ]
 
-    def chat(self, user: str, answer_prefix: str = "") -> str:
+    def chat(self, user: str) -> str:
         """The prompt that asks `user` as a chat turn; plain text for a base without a chat template."""
-        template = self.engine.chat_template
+        template = self.engines.first.chat_template
         if not template:
-            return f"{user}\n\n{answer_prefix}"
-        vocab = self.engine.vocab
+            return f"{user}\n\n"
+        vocab = self.engines.first.vocab
         names = {
             f"{name}_token": vocab.detokenize((token,), special=True) if token is not None else ""
             for name, token in (("bos", vocab.bos), ("eos", vocab.eos))
         }
         return _chat_template(template).render(
             messages=[{"role": "user", "content": user}], add_generation_prompt=True, **names
-        ) + answer_prefix  # fmt: skip
+        )
 
 
 def finite(value: float) -> float:
@@ -129,6 +142,9 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def render(name: str, **values: Any) -> str:
+def render(name: str, **values: Any) -> Prompt:
     """The prompt template `prompts/NAME.j2`, filled in. Trailing space is cut: token healing."""
-    return _environment().get_template(f"{name}.j2").render(**values).rstrip()
+    shared, mark, own = (
+        _environment().get_template(f"{name}.j2").render(own=_OWN, **values).rstrip().partition(_OWN)
+    )
+    return Prompt(shared + own, len(shared) if mark else 0)

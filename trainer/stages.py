@@ -16,13 +16,12 @@ import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from random import Random
 from statistics import fmean
 
 from trainer.extract import extract_function
-from trainer.problems import Exercise, Problem, exercises
+from trainer.problems import SHOT_SETS, Exercise, Problem, shot_set
 from trainer.profile import Profile
-from trainer.sampler import Draw, Sample, render
+from trainer.sampler import Draw, Prompt, Sample, render
 from trainer.store import digest
 
 N_SHOTS = 3
@@ -34,7 +33,7 @@ _RATING = re.compile(r"\s*([1-5])\s*\n+\s*Difficulty:\s*([1-5])")
 class Ask:
     """One prompt and how to sample it."""
 
-    prompt: str
+    prompt: Prompt
     draw: Draw
 
 
@@ -53,6 +52,11 @@ class Solution:
     source: str | None
     """None when the sample held no complete function."""
     mean_logprob: float
+
+
+def shots_of(problem: Problem) -> int:
+    """The number of the set of exercises that its prompts show: those of one set are best asked one after the other."""
+    return int(digest(problem.function)[:8], 16) % SHOT_SETS
 
 
 def ask_rating(problem: Problem, profile: Profile) -> Ask:
@@ -144,14 +148,14 @@ def _has_body(source: str, function: str) -> bool:
     return not bodies or any(not isinstance(node, ast.Expr | ast.Pass) for node in bodies[0])
 
 
-def _solution_prompt(problem: Problem, skeleton: str, *, planned: bool) -> str:
+def _solution_prompt(problem: Problem, skeleton: str, *, planned: bool) -> Prompt:
     return render("solution", shots=_shots(problem), problem=problem, skeleton=skeleton, planned=planned)
 
 
 def _shots(problem: Problem) -> list[Exercise]:
-    """The same for every stage of one problem, others for another."""
-    return Random(problem.function).sample(exercises(), N_SHOTS)  # noqa: S311  # which examples to show
+    """The same for every stage of one problem."""
+    return shot_set(shots_of(problem), N_SHOTS)
 
 
-def _seed(prompt: str, profile: Profile) -> int:
-    return int(digest([prompt, profile.seed])[:8], 16)
+def _seed(prompt: Prompt, profile: Profile) -> int:
+    return int(digest([prompt.text, profile.seed])[:8], 16)

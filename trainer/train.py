@@ -25,6 +25,7 @@ from sandbox.pool import Sandbox
 from trainer import dataset
 from trainer.acceptance import Verdict
 from trainer.base import Base, file_hash, prepare_base
+from trainer.engines import open_engines
 from trainer.errors import TrainerError
 from trainer.export import export_adapter
 from trainer.finetune import Tuned, Tuning, finetune
@@ -39,7 +40,6 @@ from trainer.selection import Selected
 from ucoder_lsp import models
 from ucoder_lsp.adapters import AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings
-from ucoder_lsp.engine.engine import Engine
 
 CONTEXT_TOKENS = 2048
 """The longest prompt of the stages has about 700 tokens."""
@@ -154,19 +154,15 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
 
 @contextmanager
 def _sampler(model: Model, settings: Settings) -> Iterator[Sampler]:
-    engine = Engine.load(
-        model.prepared.path, n_ctx=CONTEXT_TOKENS, k_max=16, n_threads=settings.threads or None,
-        model_id=model.prepared.model_id, extra_buffers=model.prepared.extra_buffers,
-    )  # fmt: skip
-    with engine:
-        yield Sampler(engine)
+    with open_engines(model.prepared, n_ctx=CONTEXT_TOKENS, k_max=16, threads=settings.threads) as engines:
+        yield Sampler(engines)
 
 
 def _adapted(sampler: Sampler, tuned: Tuned) -> Sampler:
-    """The same engine with the adapter, as servers use it."""
+    """The same engines with the adapter, as servers use it."""
     key = file_hash(tuned.gguf)
-    sampler.engine.load_adapter(tuned.gguf, key)
-    return Sampler(sampler.engine, key)
+    sampler.engines.load_adapter(tuned.gguf, key)
+    return Sampler(sampler.engines, key)
 
 
 def unselected(

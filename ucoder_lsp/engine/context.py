@@ -34,6 +34,11 @@ def default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
+def offloads_to_gpu() -> bool:
+    """Whether this build of llama.cpp computes on a GPU."""
+    return bool(C.llama_supports_gpu_offload())
+
+
 class Model:
     """Weights and vocabulary of one GGUF file."""
 
@@ -114,7 +119,7 @@ class Context:
         params.n_outputs_max = n_rows
         params.n_threads = params.n_threads_batch = n_threads
         params.no_perf = True
-        if not C.llama_supports_gpu_offload():
+        if not offloads_to_gpu():
             # "Auto" turns it on, and on a CPU it goes over the whole cache for each row alone: decoding 15 rows
             # behind a prompt of 650 tokens takes 2.7 times as long (docs/log.md).
             params.flash_attn_type = C.LLAMA_FLASH_ATTN_TYPE_DISABLED

@@ -203,6 +203,10 @@ class Engine:
             raise EngineError(
                 f"k is {request.k} and max_tokens {request.max_tokens}: ask for at least one of each."
             )
+        if request.kept_prefix is not None and not 0 <= request.kept_prefix < len(request.prompt):
+            raise EngineError(
+                f"kept_prefix is {request.kept_prefix}: keep less than the {len(request.prompt)} tokens of the prompt."
+            )
         ticket = Ticket(request)
         with self._lock:
             self._pending.add(ticket)

@@ -1,7 +1,7 @@
 """What the engine's thread does with one request: adapter, prefill, candidates. Not thread-safe.
 
-Sequences 0 to N_PROMPTS - 1 of the KV cache hold recent prompts, the others the branches of the current
-request.
+Sequences 0 to N_PROMPTS - 1 of the KV cache hold recent prompts (or, for requests that must be reproducible, one kept
+prefix and one prompt), the others the branches of the current request.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class Runner:
         self._k_max = k_max
         self._share_rows = share_rows
         self._prefixes = PrefixCache(N_PROMPTS)
+        self._kept: tuple[int, ...] | None = None
+        """What sequence 0 holds for requests with `kept_prefix`; None while the prefix cache has the sequences."""
 
     def answer(self, request: GenerationRequest, queue_s: float, interrupted: Interrupted) -> Generation:
         """Serve one request that `Engine` has checked.
@@ -84,9 +86,12 @@ class Runner:
 
         # 1. The prompt, from the longest prefix that is cached.
         started = time.monotonic()
-        sequence, n_cached, reason = self._prefill(
-            request.prompt, n_at_once * request.max_tokens, interrupted
-        )
+        if request.kept_prefix is None:
+            sequence, n_cached, reason = self._prefill(
+                request.prompt, n_at_once * request.max_tokens, interrupted
+            )
+        else:
+            sequence, n_cached, reason = self._prefill_alike(request.prompt, request.kept_prefix, interrupted)
         prefill_s = time.monotonic() - started
         if reason is not None:
             return _nothing(request, reason, queue_s, n_cached, prefill_s)
@@ -126,6 +131,8 @@ class Runner:
             None).
         """
         # 1. Make room, and take over what is there.
+        if self._kept is not None:
+            self._forget_all()
         plan = self._prefixes.plan(prompt, self._context.n_cells - n_reserved)
         self._prefixes.forget(plan.sequence)
         if plan.source is None:
@@ -137,16 +144,39 @@ class Runner:
             self._context.drop(evicted)
 
         # 2. Compute the rest; what is done when the request is given up stays for the next one.
-        n_done, reason = plan.n_shared, None
-        while n_done < len(prompt):
-            reason = interrupted()
-            if reason is not None:
-                break
-            part = prompt[n_done : n_done + PREFILL_CHUNK]
-            self._decode_run(part, n_done, plan.sequence, all_logits=False)
-            n_done += len(part)
+        n_done, reason = self._compute(prompt, plan.n_shared, plan.sequence, interrupted)
         self._prefixes.store(plan.sequence, prompt[:n_done])
         return plan.sequence, plan.n_shared, reason
+
+    def _prefill_alike(
+        self, prompt: tuple[int, ...], n_kept: int, interrupted: Interrupted
+    ) -> tuple[int, int, Finish | None]:
+        """As `_prefill`, in pieces, and into cells, that are the same whatever was computed before."""
+        prefix, n_cached = prompt[:n_kept], n_kept
+        if self._kept != prefix:
+            self._forget_all()
+            _, reason = self._compute(prefix, 0, 0, interrupted)
+            if reason is not None:
+                self._forget_all()
+                return 0, 0, reason
+            self._kept, n_cached = prefix, 0
+        self._context.drop(1)
+        self._context.copy(0, 1, n_kept)
+        _, reason = self._compute(prompt, n_kept, 1, interrupted)
+        return 1, n_cached, reason
+
+    def _compute(
+        self, tokens: tuple[int, ...], n_done: int, sequence: int, interrupted: Interrupted
+    ) -> tuple[int, Finish | None]:
+        """Decode `tokens` from the n_done-th on; returns how many are done and why it stopped early (or None)."""
+        while n_done < len(tokens):
+            reason = interrupted()
+            if reason is not None:
+                return n_done, reason
+            part = tokens[n_done : n_done + PREFILL_CHUNK]
+            self._decode_run(part, n_done, sequence, all_logits=False)
+            n_done += len(part)
+        return n_done, None
 
     def _decode_run(self, tokens: tuple[int, ...], start: int, sequence: int, *, all_logits: bool) -> None:
         """Decode consecutive tokens of a sequence, with the logits of all or of the last."""
@@ -160,6 +190,7 @@ class Runner:
 
     def _forget_all(self) -> None:
         self._prefixes.clear()
+        self._kept = None
         self._context.clear()
 
 

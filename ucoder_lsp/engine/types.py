@@ -49,6 +49,10 @@ class GenerationRequest:
     """Seconds from submission; what is decoded by then is returned, marked DEADLINE."""
     adapter: str | None = None
     """Identity of a loaded adapter version, or None for the base model."""
+    kept_prefix: int | None = None
+    """None starts from whatever the prefix cache holds. A number makes the answer independent of what was asked before
+    (a prompt computed in other pieces rounds differently, and a sampled token can tip over): so many leading tokens are
+    computed by themselves and kept for the next request that begins with them, the others anew."""
     on_candidate: Callable[[int, Candidate], None] | None = None
     """Called in the engine's thread with (index, candidate) as each one ends, so that it can be run while
     others are still decoded; it must return at once. An exception in it fails the request."""
