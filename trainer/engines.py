@@ -61,14 +61,17 @@ class Engines:
 
 
 def in_parallel(work: Callable[[T], R], items: Iterable[T], at_once: int) -> Iterator[R]:
-    """`work(item)` of each item in order, in `at_once` threads. When one fails, what has not begun never does."""
-    with ThreadPoolExecutor(at_once, "ucoder-work") as threads:
-        futures = [threads.submit(work, item) for item in items]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
+    """`work(item)` of each item in order, in `at_once` threads.
+
+    When one fails, or the caller is stopped, what has not begun never does, and what runs is not waited for: closing
+    the engines ends it.
+    """
+    threads = ThreadPoolExecutor(at_once, "ucoder-work")
+    try:
+        for future in [threads.submit(work, item) for item in items]:
+            yield future.result()
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager

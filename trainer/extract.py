@@ -52,7 +52,7 @@ def end_of_answer(function: str) -> Callable[[str], int | None]:
     """Where an answer has said what it had to: its first block is closed, or something that is no part of a solution
     (a print, a test, prose) follows the complete function at the margin. None before that."""
     after = re.compile(
-        rf"^(?:async )?def {re.escape(function)}\(.*?\n(?=(?!(?:async|def|class|import|from)\b)(?:\w+[^\w]|[`*>]))",
+        rf"^(?:async )?def {re.escape(function)}\(.*?\n(?=(?!(?:async|def|class|import|from)\b)(?:\w+\W|```|[*>]))",
         re.MULTILINE | re.DOTALL,
     )
 

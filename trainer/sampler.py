@@ -70,7 +70,26 @@ class Sampler:
     def sample(
         self, prompt: Prompt, draw: Draw, stop_when: Callable[[str], int | None] | None = None
     ) -> list[Sample]:
-        """`draw.n` continuations of `prompt` (chat markers in it count as such)."""
+        """`draw.n` continuations of `prompt` (chat markers in it count as such).
+
+        Raises:
+            BaseModelError: the prompt does not fit, the model fails, or it was closed meanwhile.
+        """
+        try:
+            request = self._request(prompt, draw, stop_when)
+            with self.engines.one() as engine:
+                answer = engine.generate(request)
+        except EngineError as error:
+            raise BaseModelError(f"The model could not be sampled: {error}") from error
+        if any(c.finish is Finish.CANCELLED for c in answer.candidates):
+            raise BaseModelError("Sampling was stopped.")  # half a text must not pass for a sample
+        return [
+            Sample(c.text, finite(c.mean_logprob), c.finish is not Finish.LENGTH) for c in answer.candidates
+        ]
+
+    def _request(
+        self, prompt: Prompt, draw: Draw, stop_when: Callable[[str], int | None] | None
+    ) -> GenerationRequest:
         engine = self.engines.first
         tokens = engine.tokenize(prompt.text, special=True)
         shared = engine.tokenize(prompt.text[: prompt.n_shared], special=True)
@@ -79,7 +98,7 @@ class Sampler:
                 f"A prompt of {len(tokens)} tokens and {draw.max_tokens} new ones does not fit the context of "
                 f"{engine.n_ctx}: use a base with a longer context."
             )
-        request = GenerationRequest(
+        return GenerationRequest(
             prompt=tokens,
             k=draw.n,
             max_tokens=draw.max_tokens,
@@ -89,14 +108,6 @@ class Sampler:
             adapter=self.adapter,
             kept_prefix=common_prefix(shared, tokens[:-1]),
         )
-        try:
-            with self.engines.one() as free:
-                answer = free.generate(request)
-        except EngineError as error:
-            raise BaseModelError(f"The model could not be sampled: {error}") from error
-        return [
-            Sample(c.text, finite(c.mean_logprob), c.finish is not Finish.LENGTH) for c in answer.candidates
-        ]
 
     def chat(self, user: str) -> str:
         """The prompt that asks `user` as a chat turn; plain text for a base without a chat template."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sandbox.inputs.target import parse_quietly
 from trainer.evaluate_cli import evaluate_command
-from trainer.extract import extract_function
+from trainer.extract import end_of_answer, extract_function
 from trainer.mbpp_inputs import typed_inputs
 from trainer.oracles import same
 from trainer.passk import estimate, pass_at_k, wilson
@@ -60,6 +60,45 @@ def test_the_first_definition_is_kept_and_what_overrules_it_left_out(
 def test_extraction_gives_a_program_that_parses_or_nothing(answer: str) -> None:
     program = extract_function(answer, "f", "import math")
     assert program is None or parse_quietly(program) is not None
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        ("```python\ndef f(x):\n    return x\n```\nIt returns x.", "```python\ndef f(x):\n    return x\n```"),
+        ("def f(x):\n    return x\n\nprint(f(1))\nprint(f(2))", "def f(x):\n    return x\n\n"),
+        (
+            "```python\ndef f(x):\n    return x\n\nassert f(1) == 1\n",
+            "```python\ndef f(x):\n    return x\n\n",
+        ),
+        ("def f(x):\n    return g(x)\n\n# helper\ndef g(x):\n    return x\n", None),
+        ("def f(x):\n    return d\n\nclass A:\n    pass\n\nimport re\n\nasync", None),
+        ("def g(x):\n    return x\n\nprint(g(1))\n", None),  # not the one that was asked for
+        ('def f(x):\n    """\nSay x.\n', None),  # prose at the margin, but inside the docstring
+        ("def f(\n    x,\n) -> int:\n    return x\n", None),
+        ("def f(x):\n    return x\n\nd", None),  # may become `def`
+    ],
+)
+def test_an_answer_ends_when_the_function_is_complete_and_something_else_follows(
+    answer: str, kept: str | None
+) -> None:
+    end = end_of_answer("f")
+    seen = next(
+        (part[:at] for n in range(len(answer) + 1) if (at := end(part := answer[:n])) is not None), None
+    )
+    assert seen == kept
+    if kept is not None:
+        assert extract_function(kept, "f") == extract_function(answer, "f") is not None
+
+
+@given(
+    st.lists(st.sampled_from([*"def fx():\n =1`#*", "def f(x):\n  return x\n", "\n```"]), max_size=40).map(
+        "".join
+    )
+)
+def test_what_ends_an_answer_never_fails_and_lies_inside_it(text: str) -> None:
+    end = end_of_answer("f")(text)
+    assert end is None or 0 < end <= len(text)
 
 
 def test_json_inputs_get_the_types_of_the_asserts() -> None:

@@ -91,6 +91,7 @@ class Model:
 
     def close(self) -> None:
         """Free the weights; the contexts must be gone."""
+        self.vocab.close()
         if self.handle:
             C.llama_model_free(self.handle)
             self.handle = None

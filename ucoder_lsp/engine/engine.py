@@ -183,7 +183,11 @@ class Engine:
         )  # fmt: skip
 
     def tokenize(self, text: str, special: bool = False, add_bos: bool = False) -> tuple[int, ...]:
-        """Token ids of a text; `special` reads chat and FIM markers as tokens (never for a user's text)."""
+        """Token ids of a text; `special` reads chat and FIM markers as tokens (never for a user's text).
+
+        Raises:
+            EngineClosed: after `close`.
+        """
         return self.vocab.tokenize(text, special, add_bos)
 
     def detokenize(self, tokens: Sequence[int]) -> str:

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import codecs
 import ctypes
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import llama_cpp as C
+
+from ucoder_lsp.engine.errors import EngineClosed
 
 _NOT_TEXT = C.LLAMA_TOKEN_ATTR_CONTROL | C.LLAMA_TOKEN_ATTR_UNKNOWN | C.LLAMA_TOKEN_ATTR_UNUSED
 
@@ -30,10 +34,11 @@ class FimTokens:
 
 
 class Vocab:
-    """Tokenizer and marks of one model. Safe from any thread: llama.cpp only reads the vocabulary."""
+    """Tokenizer and marks of one model. Safe from any thread, also while another one closes the model."""
 
     def __init__(self, model: int) -> None:
-        self._vocab = C.llama_model_get_vocab(model)
+        self._lock = threading.Lock()
+        self._vocab: int | None = C.llama_model_get_vocab(model)
         self.n_tokens = int(C.llama_vocab_n_tokens(self._vocab))
         self.bos = _known(C.llama_vocab_bos(self._vocab))
         self.eos = _known(C.llama_vocab_eos(self._vocab))
@@ -52,10 +57,11 @@ class Vocab:
         data = text.encode("utf-8", "surrogatepass")
         size = len(data) + 8
         buffer = (C.llama_token * size)()
-        n = C.llama_tokenize(self._vocab, data, len(data), buffer, size, add_bos, special)
-        if n < 0:
-            buffer = (C.llama_token * -n)()
-            n = C.llama_tokenize(self._vocab, data, len(data), buffer, -n, add_bos, special)
+        with self._open() as vocab:
+            n = C.llama_tokenize(vocab, data, len(data), buffer, size, add_bos, special)
+            if n < 0:
+                buffer = (C.llama_token * -n)()
+                n = C.llama_tokenize(vocab, data, len(data), buffer, -n, add_bos, special)
         return tuple(buffer[:n])
 
     def detokenize(self, tokens: Sequence[int], special: bool = False) -> str:
@@ -74,11 +80,24 @@ class Vocab:
         ids = self.tokenize(name, special=True)
         return ids[0] if len(ids) == 1 and ids[0] in self.special else None
 
+    def close(self) -> None:
+        """The model is about to be freed: whoever comes now gets `EngineClosed`, whoever is at work is waited for."""
+        with self._lock:
+            self._vocab = None
+
+    @contextmanager
+    def _open(self) -> Iterator[int]:
+        with self._lock:
+            if self._vocab is None:
+                raise EngineClosed
+            yield self._vocab
+
     def _raw_piece(self, token: int, special: bool) -> bytes:
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
-            n = C.llama_token_to_piece(self._vocab, token, buffer, size, 0, special)
+            with self._open() as vocab:
+                n = C.llama_token_to_piece(vocab, token, buffer, size, 0, special)
             if n >= 0:
                 return buffer.raw[:n]
             size = -n
