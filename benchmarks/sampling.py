@@ -2,10 +2,10 @@
 
     python -P benchmarks/sampling.py                # some minutes on 2 cores; leave the machine alone meanwhile
 
-The prompts are those of the loop's fifth stage (solutions of the hand-written exercises, bare stubs and planned ones, all
-with the same examples in front, as 17 of 272 problems of a `small` run have), with the answers of the second round as
-two more rows: short prompts, longer answers. The ways alternate, so that a machine that slows down slows all of
-them. Higher is better, ratios against one engine.
+The prompts are those of the loop's fifth stage (solutions of the hand-written exercises, bare stubs and planned ones,
+all with the same examples in front, as 17 of 272 problems of a `small` run have), with the answers of the second
+round as two more rows: short prompts, longer answers. The ways alternate, so that a machine that slows down slows all
+of them. Higher is better, ratios against one engine.
 """
 
 from __future__ import annotations
@@ -73,13 +73,15 @@ def one_engine(model: models.PreparedModel) -> Iterator[Engines]:
 def as_problem(exercise: Exercise) -> Problem:
     """A hand-written exercise as if the model had invented it, under a name that gets it the first set of examples."""
     name = exercise.code.split("(")[0].removeprefix("def ")
-    for number in itertools.count():
-        function = f"{name}_{number}"
-        stub = exercise.stub.replace(name, function)
-        problem = Problem(exercise.topic, exercise.title, exercise.task, exercise.hint, function, stub)
-        if stages.shots_of(problem) == 0:
-            return problem
-    raise AssertionError("itertools.count ended")
+    functions = (f"{name}_{number}" for number in itertools.count())
+    made = (
+        Problem(
+            exercise.topic, exercise.title, exercise.task, exercise.hint, function,
+            exercise.stub.replace(name, function),
+        )
+        for function in functions
+    )  # fmt: skip
+    return next(problem for problem in made if stages.shots_of(problem) == 0)
 
 
 def solutions(problems: list[Problem], *, whole: bool) -> list[tuple[stages.Ask, str]]:
