@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 from sandbox.inputs import ProbeSet
@@ -67,7 +67,7 @@ class Work:
     problem: Problem
     tests: tuple[str, ...]
     """Blocks of asserts."""
-    solutions: tuple[Solution, ...]
+    solutions: tuple[Solution, ...] = ()
 
 
 @dataclass(slots=True)
@@ -94,11 +94,11 @@ class Loop:
             "skeletons", kept, lambda p: self._ask("skeletons", stages.ask_plans(p, self.profile))
         )
         tests = self._each("tests", kept, lambda p: self._ask("tests", stages.ask_tests(p, self.profile)))
-        solved = self._solutions(kept, plans)
-        self.work = [
-            Work(problem, tuple(stages.read_tests(problem, asked)), tuple(solved[problem.function]))
+        works = [
+            Work(problem, tuple(stages.read_tests(problem, asked)))
             for problem, asked in zip(kept, tests, strict=True)
         ]
+        self.work = self._solutions(works, plans)
         return self._select("")
 
     def probe_again(self, adapted: Sampler, held: Sequence[Selected], number: int) -> list[Selected]:
@@ -184,36 +184,38 @@ class Loop:
             self.funnel.count("ratings", what, problem.title, text)
         return sorted((problem for i, problem in enumerate(found) if i in best), key=stages.shots_of)
 
-    def _solutions(
-        self, kept: Sequence[Problem], plans: Sequence[Sequence[Sample]]
-    ) -> dict[str, list[Solution]]:
-        """Stage 5 (stage 3 made the plans): n samples a problem, spread evenly over its skeletons; by function."""
-        asked: list[tuple[Problem, str, stages.Ask]] = []
-        for problem, found in zip(kept, plans, strict=True):
-            skeletons = stages.skeletons(problem, found)
-            for number, skeleton in enumerate(skeletons):
-                n = self.profile.solutions // len(skeletons) + (
-                    number < self.profile.solutions % len(skeletons)
-                )
-                asked.append((problem, skeleton, stages.ask_solutions(problem, skeleton, n, self.profile)))
-        # Bare stubs and planned ones show their exercises in two ways: one after the other they share their computing.
-        asked.sort(key=lambda item: stages.PLAN in item[1])
+    def _solutions(self, works: Sequence[Work], plans: Sequence[Sequence[Sample]]) -> list[Work]:
+        """Stage 5 (stage 3 made the plans): n samples a problem, spread evenly over its skeletons.
 
-        def answer(item: tuple[Problem, str, stages.Ask]) -> list[Solution]:
-            problem, skeleton, ask = item
-            return stages.read_solutions(
-                problem, skeleton, self._ask("solutions", ask, stages.end_of_function)
-            )
+        The bare stubs of all problems come first, because prompts of one kind share most of their computing. A problem
+        no two of whose first samples behave alike is given up there: hardly one of them would reach a consensus.
+        """
+        skeletons = [stages.skeletons(work.problem, found) for work, found in zip(works, plans, strict=True)]
+        pairs = list(zip(works, skeletons, strict=True))
+        begun = self._each("solutions", pairs, lambda pair: self._solve(pair[0], pair[1], slice(0, 1)))
 
-        solved: dict[str, list[Solution]] = {problem.function: [] for problem in kept}
-        for (problem, _, _), solutions in zip(asked, self._each("solutions", asked, answer), strict=True):
-            solved[problem.function] += solutions
-        return solved
+        def go_on(pair: tuple[Work, list[str]]) -> Work:
+            hopeful = self._examine(pair[0])["alike"] > 1
+            return self._solve(*pair, slice(1, None)) if hopeful else pair[0]
+
+        return self._each("solutions, planned", list(zip(begun, skeletons, strict=True)), go_on)
+
+    def _solve(self, work: Work, skeletons: Sequence[str], which: slice) -> Work:
+        """The work with the solutions of some of its skeletons."""
+        found = list(work.solutions)
+        for number, skeleton in list(enumerate(skeletons))[which]:
+            # The remainder goes to the first ones.
+            n = len(range(number, self.profile.solutions, len(skeletons)))
+            ask = stages.ask_solutions(work.problem, skeleton, n, self.profile)
+            samples = self._ask("solutions", ask, stages.end_of_function)
+            found += stages.read_solutions(work.problem, skeleton, samples)
+        return replace(work, solutions=tuple(found))
 
     def _answers(self, work: Work, examined: dict[str, Any], adapted: Sampler, number: int) -> list[Solution]:
-        """The adapter's solutions of one problem, asked for as people will ask; none without a value to show."""
+        """The adapter's solutions of one problem, asked for as people will ask; none where there is no value to show,
+        or where no two solutions of the base behave alike."""
         claim = examined["claim"]
-        if claim is None:
+        if claim is None or examined["alike"] < 2:
             return []
         draw = Draw(
             -(-self.profile.solutions // 2), ANSWER_TOKENS, self.profile.solution_temperature,
@@ -250,7 +252,10 @@ class Loop:
             claims = own[decision.winner] if decision.winner is not None else ()
             outcome = asdict(found)
             del outcome["problem"]
-            return {"outcome": outcome, "own_asserts": own, "claim": claims[0] if claims else None}
+            alike = sum(len(c.members) for c in decision.clusters if decision.winner in c.members)
+            return {
+                "outcome": outcome, "own_asserts": own, "claim": claims[0] if claims else None, "alike": alike
+            }  # fmt: skip
 
         parts = [
             rule.name, asdict(problem), work.tests, [asdict(s) for s in solutions], self.profile.to_json()
@@ -312,7 +317,7 @@ class Loop:
 
     def _each(self, stage: str, items: Sequence[Any] | range, work: Callable[[Any], T]) -> list[T]:
         found = []
-        what = "prompts" if stage in ("problems", "solutions") else "problems"
+        what = "prompts" if stage == "problems" else "problems"
         with self.teller.stage(stage, len(items), what) as step:
             for one in in_parallel(work, items, len(self.sampler.engines)):
                 found.append(one)
