@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from sandbox.inputs import propose
 from sandbox.pool import Sandbox
@@ -15,7 +19,9 @@ from sandbox.program import Job, Program
 from sandbox.rules import DEFAULT_RULE, RULES
 from trainer import dataset, selection, stages
 from trainer.acceptance import compare
+from trainer.engines import Engines
 from trainer.extract import end_of_block, extract_function
+from trainer.loop import Loop
 from trainer.problems import (
     Problem,
     Rejected,
@@ -27,9 +33,12 @@ from trainer.problems import (
     word_shingles,
 )
 from trainer.profile import PROFILES
-from trainer.sampler import Sample
+from trainer.progress import Teller
+from trainer.sampler import Draw, Prompt, Sample, Sampler
 from trainer.selection import Dropped, Selected
 from trainer.stages import Solution
+from trainer.store import Store
+from ucoder_lsp.engine.engine import Engine
 
 TINY = replace(PROFILES["tiny"], min_cluster=2)
 TEXT = """ Second largest
@@ -112,8 +121,8 @@ def test_every_hand_written_exercise_is_a_right_one() -> None:
 
 def test_the_prompt_shows_exercises_and_opens_another() -> None:
     prompt = problem_prompt("primes", 3)
-    assert prompt.count("## Exercise about ") == 5
-    assert prompt.endswith("## Exercise about primes:")
+    assert prompt.text.count("## Exercise about ") == 5
+    assert prompt.text[prompt.n_shared :] == "## Exercise about primes:"
     assert prompt == problem_prompt("primes", 3) != problem_prompt("primes", 4)
 
 
@@ -233,6 +242,54 @@ def test_a_later_round_with_twice_the_samples_needs_twice_the_cluster() -> None:
     assert isinstance(few, Dropped)
     assert "behave alike" in few.reason
     assert isinstance(vote(2 * TINY.min_cluster), Selected)
+
+
+class Script(Sampler):
+    """Plays the model: what it says to each kind of prompt is written down here, and what it was asked is kept."""
+
+    def __init__(self, bodies: dict[str, list[str]]) -> None:
+        """`bodies`: for each function to invent, the bodies of the solutions that the bare stub gets."""
+        self.bodies = bodies
+        self.adapter = None
+        self.engines = Engines(cast("list[Engine]", [None]))  # one request at a time, and no model
+        self.asked: list[str] = []
+
+    def sample(
+        self, prompt: Prompt, draw: Draw, stop_when: Callable[[str], int | None] | None = None
+    ) -> list[Sample]:
+        self.asked.append(prompt.text)
+        own = prompt.text[prompt.n_shared :]
+        if own.startswith("## Exercise about"):
+            texts = [TEXT.replace("second_largest", name).replace("number of", name) for name in self.bodies]
+        elif own.endswith("Quality:"):
+            texts = [" 4\nDifficulty: 2"]
+        elif own.endswith(stages.PLAN):
+            texts = [" sort them."]
+        elif "Tests, edge cases" in own:
+            texts = ["[3, 1, 2]) == 2"]
+        else:
+            name = next(name for name in self.bodies if f"def {name}(" in own)
+            texts = [f"    return {body}\n" for body in self.bodies[name]]
+        return [sample(texts[i % len(texts)]) for i in range(draw.n)]
+
+
+def test_a_problem_no_two_of_whose_first_samples_agree_is_given_up(tmp_path: Path) -> None:
+    largest = "sorted(numbers)[-{}]"
+    script = Script(
+        {
+            "alike": [largest.format(2), largest.format(2) + " + 0", "len(numbers)", "sum(numbers)"],
+            "unlike": [largest.format(1), "numbers * 2", "len(numbers)", "sum(numbers)"],
+        }
+    )
+    profile = replace(TINY, problem_samples=2, solutions=8, skeletons=2, keep_rated=1.0, min_cluster=3)
+    teller = Teller(console=Console(quiet=True))
+    with Sandbox(lowest_tier=1) as sandbox:
+        selected, pool = Loop(profile, script, "script", Store(tmp_path), sandbox, teller).probe()
+    planned = [text for text in script.asked if text.endswith(f"{stages.PLAN} sort them.")]
+    assert [("def alike(" in text, "def unlike(" in text) for text in planned] == [(True, False)]
+    (found,) = selected
+    assert (found.problem.function, found.cluster, found.n) == ("alike", 4, 8)
+    assert {control.problem.function for control in pool} == {"alike", "unlike"}
 
 
 def test_programs_that_differ_in_names_only_are_one() -> None:
