@@ -37,7 +37,7 @@ bench: $(STAMPS)/installed ## Warm latency of the demo's requests, step by step
 	@$(BIN)/python -P benchmarks/completion.py
 
 .PHONY: bench-all
-bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/log.md that needs nothing but this repository (about 20 minutes)
+bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/log.md that needs nothing but this repository (about 25 minutes)
 	@$(BIN)/python -P benchmarks/engine.py
 	@$(BIN)/python -P benchmarks/requantize.py
 	@$(BIN)/python -P benchmarks/consensus.py
@@ -45,6 +45,7 @@ bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/log.md that nee
 	@$(BIN)/python -P benchmarks/sandbox.py
 	@$(BIN)/python -P benchmarks/sandbox_soak.py --jobs 20000
 	@$(BIN)/python -P benchmarks/gate.py
+	@$(BIN)/python -P benchmarks/sampling.py
 
 # --- Check -----------------------------------------------------------------------------------------------------
 

@@ -188,7 +188,8 @@ class Loop:
         """Stage 5 (stage 3 made the plans): n samples a problem, spread evenly over its skeletons.
 
         The bare stubs of all problems come first, because prompts of one kind share most of their computing. A problem
-        no two of whose first samples behave alike is given up there: hardly one of them would reach a consensus.
+        no two of whose first samples behave alike is given up there: one in ten of them would still reach a consensus,
+        mostly a wrong one (docs/log.md).
         """
         skeletons = [stages.skeletons(work.problem, found) for work, found in zip(works, plans, strict=True)]
         pairs = list(zip(works, skeletons, strict=True))
