@@ -191,30 +191,36 @@ class Loop:
         no two of whose first samples behave alike is given up there: one in ten of them would still reach a consensus,
         mostly a wrong one (docs/log.md).
         """
-        skeletons = [stages.skeletons(work.problem, found) for work, found in zip(works, plans, strict=True)]
-        pairs = list(zip(works, skeletons, strict=True))
-        begun = self._each("solutions", pairs, lambda pair: self._solve(pair[0], pair[1], slice(0, 1)))
+        shares = [
+            stages.shared_out(stages.skeletons(work.problem, found), self.profile.solutions)
+            for work, found in zip(works, plans, strict=True)
+        ]
 
-        def go_on(pair: tuple[Work, list[str]]) -> Work:
-            hopeful = self._examine(pair[0])["alike"] > 1
-            return self._solve(*pair, slice(1, None)) if hopeful else pair[0]
+        def begin(item: tuple[Work, list[tuple[str, int]]]) -> Work:
+            work, asked = item
+            return self._solve(work, asked[:1])
 
-        return self._each("solutions, planned", list(zip(begun, skeletons, strict=True)), go_on)
+        def go_on(item: tuple[Work, list[tuple[str, int]]]) -> Work:
+            work, asked = item
+            return self._solve(work, asked[1:]) if self._examine(work)["alike"] > 1 else work
 
-    def _solve(self, work: Work, skeletons: Sequence[str], which: slice) -> Work:
-        """The work with the solutions of some of its skeletons."""
+        begun = self._each("solutions", list(zip(works, shares, strict=True)), begin)
+        return self._each("solutions, planned", list(zip(begun, shares, strict=True)), go_on)
+
+    def _solve(self, work: Work, asked: Sequence[tuple[str, int]]) -> Work:
+        """The work with so many more solutions that continue each skeleton."""
         found = list(work.solutions)
-        for number, skeleton in list(enumerate(skeletons))[which]:
-            # The remainder goes to the first ones.
-            n = len(range(number, self.profile.solutions, len(skeletons)))
+        for skeleton, n in asked:
             ask = stages.ask_solutions(work.problem, skeleton, n, self.profile)
             samples = self._ask("solutions", ask, stages.end_of_function)
             found += stages.read_solutions(work.problem, skeleton, samples)
         return replace(work, solutions=tuple(found))
 
     def _answers(self, work: Work, examined: dict[str, Any], adapted: Sampler, number: int) -> list[Solution]:
-        """The adapter's solutions of one problem, asked for as people will ask; none where there is no value to show,
-        or where no two solutions of the base behave alike."""
+        """The adapter's solutions of one problem, asked for as people will ask.
+
+        None where there is no value to show, or where no two solutions of the base behave alike.
+        """
         claim = examined["claim"]
         if claim is None or examined["alike"] < 2:
             return []

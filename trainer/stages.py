@@ -110,6 +110,11 @@ def without_example(problem: Problem) -> str:
     return problem.stub.replace(">>> ", "")
 
 
+def shared_out(skeletons: Sequence[str], n: int) -> list[tuple[str, int]]:
+    """How many of n solutions continue each skeleton: evenly many, the remainder from the first on."""
+    return [(skeleton, len(range(i, n, len(skeletons)))) for i, skeleton in enumerate(skeletons)]
+
+
 def ask_solutions(problem: Problem, skeleton: str, n: int, profile: Profile) -> Ask:
     """Stage 5: n continuations of one skeleton."""
     prompt = _solution_prompt(problem, skeleton, planned=PLAN in skeleton)

@@ -244,6 +244,14 @@ def test_a_later_round_with_twice_the_samples_needs_twice_the_cluster() -> None:
     assert isinstance(vote(2 * TINY.min_cluster), Selected)
 
 
+@given(st.integers(1, 9), st.integers(0, 200))
+def test_solutions_are_shared_out_evenly(skeletons: int, n: int) -> None:
+    shares = [share for _, share in stages.shared_out([f"s{i}" for i in range(skeletons)], n)]
+    assert sum(shares) == n
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] - shares[-1] <= 1
+
+
 class Script(Sampler):
     """Plays the model: what it says to each kind of prompt is written down here, and what it was asked is kept."""
 
