@@ -1,8 +1,8 @@
 """Copies of the model that sample side by side, one thread each.
 
 A training run has many requests and wants throughput: two engines of one thread answer a sixth to a quarter more of
-them than one engine of two (no waiting for one another at every layer, and drawing tokens is shared out too; docs/log.md), and
-suffer less where something else computes. A GPU, or a model too large to hold twice, gets one engine.
+them than one engine of two (no waiting for one another at every layer, and drawing tokens is shared out too;
+docs/log.md), and suffer less where something else computes. A GPU, or a model too large to hold twice, gets one engine.
 """
 
 from __future__ import annotations
