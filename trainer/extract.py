@@ -49,8 +49,11 @@ def end_of_block(text: str) -> int | None:
 
 
 def end_of_answer(function: str) -> Callable[[str], int | None]:
-    """Where an answer has said what it had to: its first block is closed, or something that is no part of a solution
-    (a print, a test, prose) follows the complete function at the margin. None before that."""
+    """A rule that says where an answer has said what it had to, None before that.
+
+    That is where its first block is closed, or where something that is no part of a solution (a print, a test, prose)
+    follows the complete function at the margin.
+    """
     after = re.compile(
         rf"^(?:async )?def {re.escape(function)}\(.*?\n(?=(?!(?:async|def|class|import|from)\b)(?:\w+\W|```|[*>]))",
         re.MULTILINE | re.DOTALL,
