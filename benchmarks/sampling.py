@@ -72,12 +72,11 @@ def one_engine(model: models.PreparedModel) -> Iterator[Engines]:
 
 def as_problem(exercise: Exercise) -> Problem:
     """A hand-written exercise as if the model had invented it, under a name that gets it the first set of examples."""
-    name = exercise.code.split("(")[0].removeprefix("def ")
-    functions = (f"{name}_{number}" for number in itertools.count())
+    functions = (f"{exercise.function}_{number}" for number in itertools.count())
     made = (
         Problem(
             exercise.topic, exercise.title, exercise.task, exercise.hint, function,
-            exercise.stub.replace(name, function),
+            exercise.stub.replace(exercise.function, function),
         )
         for function in functions
     )  # fmt: skip

@@ -159,7 +159,7 @@ class Loop:
                     self.funnel.count("problems", problem.reason, topic, sample.text)
                 else:
                     found.append(problem)
-        known = [exercise.code.split("(")[0].removeprefix("def ") for exercise in problems.exercises()]
+        known = [exercise.function for exercise in problems.exercises()]
         kept, repeated = problems.distinct(found, known)
         for problem in repeated:
             self.funnel.count("problems", "repeats another", problem.title, problem.stub)

@@ -49,6 +49,11 @@ class Exercise:
     asserts: str
 
     @property
+    def function(self) -> str:
+        """Its name."""
+        return self.code.split("(")[0].removeprefix("def ")
+
+    @property
     def stub(self) -> str:
         """Signature and docstring."""
         return self.code[: self.code.index('"""\n', self.code.index('"""') + 3) + 3]

@@ -110,7 +110,7 @@ def test_every_hand_written_exercise_is_a_right_one() -> None:
     with Sandbox(lowest_tier=1) as sandbox:
         for exercise in exercises():
             assert exercise.code == f"{exercise.stub}\n{exercise.plan}\n{exercise.body}"
-            name = exercise.code.split("(")[0].removeprefix("def ")
+            name = exercise.function
             inputs = propose(exercise.stub, name, tests=[exercise.asserts], budget=8)
             result = sandbox.run_one(Job(Program(exercise.code), inputs.probes))
             votes = (*inputs.constraints, *inputs.asserts)
