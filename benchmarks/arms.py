@@ -75,7 +75,8 @@ def measured(folder: Path, arm: str, version: str | None, name: str, path: Path,
         return None  # the gate refused it
     if not out.is_file():
         command = [*UCODER, "eval", str(path), "--benchmark", name, "--samples", str(DRAWS[draw])]
-        command += ["--json", str(out), *(["--adapter", version] if version else [])]
+        command += ["--json", str(out), "--keep", str(folder / "answers")]
+        command += ["--adapter", version] if version else []
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     report: dict = json.loads(out.read_text())
     return report

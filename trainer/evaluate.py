@@ -17,6 +17,7 @@ from trainer.engines import in_parallel
 from trainer.extract import end_of_answer, extract_function
 from trainer.passk import Estimate, estimate
 from trainer.sampler import Draw, Prompt, Sampler, render
+from trainer.store import Store
 
 Progress = Callable[[int, int], None]
 """Called with tasks done and tasks in all."""
@@ -58,14 +59,14 @@ class Report:
 
 
 def evaluate(
-    tasks: Sequence[Task], sampler: Sampler, sandbox: Sandbox, draw: Draw, progress: Progress
+    tasks: Sequence[Task], sampler: Sampler, sandbox: Sandbox, draw: Draw, store: Store, progress: Progress
 ) -> Report:
-    """Sample and judge every task, in order."""
+    """Sample and judge every task, in order; answers found in `store` are not sampled again."""
     references = reference_results(tasks, sandbox)
 
     def score(task: Task) -> TaskScore:
         prompt = Prompt(sampler.chat(render(task.template, statement=task.statement).text))
-        answers = sampler.sample(prompt, draw, stop_when=end_of_answer(task.function))
+        answers = sampler.sample_once(store, "answers", prompt, draw, end_of_answer(task.function))
         return _score(task, [answer.text for answer in answers], sandbox, references.get(task.id))
 
     scores = []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -17,6 +19,7 @@ from trainer.errors import TrainerError
 from trainer.evaluate import Progress, Report, evaluate, evaluate_references
 from trainer.progress import Teller
 from trainer.sampler import Draw, Sampler
+from trainer.store import Store
 from ucoder_lsp import models
 from ucoder_lsp.adapters import AdapterError, AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings, load
@@ -57,11 +60,18 @@ CONTEXT_TOKENS = 4096
 @click.option("--limit", type=click.IntRange(1), help="only the first tasks of the file")
 @click.option("--reference", is_flag=True, help="judge the reference solutions instead of a model")
 @click.option(
+    "--keep",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="keep the answers there: the same command, stopped, goes on from them",
+)
+@click.option(
     "--json", "output", type=click.Path(path_type=Path, dir_okay=False), help="write everything there"
 )
 def evaluate_command(
     file: Path, benchmark: str, samples: int, temperature: float | None, max_tokens: int, adapter: str | None,
-    model: str | None, quantization: str, limit: int | None, reference: bool, output: Path | None,
+    model: str | None, quantization: str, limit: int | None, reference: bool, keep: Path | None,
+    output: Path | None,
 ) -> None:  # fmt: skip
     """Measure pass@k on HumanEval or MBPP+ from a local FILE (JSON lines, gzipped or not).
 
@@ -73,11 +83,11 @@ def evaluate_command(
     )
     try:
         tasks = load_benchmark(benchmark, file)[:limit]
-        with Sandbox(lowest_tier=1) as sandbox:
+        with Sandbox(lowest_tier=1) as sandbox, _answers_in(keep) as store:
             if reference:
                 report = _with_progress(len(tasks), lambda told: evaluate_references(tasks, sandbox, told))
             else:
-                report = _evaluate_model(tasks, sandbox, draw, settings, quantization, adapter)
+                report = _evaluate_model(tasks, sandbox, draw, store, settings, quantization, adapter)
     except (TrainerError, SandboxError, models.ModelError, EngineError, AdapterError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
@@ -90,6 +100,7 @@ def _evaluate_model(
     tasks: list[Task],
     sandbox: Sandbox,
     draw: Draw,
+    store: Store,
     settings: Settings,
     quantization: str,
     adapter: str | None,
@@ -105,7 +116,17 @@ def _evaluate_model(
             engines.load_adapter(version.path, version.identity)
             identity = version.identity
         sampler = Sampler(engines, identity)
-        return _with_progress(len(tasks), lambda told: evaluate(tasks, sampler, sandbox, draw, told))
+        return _with_progress(len(tasks), lambda told: evaluate(tasks, sampler, sandbox, draw, store, told))
+
+
+@contextmanager
+def _answers_in(keep: Path | None) -> Iterator[Store]:
+    """Where the answers go: a folder that stays, or one for the time of the measurement."""
+    if keep is not None:
+        yield Store(keep)
+        return
+    with tempfile.TemporaryDirectory(prefix="ucoder-eval-") as folder:
+        yield Store(Path(folder))
 
 
 def _with_progress(total: int, work: Callable[[Progress], Report]) -> Report:

@@ -76,8 +76,6 @@ class Loop:
 
     profile: Profile
     sampler: Sampler
-    model_id: str
-    """Identity of the sampled weights: part of every shard's key."""
     store: Store
     sandbox: Sandbox
     teller: Teller
@@ -342,11 +340,4 @@ class Loop:
     ) -> list[Sample]:  # fmt: skip
         if draw.n < 1:
             return []
-        used = sampler or self.sampler
-        made_from = [
-            self.model_id, used.adapter or "", asdict(prompt), asdict(draw), stop_when.__name__ if stop_when else ""
-        ]  # fmt: skip
-        made = self.store.get_or_make(
-            stage, made_from, lambda: [asdict(s) for s in used.sample(prompt, draw, stop_when)]
-        )
-        return [Sample(**sample) for sample in made]
+        return (sampler or self.sampler).sample_once(self.store, stage, prompt, draw, stop_when)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from trainer.engines import Engines
 from trainer.errors import BaseModelError
+from trainer.store import Store
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.engine.prefix_cache import common_prefix
 from ucoder_lsp.engine.types import Finish, GenerationRequest, Sampling
@@ -86,6 +87,20 @@ class Sampler:
         return [
             Sample(c.text, finite(c.mean_logprob), c.finish is not Finish.LENGTH) for c in answer.candidates
         ]
+
+    def sample_once(
+        self, store: Store, stage: str, prompt: Prompt, draw: Draw,
+        stop_when: Callable[[str], int | None] | None = None,
+    ) -> list[Sample]:  # fmt: skip
+        """`sample`, or what the same model and adapter were found to say before, as a shard of `stage`."""
+        made_from = [
+            self.engines.first.model_id, self.adapter or "", asdict(prompt), asdict(draw),
+            stop_when.__name__ if stop_when else "",
+        ]  # fmt: skip
+        made = store.get_or_make(
+            stage, made_from, lambda: [asdict(s) for s in self.sample(prompt, draw, stop_when)]
+        )
+        return [Sample(**sample) for sample in made]
 
     def _request(
         self, prompt: Prompt, draw: Draw, stop_when: Callable[[str], int | None] | None

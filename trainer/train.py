@@ -107,9 +107,7 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
 
     # Stages 1 to 6 with the base, and a first adapter.
     with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
-        loop = Loop(
-            options.profile, sampler, model.prepared.model_id, run.store, sandbox, teller, options.excluded
-        )
+        loop = Loop(options.profile, sampler, run.store, sandbox, teller, options.excluded)
         selected, pool = loop.probe()
         chosen, held = dataset.split(selected, options.profile.held_out)
         if options.arm == "random":

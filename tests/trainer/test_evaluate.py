@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from click.testing import CliRunner
@@ -12,11 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.inputs.target import parse_quietly
+from sandbox.pool import Sandbox
+from sandbox.program import Call
+from trainer.benchmarks import Task
+from trainer.engines import Engines
+from trainer.errors import BaseModelError
+from trainer.evaluate import evaluate
 from trainer.evaluate_cli import evaluate_command
 from trainer.extract import end_of_answer, extract_function
 from trainer.mbpp_inputs import typed_inputs
-from trainer.oracles import same
+from trainer.oracles import Oracle, same
 from trainer.passk import estimate, pass_at_k, wilson
+from trainer.sampler import Draw, Prompt, Sample, Sampler
+from trainer.store import Store
+from ucoder_lsp.engine.engine import Engine
 
 BENCHMARKS = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
 FILES = {"humaneval": "HumanEval.jsonl.gz", "mbppplus": "MbppPlus-v0.1.0.jsonl.gz"}
@@ -123,6 +134,40 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     result = CliRunner().invoke(evaluate_command, [str(tmp_path / "other.jsonl"), "--benchmark", "humaneval"])
     assert result.exit_code == 2
     assert "is no humaneval file" in result.stderr
+
+
+class Stopping(Sampler):
+    """Plays a model that is stopped when it is asked for the second time."""
+
+    def __init__(self, answer: str) -> None:
+        self.engines = Engines(cast("list[Engine]", [SimpleNamespace(model_id="played", chat_template=None)]))
+        self.adapter = None
+        self.answer = answer
+        self.asked: list[str] = []
+
+    def sample(self, prompt: Prompt, draw: Draw, stop_when: object = None) -> list[Sample]:
+        if len(self.asked) == 1:
+            raise BaseModelError("Sampling was stopped.")
+        self.asked.append(prompt.text)
+        return [Sample(self.answer, -1.0, True)] * draw.n
+
+
+def test_a_measurement_that_was_stopped_goes_on_from_its_answers(tmp_path: Path) -> None:
+    source = "def f(x):\n    return x\n"
+    tasks = [
+        Task(name, f"Task {name}", "solve_sentence", "f", "", source, (Call("f", (1,)),), Oracle.EQUAL)
+        for name in "ab"
+    ]
+    draw, store = Draw(2, 16, 0.8, 0), Store(tmp_path)
+    first, second = Stopping(source), Stopping("no program")
+    with Sandbox(lowest_tier=1) as sandbox:
+        with pytest.raises(BaseModelError, match="stopped"):
+            evaluate(tasks, first, sandbox, draw, store, lambda done, total: None)
+        report = evaluate(tasks, second, sandbox, draw, store, lambda done, total: None)
+    assert [("Task a" in text, "Task b" in text) for text in [*first.asked, *second.asked]] == [
+        (True, False), (False, True)
+    ]  # fmt: skip
+    assert [(score.task, score.passed, score.n) for score in report.scores] == [("a", 2, 2), ("b", 0, 2)]
 
 
 @needs_data

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -259,7 +260,7 @@ class Script(Sampler):
         """`bodies`: for each function to invent, the bodies of the solutions that the bare stub gets."""
         self.bodies = bodies
         self.adapter = None
-        self.engines = Engines(cast("list[Engine]", [None]))  # one request at a time, and no model
+        self.engines = Engines(cast("list[Engine]", [SimpleNamespace(model_id="script")]))  # one at a time
         self.asked: list[str] = []
 
     def sample(
@@ -292,7 +293,7 @@ def test_a_problem_no_two_of_whose_first_samples_agree_is_given_up(tmp_path: Pat
     profile = replace(TINY, problem_samples=2, solutions=8, skeletons=2, keep_rated=1.0, min_cluster=3)
     teller = Teller(console=Console(quiet=True))
     with Sandbox(lowest_tier=1) as sandbox:
-        selected, pool = Loop(profile, script, "script", Store(tmp_path), sandbox, teller).probe()
+        selected, pool = Loop(profile, script, Store(tmp_path), sandbox, teller).probe()
     planned = [text for text in script.asked if text.endswith(f"{stages.PLAN} sort them.")]
     assert [("def alike(" in text, "def unlike(" in text) for text in planned] == [(True, False)]
     (found,) = selected
