@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+import typing
 from collections.abc import Callable
 
 from sandbox.inputs.target import parse_quietly
@@ -39,6 +40,34 @@ def extract_function(answer: str, function: str, prelude: str = "") -> str | Non
             if module is not None:
                 return module
     return None
+
+
+MODULES = frozenset(
+    {"bisect", "collections", "copy", "datetime", "functools", "heapq", "itertools", "math", "operator", "random", "re",
+     "statistics", "string"}
+)  # fmt: skip
+"""What short programs import."""
+
+
+def with_imports(source: str) -> str:
+    """A program with the imports that whoever continued its stub had no place for.
+
+    They are modules of the standard library that it uses as `module.name`, and the names of `typing` in its
+    signatures. Nothing is added for a name that the program itself binds.
+    """
+    tree = parse_quietly(source)
+    if tree is None or "__future__" in source:  # nothing may stand above that
+        return source
+    nodes = list(ast.walk(tree))
+    bound = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+    bound |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+    bound |= {n.asname or n.name.split(".")[0] for n in nodes if isinstance(n, ast.alias)}
+    owners = {n.value.id for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)}
+    names = {n.id for n in nodes if isinstance(n, ast.Name)}
+    typed = sorted(names & set(typing.__all__) - bound)
+    lines = [f"import {module}" for module in sorted(owners & MODULES - bound)]
+    lines += [f"from typing import {', '.join(typed)}"] if typed else []
+    return "\n".join([*lines, "", source]) if lines else source
 
 
 def end_of_block(text: str) -> int | None:

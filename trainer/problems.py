@@ -111,8 +111,9 @@ def problem_prompt(topic: str, shots: int) -> Prompt:
 
 
 def shot_set(number: int, n: int) -> list[Exercise]:
-    """n of the hand-written exercises, the same ones for the same number."""
-    return Random(number).sample(exercises(), n)  # noqa: S311  # no secret: which examples to show
+    """n of the hand-written exercises, the same ones for the same number; the sets together show all equally often."""
+    deck = Random(0).sample(exercises(), len(exercises()))  # noqa: S311  # no secret: which examples to show
+    return [deck[(number * n + i) % len(deck)] for i in range(n)]
 
 
 def parse_problem(topic: str, text: str) -> Problem | Rejected:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from trainer.extract import extract_function
+from trainer.extract import extract_function, with_imports
 from trainer.problems import SHOT_SETS, Exercise, Problem, shot_set
 from trainer.profile import Profile
 from trainer.sampler import Draw, Prompt, Sample, render
@@ -133,14 +133,15 @@ def end_of_function(text: str) -> int | None:
 
 
 def read_solutions(problem: Problem, skeleton: str, samples: Sequence[Sample]) -> list[Solution]:
-    """The programs: skeleton and continuation, cut to the function and what it needs."""
+    """The programs: skeleton and continuation, cut to the function, with the imports that it needs."""
     programs = (
         extract_function(f"{skeleton}\n{sample.text.removeprefix(chr(10))}", problem.function)
         for sample in samples
     )
     return [
         Solution(
-            program if program is not None and _has_body(program, problem.function) else None, s.mean_logprob
+            with_imports(program) if program is not None and _has_body(program, problem.function) else None,
+            s.mean_logprob,
         )
         for program, s in zip(programs, samples, strict=True)
     ]

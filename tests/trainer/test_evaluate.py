@@ -21,7 +21,7 @@ from trainer.engines import Engines
 from trainer.errors import BaseModelError
 from trainer.evaluate import evaluate
 from trainer.evaluate_cli import evaluate_command
-from trainer.extract import end_of_answer, extract_function
+from trainer.extract import end_of_answer, extract_function, with_imports
 from trainer.mbpp_inputs import typed_inputs
 from trainer.oracles import Oracle, same
 from trainer.passk import estimate, pass_at_k, wilson
@@ -71,6 +71,29 @@ def test_the_first_definition_is_kept_and_what_overrules_it_left_out(
 def test_extraction_gives_a_program_that_parses_or_nothing(answer: str) -> None:
     program = extract_function(answer, "f", "import math")
     assert program is None or parse_quietly(program) is not None
+
+
+@pytest.mark.parametrize(
+    ("source", "imports"),
+    [
+        ("def f(r: float) -> float:\n    return math.pi * r\n", "import math"),
+        ("def f(x: List[int]) -> Optional[int]:\n    return x[0]\n", "from typing import List, Optional"),
+        ("def f(x):\n    return re.sub('a', '', random.choice(x))\n", "import random\nimport re"),
+        ("def f(string):\n    return string.upper()\n", None),
+        ("def f(x):\n    copy = x\n    return copy.lower()\n", None),
+        ("import math as math\ndef f(x):\n    return math.pi\n", None),
+        ("def f(x):\n    return math\n", None),  # no module is meant
+        ("def f(x:\n", None),
+    ],
+)
+def test_a_program_gets_the_imports_that_its_stub_had_no_place_for(source: str, imports: str | None) -> None:
+    assert with_imports(source) == (source if imports is None else f"{imports}\n\n{source}")
+
+
+@given(st.text("dfmath.ref(x):=1\n ", max_size=60))
+def test_adding_imports_never_breaks_a_program(source: str) -> None:
+    assert with_imports(with_imports(source)) == with_imports(source)
+    assert (parse_quietly(source) is None) == (parse_quietly(with_imports(source)) is None)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from trainer.engines import Engines
 from trainer.extract import end_of_block, extract_function
 from trainer.loop import Loop
 from trainer.problems import (
+    SHOT_SETS,
     Problem,
     Rejected,
     distinct,
@@ -31,6 +33,7 @@ from trainer.problems import (
     overlaps,
     parse_problem,
     problem_prompt,
+    shot_set,
     word_shingles,
 )
 from trainer.profile import PROFILES
@@ -125,6 +128,14 @@ def test_the_prompt_shows_exercises_and_opens_another() -> None:
     assert prompt.text.count("## Exercise about ") == 5
     assert prompt.text[prompt.n_shared :] == "## Exercise about primes:"
     assert prompt == problem_prompt("primes", 3) != problem_prompt("primes", 4)
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_all_exercises_are_shown_and_equally_often(n: int) -> None:
+    shown = [exercise.function for number in range(SHOT_SETS) for exercise in shot_set(number, n)]
+    counts = Counter(shown)
+    assert counts.keys() == {exercise.function for exercise in exercises()}
+    assert max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_repeated_problems_are_told_apart() -> None:
