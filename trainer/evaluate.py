@@ -80,7 +80,7 @@ def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, progress: Progr
     """The reference solutions, judged as answers are: what the judging itself gets wrong shows here."""
     references = reference_results(tasks, sandbox)
     scores = []
-    for number, (task, result) in enumerate(_run(tasks, [task.reference for task in tasks], sandbox)):
+    for number, (task, result) in enumerate(_run_references(tasks, sandbox)):
         progress(number + 1, len(tasks))
         right = task.passed(result, references.get(task.id))
         scores.append(TaskScore(task.id, int(right), 1, 1))
@@ -90,15 +90,12 @@ def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, progress: Progr
 def reference_results(tasks: Sequence[Task], sandbox: Sandbox) -> dict[str, JobResult]:
     """What the reference solutions return where values are compared outside the sandbox."""
     compared = [task for task in tasks if task.oracle is not None]
-    return {
-        task.id: result for task, result in _run(compared, [task.reference for task in compared], sandbox)
-    }
+    return {task.id: result for task, result in _run_references(compared, sandbox)}
 
 
-def _run(tasks: Sequence[Task], sources: Sequence[str], sandbox: Sandbox) -> Iterator[tuple[Task, JobResult]]:
-    jobs = [task.job(source) for task, source in zip(tasks, sources, strict=True)]
-    results = dict(sandbox.stream(jobs))
-    return ((task, results[index]) for index, task in enumerate(tasks))
+def _run_references(tasks: Sequence[Task], sandbox: Sandbox) -> Iterator[tuple[Task, JobResult]]:
+    results = sandbox.run([task.reference_job() for task in tasks])
+    return zip(tasks, results, strict=True)
 
 
 def _score(task: Task, answers: Sequence[str], sandbox: Sandbox, reference: JobResult | None) -> TaskScore:

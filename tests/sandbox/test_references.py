@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(BENCHMARKS is None, reason="../shared/data/benchmarks is not on this machine"),
 ]
 
-PATIENT = Limits(probe_wall_s=20, job_wall_s=60, cpu_s=60, memory_bytes=4 << 30, result_bytes=1 << 22)
+PATIENT = Limits(probe_wall_s=120, job_wall_s=900, cpu_s=900, memory_bytes=4 << 30, result_bytes=1 << 22)
 
 
 def rows(name: str) -> list[dict[str, Any]]:
