@@ -132,6 +132,9 @@ class Run:
     def child_ended(self, status: int, cpu_s: float, timed_out: bool) -> bool:
         """Decide what the child's end means; returns True when the job is complete, else it needs a child."""
         assert self.reader is not None
+        ending = classify(status, cpu_s, timed_out, self.job)
+        if self._fault is None and ending.status is Status.INFRA:
+            return self.infra_failed(ending.message)  # even after its last answer: it had no time to leave
         if self._fault is None and self._ended and self.reader.buffer:
             self._fault = ProtocolError("bytes after the end")
         if self._fault is None and self._ended and status != 0:
@@ -140,9 +143,6 @@ class Run:
             self._spoil(Outcome(Status.PROTOCOL, message=str(self._fault)))
             return self._complete()
         if not self._ended:
-            ending = classify(status, cpu_s, timed_out, self.job)
-            if ending.status is Status.INFRA:
-                return self.infra_failed(ending.message)
             if not self._at_once and not (self._loaded and self._at == self._stop):
                 # Answers may have been kept back when it died: ask again, each answer to be sent at once.
                 self._careful = True
@@ -171,6 +171,7 @@ class Run:
     def infra_failed(self, message: str) -> bool:
         """The sandbox failed, not the program: what this child answered is forgotten, and asked again."""
         self.infra += 1
+        self.outcomes[self._first : self._stop] = [None] * (self._stop - self._first)
         if self.infra < MAX_INFRA:
             return False
         outcome = Outcome(Status.INFRA, message=message)
@@ -201,7 +202,7 @@ class Run:
 
 
 def classify(status: int, cpu_s: float, timed_out: bool, job: Job) -> Outcome:
-    """What it means that a child ended with `status` (as from wait) before its last answer."""
+    """What it means that a child ended with `status` (as from wait), had it more to answer."""
     if timed_out:
         return Outcome(Status.WALL, message=f"no answer within {job.limits.probe_wall_s:g} s")
     if not os.WIFSIGNALED(status):

@@ -112,6 +112,40 @@ def test_answers_kept_back_by_a_child_that_died_are_asked_for_again() -> None:
     assert [o.status if o else None for o in run.outcomes] == [Status.OK, Status.SIGNAL, None, None]
 
 
+def test_a_child_killed_from_outside_after_its_last_answer_is_asked_again() -> None:
+    run = Run(JOB, ENCODED, 1, lambda _: None)
+    for attempt in range(MAX_INFRA):
+        run.begin()
+        assert run.reader is not None
+        run.feed(honest(run.reader.seed))
+        complete = run.child_ended(signal.SIGKILL, 0.0, False)
+        assert complete == (attempt == MAX_INFRA - 1)
+        assert complete or run.outcomes == [None] * 4, "what it answered is forgotten"
+    assert {o.status for o in run.result().outcomes} == {Status.INFRA}
+
+
+def test_a_child_that_is_killed_once_and_then_left_alone_has_its_answers() -> None:
+    run = Run(JOB, ENCODED, 1, lambda _: None)
+    for status in (signal.SIGKILL, 0):
+        run.begin()
+        assert run.reader is not None
+        run.feed(honest(run.reader.seed))
+        assert run.child_ended(status, 0.0, False) == (status == 0)
+    assert [o.value for o in run.result().outcomes] == list(EXPECTED)
+
+
+@pytest.mark.parametrize(("cpu_s", "timed_out"), [(0.0, True), (1e6, False)])
+def test_a_child_that_stays_after_its_last_answer_until_a_limit_ends_it_is_never_a_pass(
+    cpu_s: float, timed_out: bool
+) -> None:
+    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run.begin()
+    assert run.reader is not None
+    run.feed(honest(run.reader.seed))
+    assert run.child_ended(signal.SIGKILL, cpu_s, timed_out)
+    assert {o.status for o in run.result().outcomes} == {Status.PROTOCOL}
+
+
 @pytest.mark.parametrize("kept_back", [True, False])
 def test_a_hang_is_charged_to_its_probe_at_once_where_nothing_was_kept_back(kept_back: bool) -> None:
     run = Run(JOB, ENCODED, 1, lambda _: None)
@@ -125,7 +159,7 @@ def test_a_hang_is_charged_to_its_probe_at_once_where_nothing_was_kept_back(kept
     assert first is None if kept_back else first is not None and first.status is Status.WALL
 
 
-@pytest.mark.parametrize("status", [1 << 8, 9, 11, 31])
+@pytest.mark.parametrize("status", [1 << 8, 11, 31])
 def test_non_zero_status_after_a_full_answer_is_never_a_pass(status: int) -> None:
     assert all(outcome.status is Status.PROTOCOL for outcome in judge(None, status).outcomes)
 
