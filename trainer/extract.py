@@ -61,6 +61,7 @@ def with_imports(source: str) -> str:
     nodes = list(ast.walk(tree))
     bound = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
     bound |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+    bound |= {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
     bound |= {n.asname or n.name.split(".")[0] for n in nodes if isinstance(n, ast.alias)}
     owners = {n.value.id for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)}
     names = {n.id for n in nodes if isinstance(n, ast.Name)}

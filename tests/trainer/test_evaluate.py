@@ -83,6 +83,7 @@ def test_extraction_gives_a_program_that_parses_or_nothing(answer: str) -> None:
         ("def f(x):\n    copy = x\n    return copy.lower()\n", None),
         ("import math as math\ndef f(x):\n    return math.pi\n", None),
         ("def f(x):\n    return math\n", None),  # no module is meant
+        ("def cast(x):\n    return x\ndef f(x):\n    return cast(x)\n", None),
         ("def f(x:\n", None),
     ],
 )
