@@ -6,7 +6,7 @@ engine and the sandbox only: no torch. What it does not do: choose among the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,11 +16,9 @@ from trainer.benchmarks import Task
 from trainer.engines import in_parallel
 from trainer.extract import end_of_answer, extract_function
 from trainer.passk import Estimate, estimate
+from trainer.progress import Teller
 from trainer.sampler import Draw, Prompt, Sampler, render
 from trainer.store import Store
-
-Progress = Callable[[int, int], None]
-"""Called with tasks done and tasks in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +57,10 @@ class Report:
 
 
 def evaluate(
-    tasks: Sequence[Task], sampler: Sampler, sandbox: Sandbox, draw: Draw, store: Store, progress: Progress
+    tasks: Sequence[Task], sampler: Sampler, sandbox: Sandbox, draw: Draw, store: Store, teller: Teller
 ) -> Report:
     """Sample and judge every task, in order; answers found in `store` are not sampled again."""
-    references = reference_results(tasks, sandbox)
+    references = reference_results([task for task in tasks if task.oracle is not None], sandbox, teller)
 
     def score(task: Task) -> TaskScore:
         prompt = Prompt(sampler.chat(render(task.template, statement=task.statement).text))
@@ -70,32 +68,31 @@ def evaluate(
         return _score(task, [answer.text for answer in answers], sandbox, references.get(task.id))
 
     scores = []
-    for one in in_parallel(score, tasks, len(sampler.engines)):
-        scores.append(one)
-        progress(len(scores), len(tasks))
+    with teller.stage("tasks", len(tasks), "tasks") as step:
+        for one in in_parallel(score, tasks, len(sampler.engines)):
+            scores.append(one)
+            step(len(scores), "")
     return Report(tuple(scores), draw.n, draw.temperature)
 
 
-def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, progress: Progress) -> Report:
+def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller) -> Report:
     """The reference solutions, judged as answers are: what the judging itself gets wrong shows here."""
-    references = reference_results(tasks, sandbox)
-    scores = []
-    for number, (task, result) in enumerate(_run_references(tasks, sandbox)):
-        progress(number + 1, len(tasks))
-        right = task.passed(result, references.get(task.id))
-        scores.append(TaskScore(task.id, int(right), 1, 1))
+    judged = reference_results(tasks, sandbox, teller)
+    expected = reference_results([task for task in tasks if task.oracle is not None], sandbox, teller)
+    scores = [
+        TaskScore(task.id, int(task.passed(judged[task.id], expected.get(task.id))), 1, 1) for task in tasks
+    ]
     return Report(tuple(scores), 1, 0.0)
 
 
-def reference_results(tasks: Sequence[Task], sandbox: Sandbox) -> dict[str, JobResult]:
-    """What the reference solutions return where values are compared outside the sandbox."""
-    compared = [task for task in tasks if task.oracle is not None]
-    return {task.id: result for task, result in _run_references(compared, sandbox)}
-
-
-def _run_references(tasks: Sequence[Task], sandbox: Sandbox) -> Iterator[tuple[Task, JobResult]]:
-    results = sandbox.run([task.reference_job() for task in tasks])
-    return zip(tasks, results, strict=True)
+def reference_results(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller) -> dict[str, JobResult]:
+    """What each task's reference solution does; what it returns is what answers are compared with."""
+    found = {}
+    with teller.stage("references", len(tasks), "tasks") as step:
+        for index, result in sandbox.stream(task.reference_job() for task in tasks):
+            found[tasks[index].id] = result
+            step(len(found), "")
+    return found
 
 
 def _score(task: Task, answers: Sequence[str], sandbox: Sandbox, reference: JobResult | None) -> TaskScore:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from sandbox.pool import Sandbox
 from trainer.benchmarks import Task, load_benchmark
 from trainer.engines import open_engines
 from trainer.errors import TrainerError
-from trainer.evaluate import Progress, Report, evaluate, evaluate_references
+from trainer.evaluate import Report, evaluate, evaluate_references
 from trainer.progress import Teller
 from trainer.sampler import Draw, Sampler
 from trainer.store import Store
@@ -77,6 +77,8 @@ def evaluate_command(
 
     Answers run in the sandbox only, and expected values never enter it. Nothing is downloaded.
     """
+    if reference and keep is not None:
+        raise click.UsageError("--keep keeps a model's answers, and --reference asks no model: leave one out")
     settings, _ = load({} if model is None else {"model": model})
     draw = Draw(
         samples, max_tokens, (0.0 if samples == 1 else 0.8) if temperature is None else temperature, seed=0
@@ -85,7 +87,7 @@ def evaluate_command(
         tasks = load_benchmark(benchmark, file)[:limit]
         with Sandbox(lowest_tier=1) as sandbox, _answers_in(keep) as store:
             if reference:
-                report = _with_progress(len(tasks), lambda told: evaluate_references(tasks, sandbox, told))
+                report = evaluate_references(tasks, sandbox, Teller())
             else:
                 report = _evaluate_model(tasks, sandbox, draw, store, settings, quantization, adapter)
     except (TrainerError, SandboxError, models.ModelError, EngineError, AdapterError) as error:
@@ -116,7 +118,7 @@ def _evaluate_model(
             engines.load_adapter(version.path, version.identity)
             identity = version.identity
         sampler = Sampler(engines, identity)
-        return _with_progress(len(tasks), lambda told: evaluate(tasks, sampler, sandbox, draw, store, told))
+        return evaluate(tasks, sampler, sandbox, draw, store, Teller())
 
 
 @contextmanager
@@ -127,11 +129,6 @@ def _answers_in(keep: Path | None) -> Iterator[Store]:
         return
     with tempfile.TemporaryDirectory(prefix="ucoder-eval-") as folder:
         yield Store(Path(folder))
-
-
-def _with_progress(total: int, work: Callable[[Progress], Report]) -> Report:
-    with Teller().stage("tasks", total, "tasks") as step:
-        return work(lambda done, _: step(done, ""))
 
 
 def _show(report: Report, benchmark: str) -> None:

@@ -25,6 +25,7 @@ from trainer.extract import end_of_answer, extract_function, with_imports
 from trainer.mbpp_inputs import typed_inputs
 from trainer.oracles import Oracle, same
 from trainer.passk import estimate, pass_at_k, wilson
+from trainer.progress import Teller
 from trainer.sampler import Draw, Prompt, Sample, Sampler
 from trainer.store import Store
 from ucoder_lsp.engine.engine import Engine
@@ -160,6 +161,13 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     assert "is no humaneval file" in result.stderr
 
 
+def test_answers_cannot_be_kept_where_none_are_sampled(tmp_path: Path) -> None:
+    options = [str(tmp_path / "no.jsonl"), "--benchmark", "humaneval", "--reference", "--keep", str(tmp_path)]
+    result = CliRunner().invoke(evaluate_command, options)
+    assert result.exit_code == 2
+    assert "leave one out" in result.stderr
+
+
 class Stopping(Sampler):
     """Plays a model that is stopped when it is asked for the second time."""
 
@@ -186,8 +194,8 @@ def test_a_measurement_that_was_stopped_goes_on_from_its_answers(tmp_path: Path)
     first, second = Stopping(source), Stopping("no program")
     with Sandbox(lowest_tier=1) as sandbox:
         with pytest.raises(BaseModelError, match="stopped"):
-            evaluate(tasks, first, sandbox, draw, store, lambda done, total: None)
-        report = evaluate(tasks, second, sandbox, draw, store, lambda done, total: None)
+            evaluate(tasks, first, sandbox, draw, store, Teller())
+        report = evaluate(tasks, second, sandbox, draw, store, Teller())
     assert [("Task a" in text, "Task b" in text) for text in [*first.asked, *second.asked]] == [
         (True, False), (False, True)
     ]  # fmt: skip
