@@ -27,6 +27,8 @@ class Profile:
     """Inputs that each solution runs on."""
     min_cluster: int
     """The paper's tau: a smaller winning cluster is no consensus."""
+    min_confidence: float
+    """In [0, 1], of the decision (docs/consensus.md): what is less likely right teaches to ignore the question."""
     gate_samples: int
     """Solutions for each held-out problem and model at the gate."""
     epochs: int
@@ -65,16 +67,17 @@ PROFILES = {
     for profile in (
         Profile(
             "tiny", "minutes on 2 CPU cores: tries the whole loop", problem_samples=48, solutions=8, asserts=2,
-            probes=12, min_cluster=3, gate_samples=4, epochs=2, solution_temperature=0.5,
+            probes=12, min_cluster=3, min_confidence=0.25, gate_samples=4, epochs=2, solution_temperature=0.5,
         ),
         Profile(
-            "small", "within an hour on 2 CPU cores: a first adapter", problem_samples=720, solutions=16, asserts=2,
-            probes=16, min_cluster=4, gate_samples=8, epochs=2, solution_temperature=0.5, learning_rate=5e-4,
+            "small", "within an hour on 2 CPU cores: a first adapter", problem_samples=1152, solutions=16, asserts=2,
+            probes=16, min_cluster=4, min_confidence=0.45, gate_samples=8, epochs=2, solution_temperature=0.5,
+            learning_rate=1e-3,
         ),
         Profile(
             "full", "a night and more on a GPU: the paper's numbers", problem_samples=30_000, solutions=128,
-            asserts=40, probes=100, min_cluster=8, gate_samples=16, epochs=3, rounds=2, skeletons=4,
-            solution_tokens=512,
+            asserts=40, probes=100, min_cluster=8, min_confidence=0.45, gate_samples=16, epochs=3, rounds=2,
+            skeletons=4, solution_tokens=512,
         ),
     )
 }  # fmt: skip

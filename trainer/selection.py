@@ -102,6 +102,8 @@ def select(
     )  # later rounds have more of both
     if len(cluster.members) < needed:
         return Dropped(problem, "fewer solutions behave alike than a consensus needs")
+    if decision.confidence < profile.min_confidence:
+        return Dropped(problem, "the consensus is too likely to be wrong")
     won = results[decision.winner]
     assert won is not None, "a winner has run"
     values = Counter(o.value for o in won.outcomes if o.status is Status.OK)

@@ -36,7 +36,7 @@ from trainer.problems import (
     shot_set,
     word_shingles,
 )
-from trainer.profile import PROFILES
+from trainer.profile import PROFILES, Profile
 from trainer.progress import Teller
 from trainer.sampler import Draw, Prompt, Sample, Sampler
 from trainer.selection import Dropped, Selected
@@ -44,7 +44,7 @@ from trainer.stages import Solution
 from trainer.store import Store
 from ucoder_lsp.engine.engine import Engine
 
-TINY = replace(PROFILES["tiny"], min_cluster=2)
+TINY = replace(PROFILES["tiny"], min_cluster=2, min_confidence=0.0)
 TEXT = """ Second largest
 
 Task: Write a function to find the second largest number of a list.
@@ -207,13 +207,13 @@ ZERO = "def second_largest(numbers: list[int]) -> int:\n    return 0\n"
 HUGE = "def second_largest(numbers: list[int]) -> int:\n    return 10**5000 + sorted(numbers)[-2]\n"
 
 
-def examine(*sources: str | None) -> Selected | Dropped:
+def examine(*sources: str | None, profile: Profile = TINY) -> Selected | Dropped:
     solutions = [Solution(source, -0.5) for source in sources]
     inputs = selection.probes_for(problem(), ["assert second_largest([3, 1, 2]) == 2"], TINY)
     with Sandbox(lowest_tier=1) as sandbox:
         results = selection.judge(solutions, inputs, sandbox)
     decision = selection.decide(solutions, results, inputs, RULES[DEFAULT_RULE])
-    return selection.select(problem(), solutions, results, inputs, decision, TINY)
+    return selection.select(problem(), solutions, results, inputs, decision, profile)
 
 
 def test_consensus_selects_different_programs_of_one_behaviour() -> None:
@@ -243,6 +243,15 @@ def test_what_is_no_consensus_is_dropped_with_its_reason(
     found = examine(*sources)
     assert isinstance(found, Dropped)
     assert reason in found.reason
+
+
+def test_a_consensus_that_is_too_likely_wrong_is_dropped() -> None:
+    votes = (RIGHT, RIGHT, ALSO, FIRST, ZERO)
+    sure = examine(*votes)
+    assert isinstance(sure, Selected)
+    found = examine(*votes, profile=replace(TINY, min_confidence=sure.confidence + 0.01))
+    assert isinstance(found, Dropped)
+    assert "likely to be wrong" in found.reason
 
 
 def test_a_later_round_with_twice_the_samples_needs_twice_the_cluster() -> None:
