@@ -70,7 +70,7 @@ PROFILES = {
             probes=12, min_cluster=3, min_confidence=0.25, gate_samples=4, epochs=2, solution_temperature=0.5,
         ),
         Profile(
-            "small", "within an hour on 2 CPU cores: a first adapter", problem_samples=1152, solutions=16, asserts=2,
+            "small", "within an hour on 2 CPU cores: a first adapter", problem_samples=720, solutions=16, asserts=2,
             probes=16, min_cluster=4, min_confidence=0.45, gate_samples=8, epochs=2, solution_temperature=0.5,
             learning_rate=1e-3,
         ),

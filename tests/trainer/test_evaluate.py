@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from sandbox.inputs.target import parse_quietly
 from sandbox.pool import Sandbox
 from sandbox.program import Call
-from trainer.benchmarks import Task
+from trainer.benchmarks import Task, load_benchmark
 from trainer.engines import Engines
 from trainer.errors import BaseModelError
-from trainer.evaluate import evaluate
+from trainer.evaluate import evaluate, evaluate_references, reference_results
 from trainer.evaluate_cli import evaluate_command
 from trainer.extract import end_of_answer, extract_function, with_imports
 from trainer.mbpp_inputs import typed_inputs
@@ -31,6 +31,7 @@ from trainer.store import Store
 from ucoder_lsp.engine.engine import Engine
 
 BENCHMARKS = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
+DEVELOPMENT = Path(__file__).parents[2] / "benchmarks" / "development.jsonl"
 FILES = {"humaneval": "HumanEval.jsonl.gz", "mbppplus": "MbppPlus-v0.1.0.jsonl.gz"}
 needs_data = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="needs ../shared/data/benchmarks")
 
@@ -200,6 +201,16 @@ def test_a_measurement_that_was_stopped_goes_on_from_its_answers(tmp_path: Path)
         (True, False), (False, True)
     ]  # fmt: skip
     assert [(score.task, score.passed, score.n) for score in report.scores] == [("a", 2, 2), ("b", 0, 2)]
+
+
+def test_the_tasks_to_develop_on_are_right_and_constant_answers_fail_them() -> None:
+    tasks = load_benchmark("mbppplus", DEVELOPMENT)
+    with Sandbox(lowest_tier=1) as sandbox:
+        report = evaluate_references(tasks, sandbox, Teller())
+        results = reference_results(tasks, sandbox, Teller())
+    assert [score.task for score in report.scores if not score.passed] == []
+    for task in tasks:
+        assert len({outcome.value for outcome in results[task.id].outcomes}) > 1, task.id
 
 
 @needs_data
