@@ -87,7 +87,9 @@ def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller)
 
 def reference_results(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller) -> dict[str, JobResult]:
     """What each task's reference solution does; what it returns is what answers are compared with."""
-    found = {}
+    found: dict[str, JobResult] = {}
+    if not tasks:  # HumanEval's probes judge themselves: no stage to show
+        return found
     with teller.stage("references", len(tasks), "tasks") as step:
         for index, result in sandbox.stream(task.reference_job() for task in tasks):
             found[tasks[index].id] = result
