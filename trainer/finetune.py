@@ -46,6 +46,8 @@ class Tuning:
     seed: int
     four_bit: bool = False
     """QLoRA: the base in NF4, for bases that do not fit otherwise."""
+    teacher_temperature: float = 1.0
+    """Of the teacher's distribution, where there is a teacher: below 1 it is sharper than it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +65,32 @@ class Tuned:
         return self.folder / "adapter.gguf"
 
 
-def finetune(base: Base, rows: Sequence[Example], tuning: Tuning, parent: Path, progress: Progress) -> Tuned:
+def finetune(
+    base: Base,
+    rows: Sequence[Example],
+    tuning: Tuning,
+    parent: Path,
+    progress: Progress,
+    teacher: Tuned | None = None,
+) -> Tuned:
     """Train a LoRA adapter on `rows`, under `parent` (a folder of this base alone); found again when it is finished.
+
+    With a `teacher` the adapter begins as that one, and learns its distribution over each token instead of the rows'
+    own tokens (`trainer.objective`).
 
     Raises `BaseModelError`, `ExportError` or `StoreError` with one sentence.
     """
-    key = digest([[asdict(row) for row in rows], asdict(tuning)])[:16]
+    key = digest(
+        [[asdict(row) for row in rows], asdict(tuning), None if teacher is None else teacher.folder.name]
+    )[:16]
     done = parent / key
     if not (done / "losses.json").is_file():
         with disk_errors(parent):
             parent.mkdir(parents=True, exist_ok=True)
             with library_errors(parent):
-                _in_a_thread_that_ends(lambda: _train(base, rows, tuning, parent / f"{key}.part", progress))
-            os.replace(parent / f"{key}.part", done)
+                work = parent / f"{key}.part"
+                _in_a_thread_that_ends(lambda: _train(base, rows, tuning, work, progress, teacher))
+            os.replace(work, done)
             sync_folder(parent)
     losses = json.loads((done / "losses.json").read_text())
     return Tuned(done, tuple((int(step), float(loss)) for step, loss in losses))
@@ -102,7 +117,14 @@ def _in_a_thread_that_ends(work: Callable[[], None]) -> None:
         raise failed[0]
 
 
-def _train(base: Base, rows: Sequence[Example], tuning: Tuning, work: Path, progress: Progress) -> None:
+def _train(
+    base: Base,
+    rows: Sequence[Example],
+    tuning: Tuning,
+    work: Path,
+    progress: Progress,
+    teacher: Tuned | None,
+) -> None:
     # The libraries report on one another; what a user needs to know comes from us.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
@@ -112,7 +134,9 @@ def _train(base: Base, rows: Sequence[Example], tuning: Tuning, work: Path, prog
         from peft import LoraConfig
         from transformers import AutoTokenizer, PrinterCallback, TrainerCallback, TrainerControl, TrainerState
         from transformers import logging as hf_logging
-        from trl import SFTConfig, SFTTrainer
+        from trl import SFTConfig
+
+        from trainer.objective import CompletionTrainer, with_teacher
     except ImportError as error:
         raise MissingExtraError from error
 
@@ -130,6 +154,8 @@ def _train(base: Base, rows: Sequence[Example], tuning: Tuning, work: Path, prog
     disable_progress_bars()
     tokenizer = AutoTokenizer.from_pretrained(base.folder)
     model = load_for_training(base.folder, four_bit=tuning.four_bit)
+    if teacher is not None:
+        model = with_teacher(model, teacher.folder)
     data = Dataset.from_list([{"prompt": row.prompt, "completion": row.completion} for row in rows])
 
     # 3. Train, from the last whole checkpoint if there is one.
@@ -153,9 +179,10 @@ def _train(base: Base, rows: Sequence[Example], tuning: Tuning, work: Path, prog
             report_to="none", disable_tqdm=True,
             dataloader_pin_memory=on_gpu,
         )  # fmt: skip
-        trainer = SFTTrainer(
-            model=model, args=settings, train_dataset=data, processing_class=tokenizer, peft_config=lora,
-            callbacks=[Tell()],
+        trainer = CompletionTrainer(
+            model=model, args=settings, train_dataset=data, processing_class=tokenizer, callbacks=[Tell()],
+            peft_config=lora if teacher is None else None,
+            teacher_temperature=None if teacher is None else tuning.teacher_temperature,
         )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(work))
@@ -166,7 +193,7 @@ def _train(base: Base, rows: Sequence[Example], tuning: Tuning, work: Path, prog
         raise BaseModelError(
             "Fine-tuning ended without a usable loss: lower the learning rate or check the base."
         )
-    trainer.model.save_pretrained(work)
+    trainer.model.save_pretrained(work, selected_adapters=["default"])
     for folder in work.glob("checkpoint-*"):
         shutil.rmtree(folder)
     write_atomically(work / "losses.json", json.dumps(losses))

@@ -128,6 +128,29 @@ class Loop:
         self.funnel.stages["dataset"] = Counter({"examples": len(made)})
         return made
 
+    def own_answers(self, adapted: Sampler, held: Sequence[Selected]) -> list[Example]:
+        """What the adapter itself answers to every problem that is not held out: right or wrong, but a program."""
+        known = {item.problem.function for item in held}
+        work = [work for work in self.work if work.problem.function not in known]
+
+        def answer(one: Work) -> list[Example]:
+            claim = self._examine(one)["claim"]
+            prompts = () if claim is None else dataset.served_prompts(one.problem, claim, adapted.chat)
+            draw = Draw(1, ANSWER_TOKENS, self.profile.solution_temperature, self.profile.seed)
+            end = end_of_answer(one.problem.function)
+            return [
+                Example(one.problem.function, prompt, sample.text.strip())
+                for prompt in prompts
+                for sample in self._sample("own answers", Prompt(prompt), draw, end, adapted)
+            ]
+
+        answers = [example for found in self._each("own answers", work, answer) for example in found]
+        kept = [e for e in answers if extract_function(e.completion, e.function) is not None]
+        self.funnel.stages["own answers"] = Counter(
+            {"programs": len(kept), "answers without a program": len(answers) - len(kept)}
+        )
+        return kept
+
     def inputs(self, problem: Problem) -> ProbeSet:
         """The probe inputs of a problem whose tests were sampled."""
         texts = stages.read_tests(problem, self._ask("tests", stages.ask_tests(problem, self.profile)))

@@ -5,8 +5,9 @@
     3  a data set: consensus, or the control arm's random samples of the same number (`dataset`)
     4  LoRA fine-tuning from the base                                                (`finetune`)
     5  export to GGUF; with further rounds, back to the solutions with this adapter  (`export`)
-    6  the gate on held-out self-made problems                                       (`acceptance`)
-    7  publication to the adapter registry, which running servers watch
+    6  a sharper copy of the adapter, taught by itself on its own answers             (`objective`)
+    7  the gate on held-out self-made problems                                       (`acceptance`)
+    8  publication to the adapter registry, which running servers watch
 
 Killed anywhere, the same call goes on from the shards and ends with the same data set.
 """
@@ -126,6 +127,14 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
             rows = loop.examples([(s.problem, s.sources, s.asserts) for s in chosen])
         tuned = _tune(run, model, rows, options, loop, teller)
 
+    # Sharper: it answers all problems, and learns its own distribution at a lower temperature.
+    losses = tuned.losses
+    if options.profile.sharpen < 1:
+        with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
+            loop.sampler, loop.sandbox = sampler, sandbox
+            answers = loop.own_answers(_adapted(sampler, tuned), held)
+        tuned = _sharpen(run, model, answers, options, teller, tuned)
+
     # The gate: both models as they are served.
     with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
         loop.sampler, loop.sandbox = sampler, sandbox
@@ -146,7 +155,7 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
         arm / "report.html",
     )
     run.write(f"{options.arm}/result.json", json.dumps(asdict(result), indent=1, default=str))
-    write_report(arm, run, options.arm, loop.funnel, tuned.losses, result)
+    write_report(arm, run, options.arm, loop.funnel, losses, result)
     return result
 
 
@@ -210,6 +219,37 @@ def _tune(
         tuned = finetune(
             model.base, rows, tuning, run.finetune, lambda done, _, loss: step(done, f"loss {loss:.3f}")
         )
+    return _exported(model, tuned)
+
+
+def _sharpen(
+    run: RunFolder,
+    model: Model,
+    answers: Sequence[dataset.Example],
+    options: Options,
+    teller: Teller,
+    tuned: Tuned,
+) -> Tuned:
+    """The adapter taught by itself at a lower temperature, exported; unchanged where it answered nothing."""
+    if not answers:
+        return tuned
+    profile = options.profile
+    tuning = Tuning(
+        profile.rank, 1, profile.sharpen_rate, profile.batch, profile.seed, options.four_bit, profile.sharpen
+    )
+    with teller.stage("sharpening", -(-len(answers) // profile.batch), "steps") as step:
+        sharper = finetune(
+            model.base,
+            answers,
+            tuning,
+            run.finetune,
+            lambda done, _, loss: step(done, f"loss {loss:.3f}"),
+            tuned,
+        )
+    return _exported(model, sharper)
+
+
+def _exported(model: Model, tuned: Tuned) -> Tuned:
     if not tuned.gguf.is_file():
         export_adapter(tuned.folder, model.base.config, tuned.gguf)
     return tuned

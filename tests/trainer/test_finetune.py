@@ -8,6 +8,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,68 @@ def test_it_learns_and_the_adapter_can_be_served(base: Base, four_bit: bool, tmp
     assert len(steps) == 8
 
 
+@pytest.mark.parametrize("four_bit", [False, True], ids=["lora", "qlora"])
+def test_an_adapter_teaches_itself_to_be_surer_of_the_same(
+    base: Base, four_bit: bool, tmp_path: Path
+) -> None:
+    if four_bit:
+        pytest.importorskip("bitsandbytes", reason="needs the gpu extra")
+    import torch
+    from peft import PeftModel
+    from transformers import AutoTokenizer
+
+    from trainer.base import load_for_training
+
+    tuning = replace(TUNING, four_bit=four_bit)
+    teacher = finetune(base, ROWS, tuning, tmp_path, quiet)
+    sharper = finetune(base, ROWS, replace(tuning, teacher_temperature=0.5), tmp_path, quiet, teacher)
+    assert sharper.folder != teacher.folder
+    assert not (sharper.folder / "teacher").exists(), "one adapter is published, not two"
+    assert sharper.losses[-1][1] < sharper.losses[0][1]
+
+    tokenizer = AutoTokenizer.from_pretrained(base.folder)
+    prompt, answer = (tokenizer(text).input_ids for text in (ROWS[0].prompt, ROWS[0].completion))
+    tokens = torch.tensor([[*prompt, *answer]])
+    found = []
+    for tuned in (teacher, sharper):
+        model = PeftModel.from_pretrained(
+            load_for_training(base.folder, four_bit=four_bit), str(tuned.folder)
+        )
+        with torch.no_grad():
+            found.append(torch.log_softmax(model(tokens).logits[0, len(prompt) - 1 :].float(), -1))
+    entropies = [float(-(logs.exp() * logs).sum(-1).mean()) for logs in found]
+    assert entropies[1] < 0.95 * entropies[0]
+    wanted = (found[0] / 0.5).softmax(-1)  # what it was to learn: nearer to it than it began
+    assert _divergence(wanted, found[1]) < 0.8 * _divergence(wanted, found[0])
+
+
+def _divergence(wanted: Any, logs: Any) -> float:
+    return float((wanted * (wanted.log() - logs)).sum(-1).mean())
+
+
+def test_the_loss_is_the_cross_entropy_of_the_answers(base: Base, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer
+
+    from trainer.base import load_for_training
+
+    rows = [replace(row, prompt="Longer. " * i + row.prompt) for i, row in enumerate(ROWS)]  # begins vary
+    tuned = finetune(base, rows, replace(TUNING, batch=len(rows), epochs=1), tmp_path, quiet)
+    tokenizer = AutoTokenizer.from_pretrained(base.folder)
+    model = load_for_training(base.folder, four_bit=False)
+    losses = []
+    for row in rows:
+        prompt, answer = (tokenizer(text).input_ids for text in (row.prompt, row.completion))
+        tokens = torch.tensor([*prompt, *answer, tokenizer.eos_token_id])
+        with torch.no_grad():
+            logits = model(tokens[None]).logits[0].float()
+        losses += torch.nn.functional.cross_entropy(
+            logits[len(prompt) - 1 : -1], tokens[len(prompt) :], reduction="none"
+        ).tolist()
+    # The first step starts from the base; bfloat16 where the machine has it.
+    assert tuned.losses[0][1] == pytest.approx(sum(losses) / len(losses), rel=0.01)
+
+
 def test_its_threads_end_with_it(base: Base, tmp_path: Path) -> None:
     """An OpenMP team of torch's that stays makes llama.cpp several times slower."""
     trained_in: set[threading.Thread] = set()
@@ -82,21 +145,25 @@ def test_its_threads_end_with_it(base: Base, tmp_path: Path) -> None:
     assert not thread.is_alive()
 
 
-def test_a_stopped_fine_tuning_goes_on_from_its_checkpoint(base: Base, tmp_path: Path) -> None:
+@pytest.mark.parametrize("taught", [False, True], ids=["rows", "teacher"])
+def test_a_stopped_fine_tuning_goes_on_from_its_checkpoint(base: Base, taught: bool, tmp_path: Path) -> None:
+    teacher = finetune(base, ROWS, TUNING, tmp_path / "teacher", quiet) if taught else None
+    tuning = replace(TUNING, teacher_temperature=0.5)
+
     def stop(done: int, total: int, loss: float) -> None:
         if done == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        finetune(base, ROWS, TUNING, tmp_path, stop)
+        finetune(base, ROWS, tuning, tmp_path, stop, teacher)
     assert not list(tmp_path.glob("*/losses.json"))
     steps: list[int] = []
-    tuned = finetune(base, ROWS, TUNING, tmp_path, lambda done, total, loss: steps.append(done))
+    tuned = finetune(base, ROWS, tuning, tmp_path, lambda done, total, loss: steps.append(done), teacher)
     assert steps[0] == 5, "steps 1 to 4 are in the checkpoint of the second epoch"
     assert [step for step, _ in tuned.losses] == list(range(1, 9))
     assert not list(tuned.folder.glob("checkpoint-*"))
     # A later round samples from it, so the data set depends on every bit.
-    whole = finetune(base, ROWS, TUNING, tmp_path / "whole", quiet)
+    whole = finetune(base, ROWS, tuning, tmp_path / "whole", quiet, teacher)
     name = "adapter_model.safetensors"
     assert (tuned.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
