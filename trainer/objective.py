@@ -46,7 +46,7 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The summed cross entropy of the batch, divided by the tokens of the whole step."""
+        """The summed cross entropy of the batch, divided by the answer tokens of the whole step; no outputs."""
         # 1. Where the first answer of the batch begins; token t is predicted at t - 1.
         inputs = dict(inputs)
         labels = inputs.pop("labels")
@@ -62,8 +62,7 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
             loss = -log_probs.gather(1, labels[told][:, None]).sum()
         else:
             loss = -(self._teacher(model, inputs, told) * log_probs).sum()
-        loss = loss / (told.sum() if num_items_in_batch is None else num_items_in_batch)
-        return (loss, None) if return_outputs else loss
+        return loss / (told.sum() if num_items_in_batch is None else num_items_in_batch)
 
     def _teacher(self, model: Any, inputs: dict[str, Any], told: torch.Tensor) -> torch.Tensor:
         adapters = self.accelerator.unwrap_model(model)

@@ -28,7 +28,8 @@ class Profile:
     min_cluster: int
     """The paper's tau: a smaller winning cluster is no consensus."""
     min_confidence: float
-    """In [0, 1], of the decision (docs/consensus.md): below 0.45 one winner of six was right (docs/log.md)."""
+    """In [0, 1], of the decision (docs/consensus.md): below 0.45 one winner of six was right. Where problems are few,
+    more of them are worth more than surer ones: a model learns thirty programs by heart (docs/log.md)."""
     gate_samples: int
     """Solutions for each held-out problem and model at the gate."""
     epochs: int

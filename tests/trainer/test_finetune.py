@@ -16,7 +16,7 @@ from trainer.base import Base, computes_in_bfloat16
 from trainer.dataset import Example
 from trainer.errors import BaseModelError, ExportError
 from trainer.export import export_adapter
-from trainer.finetune import Tuning, finetune
+from trainer.finetune import MAX_TOKENS, Tuning, finetune
 
 pytestmark = [
     pytest.mark.slow,
@@ -134,6 +134,13 @@ def test_the_loss_is_the_cross_entropy_of_the_answers(base: Base, tmp_path: Path
         ).tolist()
     # The first step starts from the base; bfloat16 where the machine has it.
     assert tuned.losses[0][1] == pytest.approx(sum(losses) / len(losses), rel=0.01)
+
+
+def test_a_row_whose_answer_was_cut_off_is_left_out(base: Base, tmp_path: Path) -> None:
+    """TRL does that, and the loss relies on it: a batch has at least one answer."""
+    endless = replace(ROWS[0], prompt="No end. " * MAX_TOKENS)
+    tuned = finetune(base, [*ROWS, *[endless] * 2], replace(TUNING, batch=1, epochs=1), tmp_path, quiet)
+    assert len(tuned.losses) == len(ROWS)
 
 
 def test_its_threads_end_with_it(base: Base, tmp_path: Path) -> None:
