@@ -71,6 +71,24 @@ def test_settings_are_never_commands_or_options(project: Project) -> None:
     assert not owned.exists()
 
 
+def test_python_starts_in_no_folder_of_the_project(tmp_path: Path) -> None:
+    """`python -m venv` takes its modules from the current folder first, and a checkout may hold a venv.py."""
+    step = (ACTION / "action.yml").read_text().partition("Install UCoder beside")[2].partition("- name:")[0]
+    script = step.partition("run: |\n")[2]
+    runner, project = tmp_path / "runner", tmp_path / "project"
+    for folder in (runner, project):
+        folder.mkdir()
+    python = tmp_path / "python3"
+    python.write_text("#!/bin/sh\npwd\nexit 9\n")
+    python.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "RUNNER_TEMP": str(runner)}
+    done = subprocess.run(
+        ["bash", "-e", "-c", script], cwd=project, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 9
+    assert done.stdout.strip() == str(runner)
+
+
 def test_the_script_sets_what_the_action_declares() -> None:
     text = (ACTION / "action.yml").read_text()
     script = (ACTION / "gate.sh").read_text()

@@ -174,6 +174,21 @@ def test_this_build_survives_and_a_bad_file_is_left_to_the_loader(tiny_model: Pa
     assert try_out(bad) is None
 
 
+def test_the_current_folder_never_stands_for_a_module_of_ours(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server's current folder may be a workspace that nobody has read."""
+    ran = tmp_path / "ran"
+    for name in ("ucoder_lsp", "llama_cpp", "json"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+    shutil.copy(tiny_model, tmp_path / "model.gguf")
+    monkeypatch.chdir(tmp_path)
+    verdict = try_out(Path("model.gguf"))
+    assert not ran.exists()
+    assert verdict == Verdict(extra_buffers=True), "a relative path still names the user's file"
+
+
 def test_the_embedded_model_is_found_without_running_its_package(tmp_path: Path) -> None:
     code = (
         "import sys; from ucoder_lsp.models import embedded_model; print(embedded_model().name);"

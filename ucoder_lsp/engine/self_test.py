@@ -1,6 +1,6 @@
 """Does llama.cpp, as it was built here, survive its fastest kernels on this CPU? Asked in a child process.
 
-    python -m ucoder_lsp.engine.self_test MODEL.gguf fast      # exit status 0: it does
+    python -P -m ucoder_lsp.engine.self_test MODEL.gguf fast      # exit status 0: it does
 
 Why: a build can crash for one CPU only. GCC 12 miscompiles llama.cpp's AMX kernels (`_tile_loadconfig` names 8 of the
 64 bytes it reads, so the stores before it are dropped as dead), and the process dies by SIGSEGV at the first matrix
@@ -19,7 +19,9 @@ from pathlib import Path
 
 TIMEOUT_S = 600
 """Longer than any model takes to load from a slow disk."""
-COMMAND = (sys.executable, "-m", "ucoder_lsp.engine.self_test")
+# -P, and a current folder of nobody's: that of a server may be a workspace, whose files must not stand for our modules.
+COMMAND = (sys.executable, "-P", "-m", "ucoder_lsp.engine.self_test")
+NOBODYS_FOLDER = "/"
 REBUILD = (
     "CMAKE_ARGS=\"-DCMAKE_C_FLAGS='-fno-tree-dse -fno-dse' -DCMAKE_CXX_FLAGS='-fno-tree-dse -fno-dse'\" "
     "pip install --force-reinstall --no-cache-dir --no-deps llama-cpp-python==0.3.36"
@@ -70,7 +72,8 @@ def _killed_by(command: tuple[str, ...], model: Path, how: str) -> str | None:
     """The signal that killed the child, "" when it ended well, None when it ended by an error."""
     environment = os.environ | {"GGML_NO_BACKTRACE": "1"}  # else a dying llama.cpp starts a debugger
     done = subprocess.run(
-        [*command, str(model), how],
+        [*command, str(model.absolute()), how],
+        cwd=NOBODYS_FOLDER,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
