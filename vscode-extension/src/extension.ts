@@ -7,6 +7,7 @@ import { LanguageClient, type LanguageClientOptions, type ServerOptions } from "
 
 import { findServer, type Discovery } from "./discovery";
 import { page, type Explanation } from "./explanation";
+import { initializationOptions } from "./settings";
 import { StatusItem, type Status } from "./status";
 
 let client: LanguageClient | undefined;
@@ -87,12 +88,9 @@ function serverOptions(found: { command: string; args: string[] }): ServerOption
 }
 
 function clientOptions(configuration: vscode.WorkspaceConfiguration): LanguageClientOptions {
-  const settings = configuration.get<Record<string, unknown>>("settings", {});
-  // Restricted mode: nothing of an untrusted workspace is executed, whatever the settings say.
-  const restricted = vscode.workspace.isTrusted ? {} : { execution: false };
   return {
     documentSelector: [{ scheme: "file", language: "python" }, { scheme: "untitled", language: "python" }],
-    initializationOptions: { ...settings, ...restricted },
+    initializationOptions: initializationOptions(configuration.get("settings", {}), vscode.workspace.isTrusted),
     outputChannel: output,
   };
 }
