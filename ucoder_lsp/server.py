@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,10 +71,17 @@ async def _initialized(ls: UCoderServer, _params: types.InitializedParams) -> No
 
 async def _shutdown(ls: UCoderServer, _params: None) -> None:
     if ls.preparation is not None:
-        await ls.preparation
+        ls.preparation.cancel()  # it may take minutes, an editor waits two seconds
+        await asyncio.wait([ls.preparation])
     if ls.service is not None:
         await ls.service.close()
         ls.service = None
+
+
+def _exit(ls: UCoderServer, _params: None) -> None:
+    """Python would wait for the thread of a preparation that was given up, and nothing can stop that thread."""
+    if ls.preparation is not None and ls.preparation.cancelled():
+        os._exit(0)
 
 
 def _configuration_changed(ls: UCoderServer, params: types.DidChangeConfigurationParams) -> None:
@@ -182,6 +190,7 @@ _FEATURES: dict[str, Callable[..., Any]] = {
     types.INITIALIZE: _initialize,
     types.INITIALIZED: _initialized,
     types.SHUTDOWN: _shutdown,
+    types.EXIT: _exit,
     types.WORKSPACE_DID_CHANGE_CONFIGURATION: _configuration_changed,
     types.TEXT_DOCUMENT_INLINE_COMPLETION: _inline_completion,
     types.TEXT_DOCUMENT_COMPLETION: _completion,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -220,6 +221,17 @@ async def test_a_missing_model_file_is_one_sentence(tmp_path: Path) -> None:
     assert status["state"] == "error"
     assert str(tmp_path / "no.gguf") in status["message"]
     assert status["message"] in messages
+
+
+async def test_a_server_that_still_prepares_ends_at_once(tmp_path: Path) -> None:
+    """Reading its model never ends, a pipe that nobody writes to, and an editor waits two seconds at most."""
+    os.mkfifo(tmp_path / "endless.gguf")
+    command = (*SERVER, "--model", str(tmp_path / "endless.gguf"), "--data-dir", str(tmp_path / "data"))
+    async with asyncio.timeout(60), Editor(tmp_path, command=command) as editor:
+        assert (await editor.status())["state"] == "preparing"
+    server = editor.client._server
+    assert server is not None
+    assert server.returncode == 0
 
 
 async def test_a_corrupt_model_file_is_one_sentence(tmp_path: Path) -> None:

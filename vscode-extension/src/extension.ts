@@ -1,75 +1,58 @@
-/** Starts the server and translates: ghost text comes through the standard inline completion of the language client. */
+/** What VS Code asks for, handed to the server: ghost text comes through the standard inline completion of the language client. */
 
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import * as vscode from "vscode";
-import { LanguageClient, type LanguageClientOptions, type ServerOptions } from "vscode-languageclient/node";
+import type { LanguageClientOptions } from "vscode-languageclient/node";
 
 import { findServer, type Discovery } from "./discovery";
 import { page, type Explanation } from "./explanation";
+import { Lifecycle } from "./lifecycle";
+import { Server } from "./server";
 import { initializationOptions } from "./settings";
-import { StatusItem, type Status } from "./status";
 
-let client: LanguageClient | undefined;
-let status: StatusItem | undefined;
+let lifecycle: Lifecycle<Server> | undefined;
 let output: vscode.LogOutputChannel;
 
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   output = vscode.window.createOutputChannel("UCoder", { log: true });
+  const servers = new Lifecycle(() => launch(context.extensionPath), (error) => output.warn(String(error)));
+  lifecycle = servers;
   context.subscriptions.push(
     output,
     vscode.commands.registerCommand("ucoder.explain", explain),
-    vscode.commands.registerCommand("ucoder.restart", restart),
+    vscode.commands.registerCommand("ucoder.restart", () => servers.restart()),
     vscode.commands.registerCommand("ucoder.showLog", () => output.show()),
     // What was ranked without execution may be executed from now on.
-    vscode.workspace.onDidGrantWorkspaceTrust(restart),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => servers.restart()),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration("ucoder")) {
-        void restart();
+        void servers.restart();
       }
     }),
   );
-  await start();
+  await servers.restart();
 }
 
 export async function deactivate(): Promise<void> {
-  await stop();
+  await lifecycle?.stop();
 }
 
-async function restart(): Promise<void> {
-  await stop();
-  await start();
-}
-
-async function stop(): Promise<void> {
-  const stopping = client;
-  client = undefined;
-  status?.dispose();
-  status = undefined;
-  await stopping?.dispose();
-}
-
-async function start(): Promise<void> {
+/** A server that is starting, with the settings and the trust of this moment; undefined where none may run or none was found. */
+function launch(folder: string): Server | undefined {
   const configuration = vscode.workspace.getConfiguration("ucoder");
   if (!configuration.get<boolean>("enabled", true)) {
-    return;
+    return undefined;
   }
   const found = locate(configuration);
   if ("problem" in found) {
-    await sayMissing(found.problem);
-    return;
+    void sayMissing(found.problem); // its box may stay open for hours, and nothing waits for it
+    return undefined;
   }
   output.info(`Starting ${[found.command, ...found.args].join(" ")}`);
-  status = new StatusItem();
-  const starting = new LanguageClient("ucoder", "UCoder", serverOptions(found), clientOptions(configuration));
-  client = starting;
-  starting.onNotification("ucoder/status", (now: Status) => status?.show(now));
-  try {
-    await starting.start();
-    status?.show(await starting.sendRequest<Status>("ucoder/status", {}));
-  } catch (error) {
-    status?.show({ state: "error", message: `The server could not be started: ${String(error)}. See UCoder: Show Log.` });
-  }
+  const server = new Server({ ...found, cwd: folder }, clientOptions(configuration));
+  void server.start();
+  return server;
 }
 
 function locate(configuration: vscode.WorkspaceConfiguration): Discovery {
@@ -81,10 +64,6 @@ function locate(configuration: vscode.WorkspaceConfiguration): Discovery {
     windows: process.platform === "win32",
     exists: existsSync,
   });
-}
-
-function serverOptions(found: { command: string; args: string[] }): ServerOptions {
-  return { command: found.command, args: found.args };
 }
 
 function clientOptions(configuration: vscode.WorkspaceConfiguration): LanguageClientOptions {
@@ -104,7 +83,7 @@ async function sayMissing(problem: string): Promise<void> {
 }
 
 async function explain(): Promise<void> {
-  const explanation = await client?.sendRequest<Explanation | null>("ucoder/explainLast", {});
+  const explanation = await lifecycle?.current?.client.sendRequest<Explanation | null>("ucoder/explainLast", {});
   if (!explanation) {
     void vscode.window.showInformationMessage("UCoder has offered no completion yet: type in a Python file and wait for ghost text.");
     return;
