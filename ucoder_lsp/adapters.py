@@ -21,7 +21,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ FORMAT = 1
 ADAPTER_FILE = "adapter.gguf"
 MANIFEST_FILE = "manifest.json"
 CURRENT_FILE = "current.json"
+WAY_OUT = "serve another with `ucoder adapters use`, or go back with `ucoder adapters rollback`."
 
 
 class AdapterError(Exception):
@@ -106,16 +107,24 @@ class AdapterRegistry:
         self.root = root
         self.base_sha256 = base_sha256
         self.folder = root / base_sha256[:16]
-        self._seen: tuple[tuple[int, int, int], AdapterVersion | None] | None = None
+        self._seen: tuple[tuple[int, int, int], AdapterVersion | None, str] | None = None
+        """Of current.json: inode, time and size; what to serve; or why that cannot be served."""
 
     # Reading.
 
-    def versions(self) -> list[AdapterVersion]:
-        """All published versions, oldest first; AdapterError where a manifest is damaged."""
+    def names(self) -> list[str]:
+        """Names of all published versions, oldest first, of damaged ones too."""
         if not self.folder.is_dir():
             return []
-        names = sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-        return [self.get(name) for name in names]
+        return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+    def versions(self) -> list[AdapterVersion]:
+        """The published versions, oldest first, without those that `get` refuses: one must not hide the others."""
+        found = []
+        for name in self.names():
+            with suppress(AdapterError):
+                found.append(self.get(name))
+        return found
 
     def get(self, version: str) -> AdapterVersion:
         """One version by name.
@@ -139,10 +148,11 @@ class AdapterRegistry:
     def current(self) -> AdapterVersion | None:
         """The version to serve, None for the base model alone. Cheap to ask before every request: one stat.
 
-        The files of a version are checked against its manifest when it becomes current, not again.
+        The files of a version are checked against its manifest when it becomes current, and not again, whatever came
+        out.
 
         Raises:
-            AdapterError: what should be served is damaged or gone.
+            AdapterError: what should be served is damaged or gone; the same again until something else is chosen.
         """
         try:
             stat = (self.folder / CURRENT_FILE).stat()
@@ -150,12 +160,23 @@ class AdapterRegistry:
             return None
         mark = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if self._seen is None or self._seen[0] != mark:
-            name = self._read_current().current
-            version = None if name is None else self.get(name)
-            if version is not None:
-                self.verify(version)
-            self._seen = (mark, version)
-        return self._seen[1]
+            try:
+                name = self.wanted()
+                self._seen = (mark, None if name is None else self._intact(name), "")
+            except AdapterError as error:
+                self._seen = (mark, None, str(error))
+        _, version, problem = self._seen
+        if problem:
+            raise AdapterError(problem)
+        return version
+
+    def wanted(self) -> str | None:
+        """The name of what should be served, None for the base model alone; it may be damaged or gone.
+
+        Raises:
+            AdapterError: current.json is damaged.
+        """
+        return self._read_current().current
 
     def history(self) -> list[dict[str, str]]:
         """Every change of what is served, oldest first: `at`, `what`, `version` (or "base")."""
@@ -173,13 +194,11 @@ class AdapterRegistry:
                 intact = file_sha256(path) == sha256
             except OSError as error:
                 raise AdapterError(
-                    f"Adapter {version.version} cannot be read ({path}: {error.strerror}): "
-                    "run `ucoder adapters rollback`."
+                    f"Adapter {version.version} cannot be read ({path}: {error.strerror}): {WAY_OUT}"
                 ) from error
             if not intact:
                 raise AdapterError(
-                    f"Adapter {version.version} is damaged ({name} is not what was published): "
-                    "run `ucoder adapters rollback`."
+                    f"Adapter {version.version} is damaged ({name} is not what was published): {WAY_OUT}"
                 )
 
     # Changing.
@@ -222,41 +241,57 @@ class AdapterRegistry:
         return self.get(version)
 
     def use(self, version: str | None) -> None:
-        """Serve this version from now on, None for the base model alone.
+        """Serve this version from now on, None for the base model alone. Again for the same: readers look at it anew.
 
         Raises:
             AdapterError: there is no such version, or it is damaged; then nothing has changed.
         """
         if version is not None:
-            self.verify(self.get(version))
+            self._intact(version)
         with self._writing("change the adapter"):
             self._serve(version, "use")
 
     def rollback(self) -> str | None:
-        """Serve what was served before; the version it leaves stays published.
+        """Serve what was served before, past what is damaged; the version it leaves stays published.
 
         Returns:
             The version now served, None for the base model alone.
 
         Raises:
-            AdapterError: there is nothing before, or what was before is damaged; then nothing has changed.
+            AdapterError: there is nothing intact before; then nothing has changed.
         """
         with self._writing("roll back"):
             state = self._read_current()
-            if not state.previous:
-                raise AdapterError("There is nothing to roll back to: no adapter was served before this one.")
-            *rest, back = state.previous
-            if back is not None:
-                self.verify(self.get(back))
-            self._write_current(back, tuple(rest), "rollback")
-        return back
+            rest = list(state.previous)
+            while rest:
+                back = rest.pop()
+                if back != state.current and self._can_serve(back):
+                    self._write_current(back, tuple(rest), "rollback")
+                    return back
+        raise AdapterError(
+            "There is nothing to roll back to: nothing else that is intact was served before; "
+            "`ucoder adapters list` shows what there is."
+        )
 
     # Inside.
 
+    def _intact(self, name: str) -> AdapterVersion:
+        version = self.get(name)
+        self.verify(version)
+        return version
+
+    def _can_serve(self, name: str | None) -> bool:
+        try:
+            if name is not None:
+                self._intact(name)
+        except AdapterError:
+            return False
+        return True
+
     def _serve(self, version: str | None, what: str) -> None:
         state = self._read_current()
-        if version != state.current:
-            self._write_current(version, (*state.previous, state.current), what)
+        left = () if version == state.current else (state.current,)
+        self._write_current(version, (*state.previous, *left), what)
 
     def _write_version(
         self,
@@ -329,11 +364,21 @@ class AdapterRegistry:
 
 
 def bases(root: Path) -> list[str]:
-    """SHA-256 of every base model that has adapters in this registry."""
-    found = set()
-    for manifest in sorted(root.glob(f"*/[0-9]*/{MANIFEST_FILE}")):
-        found.add(_read_manifest(manifest.parent).base_sha256)
-    return sorted(found)
+    """Every base model with adapters here, by its SHA-256.
+
+    Where no manifest can be read it is the 16 digits that name the folder: enough to go back to the base model alone.
+    """
+    folders = root.glob("[0-9a-f]" * 16)
+    return sorted(_base_of(f) for f in folders if (f / CURRENT_FILE).exists() or any(f.glob("[0-9]*")))
+
+
+def _base_of(folder: Path) -> str:
+    for manifest in sorted(folder.glob(f"[0-9]*/{MANIFEST_FILE}")):
+        with suppress(AdapterError):
+            base = _read_manifest(manifest.parent).base_sha256
+            if base.startswith(folder.name):
+                return base
+    return folder.name
 
 
 def _read_manifest(folder: Path) -> Manifest:

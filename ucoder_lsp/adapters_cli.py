@@ -10,7 +10,7 @@ from typing import Any
 import click
 import platformdirs
 
-from ucoder_lsp.adapters import AdapterError, AdapterRegistry, AdapterVersion, bases
+from ucoder_lsp.adapters import WAY_OUT, AdapterError, AdapterRegistry, bases
 
 
 @click.group("adapters")
@@ -40,7 +40,8 @@ def adapters(context: click.Context, data_dir: Path, base: str | None) -> None:
 def _registry(root: Path, base: str | None) -> AdapterRegistry:
     """The registry of the base model that is meant."""
     known = bases(root) if root.is_dir() else []
-    meant = [sha256 for sha256 in known if base is None or sha256.startswith(base.lower())]
+    # One that is known by its first digits only is meant by the whole hash as well.
+    meant = [sha256 for sha256 in known if base is None or sha256[: len(base)] == base.lower()[: len(sha256)]]
     if not meant:
         what = f"for a base model that starts with {base}" if base and known else f"in {root}"
         raise AdapterError(f"There are no adapters {what}: `ucoder train run` makes and publishes one.")
@@ -69,10 +70,18 @@ def _says_errors(command: Callable[..., None]) -> Callable[..., None]:
 def list_(registry: Callable[[], AdapterRegistry]) -> None:
     """Show every version, oldest first; the one that is served has a star."""
     found = registry()
-    current = found.current()
-    click.echo(f"Base model {found.base_sha256[:12]}{'' if current else ' (served alone)'}")
-    for version in found.versions():
-        click.echo(_line(version, served=current is not None and version.version == current.version))
+    try:
+        wanted, complaint = found.wanted(), ""
+    except AdapterError as error:
+        wanted, complaint = None, str(error)
+    click.echo(f"Base model {found.base_sha256[:12]}{'' if wanted or complaint else ' (served alone)'}")
+    names = found.names()
+    for name in names:
+        click.echo(f"{'*' if name == wanted else ' '} {name}  {_origin(found, name, check=name == wanted)}")
+    if wanted is not None and wanted not in names:
+        click.echo(f"* {wanted}  is gone: {WAY_OUT}")
+    if complaint:
+        click.echo(complaint)
 
 
 @adapters.command()
@@ -100,14 +109,27 @@ def rollback(registry: Callable[[], AdapterRegistry]) -> None:
 def verify(registry: Callable[[], AdapterRegistry]) -> None:
     """Compare every file of every version with the hash it was published with."""
     found = registry()
-    for version in found.versions():
-        found.verify(version)
-        click.echo(f"{version.version}: intact")
+    damaged = False
+    for name in found.names():
+        try:
+            found.verify(found.get(name))
+            click.echo(f"{name}: intact")
+        except AdapterError as error:
+            damaged = True
+            click.echo(f"{name}: {error}")
+    if damaged:
+        raise SystemExit(1)
 
 
-def _line(version: AdapterVersion, served: bool) -> str:
+def _origin(registry: AdapterRegistry, name: str, check: bool) -> str:
+    """Where a version came from, or why it cannot be served; `check` reads its files too, not the manifest alone."""
+    try:
+        version = registry.get(name)
+        if check:
+            registry.verify(version)
+    except AdapterError as error:
+        return str(error)
     manifest = version.manifest
     metrics = ", ".join(f"{name} {value:.4g}" for name, value in sorted(manifest.metrics.items()))
     parents = f"  from {', '.join(manifest.parents)}" if manifest.parents else ""
-    star = "*" if served else " "
-    return f"{star} {manifest.version}  {manifest.created}  run {manifest.training_run}{parents}  {metrics}"
+    return f"{manifest.created}  run {manifest.training_run}{parents}  {metrics}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,21 +116,29 @@ def test_asking_again_costs_no_hashing(
     assert registry.current() is not None
 
 
-@pytest.mark.parametrize("damage", ["bit", "gone", "manifest", "folder"])
+def damage(version: AdapterVersion, how: str) -> None:
+    """What a disk, a user or an unfinished copy does to a published version."""
+    if how == "bit":
+        data = bytearray(version.path.read_bytes())
+        data[-1] ^= 1
+        version.path.write_bytes(data)
+    elif how == "gone":
+        version.path.unlink()
+    elif how == "manifest":
+        (version.folder / "manifest.json").write_text('{"format": 1')
+    else:
+        shutil.rmtree(version.folder)
+
+
+DAMAGES = ("bit", "gone", "manifest", "folder")
+
+
+@pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_adapter_is_one_clear_sentence_and_rollback_mends_it(
-    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], damage: str
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], how: str
 ) -> None:
     good, bad = publish(), publish()
-    if damage == "bit":
-        data = bytearray(bad.path.read_bytes())
-        data[-1] ^= 1
-        bad.path.write_bytes(data)
-    elif damage == "gone":
-        bad.path.unlink()
-    elif damage == "manifest":
-        (bad.folder / "manifest.json").write_text('{"format": 1')
-    else:
-        bad.folder.rename(bad.folder.with_name(".elsewhere"))
+    damage(bad, how)
     reader = AdapterRegistry(registry.root, BASE)
     with pytest.raises(AdapterError, match=r"rollback|publish the adapter again|adapters list") as caught:
         reader.current()
@@ -138,6 +147,51 @@ def test_a_damaged_adapter_is_one_clear_sentence_and_rollback_mends_it(
         reader.use(bad.version)
     assert reader.rollback() == good.version
     assert reader.current() == good
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_rollback_passes_over_what_is_damaged(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], how: str
+) -> None:
+    first, second, third = publish(), publish(), publish()
+    damage(second, how)
+    damage(third, how)
+    assert registry.rollback() == first.version
+    damage(first, how)
+    assert registry.rollback() is None
+    assert registry.current() is None
+    with pytest.raises(AdapterError, match="nothing to roll back to"):
+        registry.rollback()
+
+
+def test_a_damaged_version_nobody_serves_hides_no_other(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion]
+) -> None:
+    old, new = publish(), publish()
+    damage(old, "manifest")
+    assert registry.versions() == [new]
+    assert registry.names() == [old.version, new.version]
+    assert bases(registry.root) == [BASE]
+    assert registry.current() == new
+
+
+def test_a_damaged_adapter_is_looked_at_once_for_each_change(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = publish()
+    whole = bad.path.read_bytes()
+    damage(bad, "bit")
+    with pytest.raises(AdapterError, match="damaged") as first:
+        registry.current()
+    with monkeypatch.context() as patch:
+        patch.setattr(adapters, "file_sha256", lambda path: pytest.fail("hashed again"))
+        with pytest.raises(AdapterError) as second:
+            registry.current()
+    assert str(second.value) == str(first.value)
+    bad.path.write_bytes(whole)
+    registry.use(bad.version)  # mended, and said so
+    assert registry.current() == bad
+    assert registry.rollback() is None, "a version used twice was served once"
 
 
 def test_an_adapter_of_another_base_is_refused(
@@ -325,6 +379,52 @@ def test_command_line(registry: AdapterRegistry, publish: Callable[..., AdapterV
     assert code == 1
     assert output.startswith("Error: There is no adapter '0042-none'")
     assert run_command(registry, "--base", "ffff", "list")[0] == 1
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_version_takes_no_command_away(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], adapter_file: Path, how: str
+) -> None:
+    good, bad = publish(), publish()
+    other = AdapterRegistry(registry.root, "cd" * 32)
+    damage(other.publish(adapter_file, base_name="b", training_run="r", metrics={}), how)
+    damage(bad, how)
+    code, output = run_command(registry, "--base", "ab", "list")
+    assert code == 0
+    assert f"  {good.version}  " in output
+    (line,) = [line for line in output.splitlines() if line.startswith(f"* {bad.version}")]
+    assert ("ucoder adapters rollback" in line) or "remove that folder" in line
+    assert "There is no adapter" not in output
+    code, output = run_command(registry, "--base", "ab", "verify")
+    assert f"{good.version}: intact" in output
+    assert code == (0 if how == "folder" else 1)
+    assert run_command(registry, "--base", "ab", "use", good.version)[0] == 0
+    assert run_command(registry, "--base", "ab", "rollback") == (0, "Serving the base model alone again.\n")
+    assert run_command(registry, "--base", "ab", "use", bad.version)[0] == 1
+    assert run_command(registry, "--base", "cd" * 32, "rollback")[0] == 0
+    assert other.current() is None
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_the_only_version_damaged_still_leads_back_to_the_base_model(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], how: str
+) -> None:
+    damage(publish(), how)
+    assert run_command(registry, "list")[0] == 0
+    assert run_command(registry, "use", "base") == (0, "Serving the base model alone.\n")
+    assert registry.current() is None
+
+
+def test_the_list_is_shown_where_nobody_can_say_what_is_served(
+    registry: AdapterRegistry, publish: Callable[..., AdapterVersion]
+) -> None:
+    """The sentence asks for `use VERSION`, so the versions must be there to be read."""
+    version = publish()
+    (registry.folder / "current.json").write_text("{")
+    code, output = run_command(registry, "list")
+    assert code == 0
+    assert "delete it, then run `ucoder adapters use VERSION`" in output
+    assert f"  {version.version}  " in output
 
 
 def test_the_command_asks_which_base_when_there_are_several(
