@@ -1,7 +1,7 @@
 """Following the registry: which adapter the next request should name, loaded into the engine when it is new.
 
 A publication must never cost a request: when the new adapter cannot be used, the last good one stays in service and
-the reason is kept for the user, once for each change.
+the reason is kept for the user until something else is published or chosen.
 """
 
 from __future__ import annotations
@@ -32,29 +32,26 @@ class AdapterFollower:
         """
         with self._lock:
             try:
-                wanted = self._registry.current()
-                if wanted != self._served and (wanted is None or wanted != self._refused):
-                    self._take(wanted)
+                self._follow(self._registry.current())
             except AdapterError as error:
-                self._problem = str(error)
+                self._refused, self._problem = None, str(error)
             return None if self._served is None else self._served.identity
 
     def served(self) -> AdapterVersion | None:
         """The version that `identity` named last, None for the base model."""
         return self._served
 
-    def take_problem(self) -> str | None:
-        """Why the registry's current adapter is not served, one sentence, told once; None when all is well."""
-        with self._lock:
-            problem, self._problem = self._problem, None
-            return problem
+    def problem(self) -> str | None:
+        """Why the registry's current adapter is not served, one sentence; None when it is."""
+        return self._problem
 
-    def _take(self, wanted: AdapterVersion | None) -> None:
-        if wanted is not None:
+    def _follow(self, wanted: AdapterVersion | None) -> None:
+        if wanted is not None and wanted == self._refused:
+            return
+        if wanted is not None and wanted != self._served:
             try:
                 self._engine.load_adapter(wanted.path, wanted.identity)
             except AdapterLoadError as error:
-                self._refused = wanted
-                self._problem = str(error)
+                self._refused, self._problem = wanted, str(error)
                 return
-        self._served, self._refused = wanted, None
+        self._served, self._refused, self._problem = wanted, None, None

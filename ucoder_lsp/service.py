@@ -16,7 +16,7 @@ from typing import Any
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
 from ucoder_lsp import models
-from ucoder_lsp.adapters import AdapterRegistry
+from ucoder_lsp.adapters import AdapterRegistry, AdapterVersion
 from ucoder_lsp.completion.explanation import Explanation
 from ucoder_lsp.completion.flow import Completer
 from ucoder_lsp.config import EMBEDDED, Settings
@@ -67,6 +67,8 @@ class Service:
         self._engine: Engine | None = None
         self._sandbox: Sandbox | None = None
         self._follower: AdapterFollower | None = None
+        self._followed: tuple[AdapterVersion | None, str | None] = (None, None)
+        """The adapter and the problem that `status` tells of."""
         self._warning: str | None = None
         """What the preparation of the model has to tell the user."""
         self._ready = asyncio.Event()
@@ -139,16 +141,17 @@ class Service:
     async def _follow_adapter(self, completer: Completer) -> None:
         """Swap to the adapter that is published now. Requests already in the engine finish with the one they named."""
         assert self._follower is not None
-        identity = await asyncio.to_thread(self._follower.identity)
-        if (problem := self._follower.take_problem()) is not None:
-            self._set(replace(self.status, message=problem))
+        await asyncio.to_thread(self._follower.identity)
+        # Asked for here, in the loop: of two requests that were in the thread, the slower one may have an older answer.
+        served, problem = self._follower.served(), self._follower.problem()
+        identity = None if served is None else served.identity
         if identity != completer.adapter:
             completer.use_adapter(identity)
-            served = self._follower.served()
+        if (served, problem) != self._followed:
+            self._followed = (served, problem)
             version = None if served is None else served.version
-            self._set(
-                replace(self.status, adapter=version, message=f"Serving {version or 'the base model'}.")
-            )
+            message = problem or f"Serving {version or 'the base model'}."
+            self._set(replace(self.status, adapter=version, message=message))
 
     def _load_engine(self, progress: models.Progress) -> Engine:
         settings = self.settings

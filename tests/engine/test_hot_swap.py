@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.support import tiny_gguf
+from ucoder_lsp import adapters
 from ucoder_lsp.adapters import AdapterRegistry
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import AdapterLoadError, UnknownAdapter
@@ -138,43 +140,64 @@ def test_publications_and_rollbacks_under_load(
                 (identity, engine.generate(GenerationRequest(prompt, 2, 6, GREEDY, adapter=identity)))
             )
 
+    def served_since(count: int) -> None:
+        """Wait for two more answers: of the two requests, one was made after the change."""
+        while len(answers) < count + 2 and server.is_alive():
+            time.sleep(0.001)
+
     server = threading.Thread(target=serve)
     server.start()
+    served_since(0)
     expected: dict[str | None, tuple[int, ...]] = {None: first_tokens(engine, prompt, None)}
     for name in NAMES:
         version = registry.publish(files[name], base_name="tiny", training_run=name, metrics={})
         follower.identity()
         expected[version.identity] = first_tokens(engine, prompt, version.identity)
+        served_since(len(answers))
     registry.rollback()
     registry.use(None)
     done.set()
     server.join()
     assert follower.identity() is None
     assert len(set(expected.values())) == 5
+    assert len(answers) >= 10
+    assert {identity for identity, _ in answers} >= set(expected), "each of them has answered"
     for identity, answer in answers:
         assert answer.adapter == identity
         assert {c.tokens for c in answer.candidates} == {expected[identity]}
 
 
 def test_a_bad_publication_leaves_the_last_good_one_in_service(
-    engine: Engine, files: dict[str, Path], tmp_path: Path
+    engine: Engine, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = AdapterRegistry(tmp_path / "registry", "ab" * 32)
     follower = AdapterFollower(AdapterRegistry(registry.root, registry.base_sha256), engine)
     good = registry.publish(files["one"], base_name="tiny", training_run="r", metrics={})
     assert follower.identity() == good.identity
-    assert follower.take_problem() is None
+    assert follower.problem() is None
     # Complete as a file, but for another architecture: only llama.cpp can tell.
     other = tiny_gguf.write_adapter(tmp_path / "other.gguf", seed=1, architecture="qwen2")
-    registry.publish(other, base_name="tiny", training_run="r", metrics={})
-    assert follower.identity() == good.identity
-    assert "made for another base model" in str(follower.take_problem())
-    assert follower.take_problem() is None
+    foreign = registry.publish(other, base_name="tiny", training_run="r", metrics={})
+    for _ in range(2):
+        assert follower.identity() == good.identity
+        assert "made for another base model" in str(follower.problem())
+        monkeypatch.setattr(engine, "load_adapter", lambda *_: pytest.fail("tried again"))
+    monkeypatch.undo()
     # Damaged on disk after it was published.
     bad = registry.publish(files["two"], base_name="tiny", training_run="r", metrics={})
     bad.path.write_bytes(b"GGUF")
+    for _ in range(2):
+        assert follower.identity() == good.identity
+        assert "damaged" in str(follower.problem())
+        monkeypatch.setattr(adapters, "file_sha256", lambda path: pytest.fail("hashed again"))
+    monkeypatch.undo()
+    # Back through what was served: the one that does not load, then the one that is in service all the time.
+    assert registry.rollback() == foreign.version
     assert follower.identity() == good.identity
-    assert "damaged" in str(follower.take_problem())
+    assert "made for another base model" in str(follower.problem())
+    assert registry.rollback() == good.version
+    assert follower.identity() == good.identity
+    assert follower.problem() is None
     third = registry.publish(files["three"], base_name="tiny", training_run="r", metrics={})
     assert follower.identity() == third.identity
     assert follower.served() == third

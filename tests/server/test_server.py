@@ -326,3 +326,35 @@ async def test_a_published_adapter_is_served_with_the_next_request(tmp_path: Pat
             served.append(explanation["adapter"])
         assert served == wanted
         assert (await editor.status())["adapter"] == version.version
+
+
+async def test_a_damaged_adapter_is_told_once_and_forgotten_when_it_is_gone(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "tiny.gguf")
+    registry = AdapterRegistry(tmp_path / "data" / "adapters", file_sha256(model))
+    command = (*SERVER, "--model", str(model), "--cache-dir", str(tmp_path / "cache"),
+               "--data-dir", str(tmp_path / "data"), "--max-tokens", "4", "--context-tokens", "64")  # fmt: skip
+    good, bad = (
+        registry.publish(
+            write_adapter(tmp_path / f"{seed}.gguf", seed=seed), base_name="b", training_run="r", metrics={}
+        )
+        for seed in range(2)
+    )
+    registry.use(good.version)
+    statuses: list[str] = []
+    async with Editor(tmp_path, command=command, on_status=lambda s: statuses.append(s["message"])) as editor:
+        await editor.ready()
+
+        async def message() -> str:
+            await editor.inline_completion(editor.open("a.py", f"x{len(statuses)} = "), 0, 4)
+            status = await editor.status()
+            assert status["adapter"] == good.version
+            return str(status["message"])
+
+        assert await message() == f"Serving {good.version}."
+        registry.use(bad.version)
+        bad.path.write_bytes(b"GGUF")
+        assert "damaged" in await message()
+        assert "damaged" in await message()
+        registry.rollback()
+        assert await message() == f"Serving {good.version}."
+    assert len([said for said in statuses if "damaged" in said]) == 1
