@@ -1,5 +1,7 @@
 /** Which command starts the server. Pure: the caller says what exists and what is trusted. */
 
+import { posix, win32 } from "node:path";
+
 export interface Surroundings {
   /** The setting `ucoder.serverCommand`; VS Code itself drops a workspace's value while it is not trusted. */
   configured: readonly string[];
@@ -15,8 +17,8 @@ export interface Surroundings {
 export type Discovery = { command: string; args: string[] } | { problem: string };
 
 export const HOW_TO_INSTALL =
-  "UCoder's server was not found: run `pip install ucoder` (or `make setup` in its repository) in the Python of this " +
-  "workspace, or name the command in the setting ucoder.serverCommand.";
+  "UCoder's server was not found: run `pip install /path/to/ucoder` (your clone of it) in the .venv of this workspace, or run " +
+  '`make setup` in the clone and set ucoder.serverCommand to ["/path/to/ucoder/.venv/bin/ucoder", "serve"].';
 
 /** The configured command, else the workspace's own environment (trusted only), else the PATH. */
 export function findServer(around: Surroundings): Discovery {
@@ -34,7 +36,7 @@ export function findServer(around: Surroundings): Discovery {
     : [];
   const onPath = around.path
     .split(around.windows ? ";" : ":")
-    .filter((folder) => folder !== "" && !isInside(folder, around))
+    .filter((folder) => (around.windows ? win32 : posix).isAbsolute(folder) && !isInside(folder, around))
     .map((folder) => (around.windows ? `${folder}\\ucoder.exe` : `${folder}/ucoder`));
   const found = [...inFolders, ...onPath].find(around.exists);
   return found === undefined ? { problem: HOW_TO_INSTALL } : { command: found, args: ["serve"] };

@@ -28,6 +28,14 @@ test("an untrusted workspace never chooses the server", () => {
   assert.deepEqual(findServer(around([OWN, "/usr/bin/ucoder"], { trusted: false, path })), { command: "/usr/bin/ucoder", args: ["serve"] });
 });
 
+test("a relative folder of the PATH is not searched: it would be one of wherever the editor was started", () => {
+  const path = "node_modules/.bin:.:/usr/bin";
+  const all = ["node_modules/.bin/ucoder", "./ucoder"];
+  for (const trusted of [false, true]) {
+    assert.deepEqual(findServer(around(all, { trusted, path })), { problem: HOW_TO_INSTALL });
+  }
+});
+
 test("nothing found is one sentence with the way out", () => {
   assert.deepEqual(findServer(around([])), { problem: HOW_TO_INSTALL });
 });
