@@ -74,7 +74,7 @@ def replay(
         try:
             plot(results, main, plot_path)
         except ImportError as error:
-            raise click.ClickException("--plot needs matplotlib. Run: pip install 'ucoder[dev]'") from error
+            raise click.ClickException("--plot needs matplotlib. Run: pip install matplotlib") from error
 
 
 @consensus.command()

@@ -21,6 +21,17 @@ def test_the_command_reference_is_fresh() -> None:
     assert check.returncode == 0, f"run: python docs/cli.py\n{check.stderr}"
 
 
+def test_nobody_is_sent_to_an_index_for_ucoder() -> None:
+    """It is on none, so the name could be anybody's: what to install is always the clone, `.` or its path."""
+    folders = ("sandbox", "ucoder_lsp", "trainer", "ci", "vscode-extension/src")
+    sources = [
+        path for folder in folders for path in (ROOT / folder).rglob("*.*") if path.suffix in (".py", ".ts")
+    ]
+    for page in [*PAGES, ROOT / "vscode-extension/README.md", *sources]:
+        found = re.search(r"pip install [^\n`]*?(?<![\w/.])ucoder\b", page.read_text(encoding="utf-8"))
+        assert found is None, f"{page.relative_to(ROOT)} says: {found[0]}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_paths_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

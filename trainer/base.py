@@ -107,7 +107,9 @@ def load_for_training(folder: Path, *, four_bit: bool = False) -> Module:
         try:
             import bitsandbytes  # noqa: F401  # only to say early and clearly that it is missing
         except ImportError as error:
-            raise BaseModelError("QLoRA needs bitsandbytes; run: pip install 'ucoder[gpu]'") from error
+            raise BaseModelError(
+                "QLoRA needs bitsandbytes; in a clone of UCoder run: pip install '.[gpu]'"
+            ) from error
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-EXTRA = "This command trains a model and needs the train extra; run: pip install 'ucoder[train]'"
+EXTRA = (
+    "This command trains a model and needs the train extra; in a clone of UCoder run: pip install '.[train]'"
+)
 
 
 class TrainerError(Exception):

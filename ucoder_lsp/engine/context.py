@@ -55,9 +55,7 @@ class Model:
         native_log.install()
         C.llama_backend_init()
         if not path.is_file():
-            raise ModelLoadError(
-                f"There is no model file at {path}: set model.path to a GGUF file that exists."
-            )
+            raise ModelLoadError(f"There is no model file at {path}: set 'model' to a GGUF file that exists.")
         params = C.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
         params.use_extra_bufts = extra_buffers
