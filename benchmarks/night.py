@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -51,14 +52,20 @@ def main() -> None:
     files = {name: getattr(arguments, name) for name in FILES if getattr(arguments, name)}
 
     started = time.monotonic()
-    version, requests, adapters = asyncio.run(
+    version, answers, failed = asyncio.run(
         train_while_serving(folder, arguments.profile, list(files.values()))
     )
     minutes = (time.monotonic() - started) / 60
     print(
-        f"\nTraining took {minutes:.1f} minutes. The server answered {requests} requests meanwhile, none failed."
+        f"\nTraining took {minutes:.1f} minutes. Meanwhile the server answered {len(answers)} requests; "
+        f"{len(failed)} failed."
     )
+    adapters = [adapter for adapter, _ in itertools.groupby(answers)]
     print("Adapters it answered with, in order: " + ", ".join(a or "base" for a in adapters))
+    if failed:
+        raise SystemExit("These requests had no answer: " + "; ".join(failed))
+    if version is not None and adapters[-1] != version:
+        raise SystemExit(f"The server did not answer with {version}, which was published.")
     if version is None:
         print("The gate refused the adapter, so the base model is still served (see the report named above).")
         return
@@ -76,9 +83,10 @@ def main() -> None:
 
 async def train_while_serving(
     folder: Path, profile: str, exclude: list[Path]
-) -> tuple[str | None, int, list[str | None]]:
-    """Train in another process; returns the published version, how often the server was asked, and what it served."""
-    requests, adapters = 0, []
+) -> tuple[str | None, list[str | None], list[str]]:
+    """Train in another process; returns the published version, the adapter of each answer, and what failed."""
+    answers: list[str | None] = []
+    failed: list[str] = []
     async with Editor(folder, command=(*SERVER, "--threads", "1")) as editor:
         await editor.ready()
         command = [*UCODER, "train", "run", "--profile", profile]
@@ -88,20 +96,33 @@ async def train_while_serving(
         done = asyncio.create_task(training.wait())
         while True:
             ended = done.done()
-            text = f"def double_{requests}(x: int) -> int:\n    return "
-            uri = editor.open("night.py", text)
-            await editor.inline_completion(uri, 1, len("    return "))
-            requests += 1
-            adapter = (await editor.status())["adapter"]
-            if not adapters or adapters[-1] != adapter:
-                adapters.append(adapter)
+            heard, number = len(editor.messages), len(answers) + len(failed)
+            explanation = await ask(editor, number)
+            if explanation is None:
+                failed.append(f"{number} ({' '.join(editor.messages[heard:]) or 'not in time'})")
+            else:
+                identity = explanation["adapter"]
+                answers.append(None if identity is None else identity.partition("@")[0])
             if ended:
                 break
             await asyncio.wait([done], timeout=PAUSE_S)
     if done.result() != 0:
         raise SystemExit(done.result())
     result = json.loads((folder / "data" / "runs" / profile / "consensus" / "result.json").read_text())
-    return result["version"], requests, adapters
+    return result["version"], answers, failed
+
+
+async def ask(editor: Editor, number: int) -> dict | None:
+    """Why the server chose what it did in this request; None when it failed.
+
+    An editor is never bothered with a failure: the server logs it and offers nothing. So the explanation of the last
+    request tells: it must be about the function that was asked for.
+    """
+    function = f"double_{number}"
+    text = f"def {function}(x: int) -> int:\n    return "
+    await editor.inline_completion(editor.open("night.py", text), 1, len("    return "))
+    explanation = await editor.explain_request()
+    return explanation if explanation is not None and explanation["function"] == function else None
 
 
 def evaluate(name: str, path: Path, arguments: argparse.Namespace, folder: Path, adapter: str | None) -> dict:

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from lsprotocol import types
 
+from benchmarks.night import ask
 from sandbox.limits import Limits
 from sandbox.pool import Sandbox
 from sandbox.program import Call, Job, Program
@@ -326,6 +327,17 @@ async def test_a_published_adapter_is_served_with_the_next_request(tmp_path: Pat
             served.append(explanation["adapter"])
         assert served == wanted
         assert (await editor.status())["adapter"] == version.version
+
+
+async def test_the_night_counts_a_request_without_an_answer_of_its_own(
+    editor: Editor, tmp_path: Path
+) -> None:
+    explanation = await ask(editor, 1)
+    assert explanation is not None
+    assert explanation["function"] == "double_1"
+    command = (*SERVER, "--model", str(tmp_path / "no.gguf"), "--data-dir", str(tmp_path / "data"))
+    async with Editor(tmp_path, command=command) as failing:
+        assert await ask(failing, 1) is None
 
 
 async def test_a_damaged_adapter_is_told_once_and_forgotten_when_it_is_gone(tmp_path: Path) -> None:
