@@ -19,7 +19,9 @@ VSIX = EXTENSION / "ucoder.vsix"
 
 
 @pytest.mark.slow
-def test_ghost_text_is_seen_accepted_and_explained(tmp_path: Path, prepared_cache: Path) -> None:
+def test_a_workspace_is_trusted_and_ghost_text_accepted_and_explained(
+    tmp_path: Path, prepared_cache: Path
+) -> None:
     editor = os.environ.get("CODE_SERVER_DIR", "")
     if not (Path(editor) / "done" / "extensions").exists():
         pytest.skip("no editor: run vscode-extension/e2e/setup.sh and set CODE_SERVER_DIR to its folder")
@@ -34,6 +36,12 @@ def test_ghost_text_is_seen_accepted_and_explained(tmp_path: Path, prepared_cach
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     seen = json.loads(run.stdout.splitlines()[-1])
+    assert seen["restricted"] == "UCoder (not executing)", (
+        "and not an error: the workspace's model was not asked for"
+    )
+    assert seen["trusted"] == "UCoder"
+    assert (seen["servers"], seen["errors"]) == (1, 0)
+    assert not seen["ranFromWorkspace"]
     assert "n % 2 == 0" in seen["ghostText"]
     assert "return n % 2 == 0" in seen["text"]
     assert "Chosen by consensus" in seen["explanation"]

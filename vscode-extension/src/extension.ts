@@ -50,9 +50,7 @@ function launch(folder: string): Server | undefined {
     return undefined;
   }
   output.info(`Starting ${[found.command, ...found.args].join(" ")}`);
-  const server = new Server({ ...found, cwd: folder }, clientOptions(configuration));
-  void server.start();
-  return server;
+  return new Server({ ...found, cwd: folder }, clientOptions(configuration));
 }
 
 function locate(configuration: vscode.WorkspaceConfiguration): Discovery {

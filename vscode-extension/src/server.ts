@@ -2,10 +2,14 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { CloseAction, LanguageClient, type LanguageClientOptions } from "vscode-languageclient/node";
 
 import type { Stoppable } from "./lifecycle";
 import { StatusItem, type Status } from "./status";
+
+/** For a start that hangs; one that works takes seconds. */
+const START_MS = 10_000;
 
 export interface Command {
   command: string;
@@ -17,9 +21,11 @@ export interface Command {
 export class Server implements Stoppable {
   readonly client: LanguageClient;
   private readonly item = new StatusItem();
+  private readonly started: Promise<void>;
   private process: ChildProcess | undefined;
   private ending = false;
 
+  /** It starts at once, and nobody waits for it: the status bar says how far it is, and what went wrong. */
   constructor(command: Command, options: LanguageClientOptions) {
     this.client = new LanguageClient("ucoder", "UCoder", () => this.spawn(command), {
       ...options,
@@ -32,28 +38,29 @@ export class Server implements Stoppable {
     });
     const usual = this.client.createDefaultErrorHandler();
     this.client.onNotification("ucoder/status", (now: Status) => this.item.show(now));
+    this.started = this.start();
   }
 
-  /** Never rejects: the status bar says what went wrong. */
-  async start(): Promise<void> {
-    try {
-      await this.client.start();
-      this.item.show(await this.client.sendRequest<Status>("ucoder/status", {}));
-    } catch (error) {
-      this.item.show({ state: "error", message: `The server could not be started: ${String(error)}. See UCoder: Show Log.` });
-    }
-  }
-
-  /** The client can end a running server only, and waits 2 seconds for it; the process ends in any case. */
+  /** The client can end a running server only, and shows an error when one is ended before. The process ends in any case. */
   async stop(): Promise<void> {
     this.ending = true;
     this.item.dispose();
+    await Promise.race([this.started, sleep(START_MS, undefined, { ref: false })]);
     try {
       if (this.client.isRunning()) {
         await this.client.dispose();
       }
     } finally {
       this.process?.kill();
+    }
+  }
+
+  private async start(): Promise<void> {
+    try {
+      await this.client.start();
+      this.item.show(await this.client.sendRequest<Status>("ucoder/status", {}));
+    } catch (error) {
+      this.item.show({ state: "error", message: `The server could not be started: ${String(error)}. See UCoder: Show Log.` });
     }
   }
 
