@@ -15,8 +15,8 @@ from pathlib import Path
 from ci import behaviour, ledger, patches, verdict
 from ci.behaviour import Comparison
 from ci.bundle import Tree
-from ci.changes import DOCUMENTATION, form_of
 from ci.errors import UnavailableError, UsageError
+from ci.forms import DOCUMENTATION, form_of
 from ci.ledger import Expected
 from ci.patches import Patch, PatchRefused
 from ci.runner import TestRun, TestRunner, check_base

@@ -177,6 +177,33 @@ def test_a_refactoring_with_a_side_effect_at_import_is_rejected(project: Project
     assert "forbidden system call" in result.stdout
 
 
+UNSEEN = {
+    "a global named like a number": [
+        ("def total", "v2 = 0\n\n\ndef total"),
+        ("return result *", "return v2 *"),
+    ],
+    "another function while it loads": [
+        ("def label(", "_done = globals().update(total=lambda *_: 0)\n\n\ndef label(")
+    ],
+    "another function by a default": [
+        ("def label(", "def _new(_=globals().pop('total')): ...\n\n\ndef label(")
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", UNSEEN)
+def test_a_broken_function_beside_an_honest_change_is_seen(project: Project, case: str) -> None:
+    """The tests that are run do not notice it, and the change that is plain to see is right."""
+    text = SHOP.replace("sorted(prices)[0]", "min(prices)")
+    for old, new in UNSEEN[case]:
+        text = text.replace(old, new, 1)
+    patch = project.patch("hidden.patch", {"shop.py": text})
+    result = run(project, patch, "--intent", "preserve", "--tests", "tests/test_shop.py::test_cheapest")
+    assert result.exit_code == 1, result.output
+    assert "changes behaviour" in result.stdout
+
+
 @pytest.mark.slow
 def test_one_patch_alone(project: Project) -> None:
     good, bad = right(project)[0], project.patch("wrong.patch", project.replaced(SUM, WRONG))
