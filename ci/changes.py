@@ -109,9 +109,13 @@ def is_public(qualified: str) -> bool:
 
 
 def _loaded(node: ast.Module | ast.ClassDef, owner: str = "") -> Iterator[tuple[str, ast.stmt]]:
-    """Every statement that loading runs, with the class it stands in; a class comes before what is in it."""
+    """Every statement that loading runs, each imported name as one of its own, with the class it stands in."""
     for child in node.body:
-        if not _is_idle(child):
+        if isinstance(child, ast.Import):
+            yield from ((owner, ast.Import([alias])) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield from ((owner, ast.ImportFrom(child.module, [alias], child.level)) for alias in child.names)
+        elif not _is_idle(child):
             yield owner, child
         if isinstance(child, ast.ClassDef):
             yield from _loaded(child, f"{owner}.{child.name}" if owner else child.name)
@@ -161,12 +165,10 @@ def _is_special(name: str) -> bool:
 def _bound(statement: ast.stmt) -> frozenset[str]:
     """The names that an import or assignment binds; empty for anything that may do more than that."""
     match statement:
-        case ast.Import(names=aliases):
-            modules = [alias.name for alias in aliases]
-            names = [alias.asname or alias.name.partition(".")[0] for alias in aliases]
-            return _if_inert(names, []) if all(map(_is_standard, modules)) else frozenset()
-        case ast.ImportFrom(module=str(module), names=aliases, level=0) if _is_standard(module):
-            return _if_inert([alias.asname or alias.name for alias in aliases], [])
+        case ast.Import(names=[alias]) if _is_standard(alias.name):
+            return _if_inert([alias.asname or alias.name.partition(".")[0]])
+        case ast.ImportFrom(module=str(module), names=[alias], level=0) if _is_standard(module):
+            return _if_inert([alias.asname or alias.name])
         case ast.Assign(targets=targets, value=value):
             return _if_inert([t.id if isinstance(t, ast.Name) else "*" for t in targets], [value])
         case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
@@ -181,14 +183,13 @@ def _is_standard(module: str) -> bool:
 
 
 def _if_inert(
-    names: Iterable[str], values: Iterable[ast.AST | None], calls: Sequence[ast.AST] = ()
+    names: Sequence[str], values: Iterable[ast.AST | None] = (), calls: Sequence[ast.AST] = ()
 ) -> frozenset[str]:
     """`names`, or none of them where evaluating the values may run code, or a name is not an ordinary one."""
-    parts = [part for value in values if value is not None for part in ast.walk(value)]
-    ordinary = all(isinstance(part, _INERT) for part in parts) and not calls
-    return (
-        frozenset(names) if ordinary and not any(n == "*" or _is_special(n) for n in names) else frozenset()
-    )
+    parts = (part for value in values if value is not None for part in ast.walk(value))
+    inert = not calls and all(isinstance(part, _INERT) for part in parts)
+    ordinary = not any(name == "*" or _is_special(name) for name in names)
+    return frozenset(names) if inert and ordinary else frozenset()
 
 
 def _mentioned(node: ast.AST) -> frozenset[str]:
@@ -206,6 +207,8 @@ def _used(function: FunctionNode, owner: str) -> frozenset[str]:
     nodes = list(ast.walk(function))
     local = {node.arg for node in nodes if isinstance(node, ast.arg)}
     local |= {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    local |= {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
+    local |= {node.name for node in nodes if isinstance(node, FunctionNode) and node is not function}
     # A probe of a method builds an object first.
     used = {f"{owner}.__init__"} if owner and not function.decorator_list else set()
     for node in nodes:

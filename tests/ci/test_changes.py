@@ -98,6 +98,14 @@ def test_what_is_made_of_a_constant_moves_with_it() -> None:
     assert touched(called, after) == {"f", "g"}
 
 
+def test_each_imported_name_is_a_change_of_its_own() -> None:
+    source = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import x\n\n\ndef f(n): ...\n"
+    before, after = shape(source), shape(source.replace("TYPE_CHECKING\n", "TYPE_CHECKING, Any\n", 1))
+    assert before is not None
+    assert after is not None
+    assert touched(before, after) == set()
+
+
 def test_a_special_method_that_changes_touches_everything() -> None:
     source = SOURCE + "\n    def __eq__(self, other):\n        return True\n"
     before, after = shape(source), shape(source.replace("True", "False"))
@@ -187,6 +195,18 @@ def namesake(n):
 
 def local(_twice):
     return _twice
+
+
+def elsewhere(n):
+    from other import _twice
+
+    return _twice(n)
+
+
+def inside(n):
+    def _twice(n): ...
+
+    return _twice(n)
 
 
 class One:
