@@ -11,7 +11,7 @@ code that behaves well only while it is watched.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,9 +20,11 @@ from ci.changes import ModuleShape, is_public, shape, touched, users
 from ci.verdict import Observation
 from sandbox.inputs import propose
 from sandbox.inputs.refine import refine
+from sandbox.inputs.target import find_target
 from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Outcome, Status
-from sandbox.program import Job, Probe, Program, probe_text
+from sandbox.program import Call, Job, Probe, Program, probe_text
+from sandbox.program import Sequence as CallSequence
 from sandbox.signature import CRASH, OPAQUE
 
 Runner = Callable[[Sequence[Job]], Sequence[JobResult]]
@@ -89,17 +91,19 @@ def plan(
     targets: dict[str, Target] = {}
     shown_by: dict[str, frozenset[str]] = {}
     for path in sorted({path for changed in paths.values() for path in changed if path.endswith(".py")}):
+        changing = {i: tree for i, tree in patched.items() if path in paths[i]}
         module = module_name(path)
-        if module is None:
+        if module is None or not _can_be_read(path, module, (base, *changing.values())):
             shown_by[path] = frozenset()
             continue
-        after = {i: _shape_of(tree, module) for i, tree in patched.items() if path in paths[i]}
+        after = {i: _shape_of(tree, module) for i, tree in changing.items()}
         before = _shape_of(base, module)
         _plan_known(module, base, before, after, targets, shown_by)
         if with_new:
-            _plan_new(
-                module, before, {i: t for i, t in patched.items() if i in after}, after, targets, shown_by
-            )
+            _plan_new(module, before, changing, after, targets, shown_by)
+    if not with_new:
+        for i, tree in patched.items():
+            shown_by |= dict.fromkeys(_unused(base, tree, paths[i]), frozenset())
     kept = dict(list(targets.items())[:MAX_FUNCTIONS])
     return Plan(tuple(kept.values()), {name: shown & kept.keys() for name, shown in shown_by.items()})
 
@@ -156,6 +160,13 @@ def _shape_of(tree: Tree, module: str) -> ModuleShape | None:
     return shape(tree.modules[module][1]) if module in tree.modules else None
 
 
+def _can_be_read(path: str, module: str, trees: Sequence[Tree]) -> bool:
+    """Whether a file is what its name imports, and can be taken apart where base (the first) has it."""
+    base = trees[0]
+    in_base = module in base.modules
+    return not any(path in tree.hidden for tree in trees) and (not in_base or bool(_shape_of(base, module)))
+
+
 def _plan_known(
     module: str,
     base: Tree,
@@ -168,14 +179,14 @@ def _plan_known(
     if before is None:
         return
     source = base.modules[module][1]
-    gone = ModuleShape({}, {}, {})
-    changed = frozenset[str]().union(*(touched(before, patch or gone) for patch in after.values()))
+    changed = frozenset[str]().union(*(touched(before, patch or ModuleShape()) for patch in after.values()))
     for function in sorted(changed):
-        through = users(before, [function])
+        public = {name for name in users(before, [function]) if is_public(name)}
         # A private helper may be renamed or dissolved by an honest patch: it shows through its public users.
-        probed = [name for name in through if is_public(name)] or [function]
-        shown_by[f"{module}.{function}"] = frozenset(f"{module}.{name}" for name in probed)
-        for name in sorted(probed):
+        # What is public must be reached itself, whoever else uses it.
+        shown = {function} if is_public(function) else public or {function}
+        shown_by[f"{module}.{function}"] = frozenset(f"{module}.{name}" for name in shown)
+        for name in sorted(public | shown):
             targets[f"{module}.{name}"] = Target(module, name, source, in_base=True)
 
 
@@ -198,10 +209,52 @@ def _plan_new(
             shown_by[name] = frozenset({name})
 
 
+def _unused(base: Tree, patched: Tree, paths: Sequence[str]) -> list[str]:
+    """Public functions that a patch adds and nothing that it changes mentions.
+
+    What a refactoring extracts shows through the functions that now use it; of these nothing would be seen.
+    """
+    modules = [name for path in paths if path.endswith(".py") and (name := module_name(path)) is not None]
+    after = {name: found for name in modules if (found := _shape_of(patched, name)) is not None}
+    # A function's own name, where it calls itself, is no use of it.
+    mentioned = {
+        name
+        for found in after.values()
+        for function, names in found.mentions.items()
+        for name in names - {function.rpartition(".")[2]}
+    }
+    mentioned |= {name for found in after.values() for line in found.statements for name in line.mentions}
+    unused = []
+    for name, found in after.items():
+        before = _shape_of(base, name)
+        added = found.functions.keys() - (before.functions.keys() if before else set())
+        unused += [
+            f"{name}.{f}" for f in sorted(added) if is_public(f) and f.rpartition(".")[2] not in mentioned
+        ]
+    return unused
+
+
 def _inputs(target: Target, tests: Sequence[str]) -> tuple[Probe, ...]:
     bare = target.function.rpartition(".")[2]
     about = [text for text in tests if bare in text]
-    return propose(target.source, target.function, tests=about, budget=INPUTS_PER_FUNCTION).probes
+    probes = propose(target.source, target.function, tests=about, budget=INPUTS_PER_FUNCTION).probes
+    return (*probes, *_by_name(target, probes))
+
+
+def _by_name(target: Target, probes: Sequence[Probe]) -> tuple[Probe, ...]:
+    """The first call with arguments, made with their names: whoever calls it so sees when they change."""
+    described = find_target(target.source, target.function)
+    names = (
+        [parameter.name for parameter in described.parameters if not parameter.keyword_only]
+        if described
+        else []
+    )
+    for probe in probes:
+        call = probe.steps[0] if isinstance(probe, CallSequence) else probe
+        if isinstance(call, Call) and 0 < len(call.args) <= len(names):
+            named = Call(call.function, (), {**dict(zip(names, call.args, strict=False)), **call.kwargs})
+            return (replace(probe, steps=(named,)) if isinstance(probe, CallSequence) else named,)
+    return ()
 
 
 def _distinguishing(

@@ -55,14 +55,19 @@ class Tree:
     """The Python modules of one tree, by import name, as (relative path, text)."""
 
     modules: dict[str, tuple[str, str]]
+    hidden: frozenset[str] = frozenset()
+    """Paths of files that nothing imports, because another file has their import name and comes first."""
 
     @classmethod
     def read(cls, root: Path) -> Tree:
         """Read every module below `root` once, before anything untrusted runs in that tree.
 
-        Symbolic links are not followed: a link out of the tree is not code of the project.
+        Symbolic links are not followed: a link out of the tree is not code of the project. Of two files with
+        one import name the one counts that the test run imports: the root's before that of `src/`, a
+        package before a module.
         """
-        modules = {}
+        modules: dict[str, tuple[str, str]] = {}
+        hidden = set()
         for folder, folders, files in os.walk(root):
             folders[:] = [name for name in folders if not name.startswith(".") and name != "node_modules"]
             for file in files:
@@ -71,9 +76,20 @@ class Tree:
                     continue
                 relative = path.relative_to(root).as_posix()
                 name = module_name(relative)
-                if name is not None:
-                    modules[name] = (relative, path.read_text(encoding="utf-8", errors="surrogateescape"))
-        return cls(modules)
+                if name is None:
+                    continue
+                text = path.read_text(encoding="utf-8", errors="surrogateescape")
+                known = modules.setdefault(name, (relative, text))
+                if known[0] != relative:
+                    first, second = sorted([known, (relative, text)], key=lambda file: _order(file[0]))
+                    modules[name] = first
+                    hidden.add(second[0])
+        return cls(modules, frozenset(hidden))
+
+
+def _order(path: str) -> tuple[bool, bool]:
+    """Which of two files of one import name Python finds first."""
+    return path.startswith("src/"), not path.endswith("/__init__.py")
 
 
 def module_name(path: str) -> str | None:

@@ -1,98 +1,106 @@
-"""What a patch changes, read from syntax: its normal form for counting votes, and the functions it touches.
+"""Which functions of a module a patch changes, and which show how a changed one behaves; read from syntax.
 
-Two patches that differ only in names of local variables, comments, docstrings or annotations are one vote:
-ten copies of one mistake must not look like ten people agreeing. The normal form may merge a little too much
-(it costs a vote), never too little for such differences.
+Two questions, and the safe answer lies on opposite sides. *Touched* takes in too much rather than too little,
+because a function that is not touched is not compared: forms are exact, and what runs while the module loads
+touches everything, unless it can do no more than bind a name. *Shown* takes in too little rather than too
+much, because it says that a function was reached.
 
-What is not covered: callers in *other* modules are not followed; a changed function is probed itself, and
-through the functions of its own module that use it.
+What is not covered: what a function or a module does to others while it runs (a call that replaces a global,
+an import that changes another module), callers in *other* modules, and docstrings that a program reads.
 """
 
 from __future__ import annotations
 
 import ast
-import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from sandbox.inputs.target import parse_quietly
+from sandbox.inputs.target import FunctionNode, parse_quietly
 
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+_INERT = (
+    *(ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Tuple, ast.List, ast.Set, ast.Dict),
+    *(ast.UnaryOp, ast.BinOp, ast.unaryop, ast.operator, ast.expr_context),
+)
+"""Expressions of these call nothing but special methods, and a new or changed one of those touches everything."""
 
-DOCUMENTATION = (".md", ".rst", ".adoc")
-"""Files whose text no program reads, so a change of them needs no probe."""
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a statement of a module or class does while the module loads; of functions and classes, the header."""
+
+    form: str
+    binds: frozenset[str]
+    """The names that it binds. Empty: it may do something else, and any function may depend on it."""
+    mentions: frozenset[str]
+    """Names and attributes in what it evaluates."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleShape:
-    """A module taken apart: each function's form and the names it uses, and every other statement."""
+    """A module taken apart. Functions go by qualified name: `f`, `Class.method`."""
 
-    functions: Mapping[str, str]
-    """Qualified name (`f`, `Class.method`) to normal form."""
-    uses: Mapping[str, frozenset[str]]
-    """Qualified name to the bare names and attributes that its body mentions."""
-    rest: Mapping[str, frozenset[str]]
-    """Every statement outside functions (constants, class attributes, imports): its form to the names that it
-    binds. No names: it does something else, and any function may depend on it."""
-
-
-def normal_form(source: str) -> str:
-    """A text that is equal for two sources that differ only in what does not count as a different program.
-
-    Source that does not parse is its own normal form.
-    """
-    tree = parse_quietly(source)
-    if tree is None:
-        return source
-    return ast.dump(_Normal().visit(tree))
-
-
-def form_of(files: Mapping[str, str | None]) -> str:
-    """One hash for all files a patch leaves behind (path to text, None where it deletes)."""
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        if path.endswith(DOCUMENTATION):
-            continue
-        text = files[path]
-        form = "" if text is None else normal_form(text) if path.endswith(".py") else text
-        digest.update(repr((path, text is None, form)).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+    functions: Mapping[str, str] = field(default_factory=dict)
+    """Each function's exact form, without its docstring."""
+    mentions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Every name and attribute that stands in a function: whatever it may use."""
+    uses: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """What a function means for certain: global names, `Class.method`, and `self.method` of its own class."""
+    statements: tuple[Statement, ...] = ()
+    """What runs while the module loads, in order."""
 
 
 def shape(source: str) -> ModuleShape | None:
-    """Take a module apart; None where it does not parse."""
+    """Take a module apart; None where that cannot be done."""
     tree = parse_quietly(source)
     if tree is None:
         return None
     functions: dict[str, str] = {}
+    mentions: dict[str, frozenset[str]] = {}
     uses: dict[str, frozenset[str]] = {}
-    rest: dict[str, frozenset[str]] = {}
-    _collect(tree, "", functions, uses, rest)
-    return ModuleShape(functions, uses, rest)
+    statements: list[Statement] = []
+    try:
+        for owner, node in _loaded(tree):
+            statements.append(_statement(owner, node))
+            if isinstance(node, FunctionNode):
+                name = f"{owner}.{node.name}" if owner else node.name
+                functions[name] = _form(node, [s for s in node.body if not _is_idle(s)])
+                mentions[name] = _mentioned(node)
+                uses[name] = _used(node, owner)
+    except RecursionError:
+        return None
+    return ModuleShape(functions, mentions, uses, tuple(statements))
 
 
 def touched(base: ModuleShape, patched: ModuleShape) -> frozenset[str]:
-    """Functions of base that the patch changes or deletes, or whose constants and imports it changes."""
+    """Functions of base that the patch changes or deletes, or that depend on other statements it changes."""
+    everything = frozenset(base.functions)
     changed = {name for name, form in base.functions.items() if patched.functions.get(name) != form}
-    for one, other in ((base, patched), (patched, base)):
-        for form, names in one.rest.items():
-            if form in other.rest:
-                continue
-            if not names:
-                return frozenset(base.functions)
-            changed |= {function for function, used in base.uses.items() if used & names}
-    return frozenset(changed)
+    before, after = ([statement.form for statement in module.statements] for module in (base, patched))
+    kept = set(before) & set(after)
+    if [form for form in before if form in kept] != [form for form in after if form in kept]:
+        return everything
+    if any(_is_special(name.rpartition(".")[2]) for name in changed):
+        return everything  # it runs without being named
+    both = (*base.statements, *patched.statements)
+    bound: set[str] = set()
+    moved = [statement for statement in both if statement.form not in kept]
+    while moved:
+        if not all(statement.binds for statement in moved):
+            return everything
+        bound.update(*(statement.binds for statement in moved))
+        # What else is made of a changed name while the module loads.
+        moved = [s for s in both if s.mentions & bound and not (s.binds and s.binds <= bound)]
+    dependent = {f for f, names in base.mentions.items() if bound & (names | {f.partition(".")[0]})}
+    return frozenset(changed | dependent)
 
 
 def users(module: ModuleShape, names: Iterable[str]) -> frozenset[str]:
-    """`names` and every function of the module that uses one of them, directly or through others."""
+    """`names` and every function of the module that surely uses one of them, directly or through others."""
     found = set(names)
-    while True:
-        bare = {name.rpartition(".")[2] for name in found} | {name.partition(".")[0] for name in found}
-        more = {name for name, used in module.uses.items() if used & bare} - found
-        if not more:
-            return frozenset(found)
+    while more := {name for name, used in module.uses.items() if used & found} - found:
         found |= more
+    return frozenset(found)
 
 
 def is_public(qualified: str) -> bool:
@@ -100,116 +108,117 @@ def is_public(qualified: str) -> bool:
     return not any(part.startswith("_") for part in qualified.split("."))
 
 
-def _collect(
-    node: ast.Module | ast.ClassDef,
-    prefix: str,
-    functions: dict[str, str],
-    uses: dict[str, frozenset[str]],
-    rest: dict[str, frozenset[str]],
-) -> None:
-    for child in _without_idle(node.body):
+def _loaded(node: ast.Module | ast.ClassDef, owner: str = "") -> Iterator[tuple[str, ast.stmt]]:
+    """Every statement that loading runs, each imported name as one of its own, with the class it stands in."""
+    for child in node.body:
+        if isinstance(child, ast.Import):
+            yield from ((owner, ast.Import([alias])) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield from ((owner, ast.ImportFrom(child.module, [alias], child.level)) for alias in child.names)
+        elif not _is_idle(child):
+            yield owner, child
         if isinstance(child, ast.ClassDef):
-            header = ast.ClassDef(child.name, child.bases, child.keywords, [], child.decorator_list)
-            rest[f"{prefix}{ast.dump(header)}"] = frozenset({child.name})
-            _collect(child, f"{prefix}{child.name}.", functions, uses, rest)
-        elif isinstance(child, FunctionNode):
-            name = f"{prefix}{child.name}"
-            uses[name] = _mentioned(child) - {child.name}
-            # The form is taken of a copy: the visitor changes what it visits.
-            functions[name] = ast.dump(_Normal().visit(ast.parse(ast.unparse(child))))
-        else:
-            rest[f"{prefix}{ast.dump(child)}"] = _bound(child)
+            yield from _loaded(child, f"{owner}.{child.name}" if owner else child.name)
 
 
-def _mentioned(function: FunctionNode) -> frozenset[str]:
-    names = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
-    return frozenset(names | {node.attr for node in ast.walk(function) if isinstance(node, ast.Attribute)})
+def _statement(owner: str, node: ast.stmt) -> Statement:
+    evaluated: list[ast.AST | None]
+    if isinstance(node, FunctionNode):
+        defaults = [*node.args.defaults, *node.args.kw_defaults]
+        annotations = [inner.annotation for inner in ast.walk(node.args) if isinstance(inner, ast.arg)]
+        evaluated = [*node.decorator_list, *defaults]
+        names = _if_inert([node.name], [*defaults, *annotations, node.returns], node.decorator_list)
+        form = _form(node, [])
+    elif isinstance(node, ast.ClassDef):
+        evaluated = [*node.decorator_list, *node.bases, *node.keywords]
+        names = _if_inert([node.name], node.bases, [*node.decorator_list, *node.keywords])
+        form = _form(node, [])
+    else:
+        evaluated = [node.value if isinstance(node, ast.AnnAssign) else node]
+        names = _bound(node)
+        form = ast.dump(node)
+    if owner and names and (names == {"__init__"} or not isinstance(node, FunctionNode)):
+        # How the class is made changes: an attribute may be the field of a dataclass.
+        names |= {owner.partition(".")[0]}
+    mentions = frozenset[str]().union(*(_mentioned(part) for part in evaluated if part is not None))
+    return Statement(f"{owner}: {form}", names, mentions)
+
+
+def _form(node: FunctionNode | ast.ClassDef, body: list[ast.stmt]) -> str:
+    """The exact form of a definition with another body."""
+    fields = {name: value for name, value in ast.iter_fields(node) if name != "body"}
+    return ast.dump(type(node)(**fields, body=body))
+
+
+def _is_idle(statement: ast.stmt) -> bool:
+    """A docstring, another constant that stands alone, or `pass`."""
+    return isinstance(statement, ast.Pass) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    )
+
+
+def _is_special(name: str) -> bool:
+    """A name that Python itself looks up. `__init__` runs only where its class is named."""
+    return name.startswith("__") and name.endswith("__") and name != "__init__"
 
 
 def _bound(statement: ast.stmt) -> frozenset[str]:
     """The names that an import or assignment binds; empty for anything that may do more than that."""
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        names = {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
-        return frozenset() if "*" in names else frozenset(names)
-    if isinstance(statement, ast.Assign | ast.AnnAssign):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        if all(isinstance(target, ast.Name) for target in targets):
-            return frozenset(target.id for target in targets if isinstance(target, ast.Name))
+    match statement:
+        case ast.Import(names=[alias]) if _is_standard(alias.name):
+            return _if_inert([alias.asname or alias.name.partition(".")[0]])
+        case ast.ImportFrom(module=str(module), names=[alias], level=0) if _is_standard(module):
+            return _if_inert([alias.asname or alias.name])
+        case ast.Assign(targets=targets, value=value):
+            return _if_inert([t.id if isinstance(t, ast.Name) else "*" for t in targets], [value])
+        case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
+            return _if_inert([name], [annotation, value])
     return frozenset()
 
 
-class _Normal(ast.NodeTransformer):
-    """Removes docstrings, annotations inside functions and `pass`; renames what is local to a function."""
-
-    def visit_Module(self, node: ast.Module) -> ast.AST:
-        node.body = _without_idle(node.body)
-        return self.generic_visit(node)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        node.body = _without_idle(node.body)
-        return self.generic_visit(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        return _normal_function(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        return _normal_function(node)
+def _is_standard(module: str) -> bool:
+    """A module that no patch wrote (`ci.patches` protects these names), so that importing it does nothing here."""
+    top = module.partition(".")[0]
+    return top in sys.stdlib_module_names and top != "__future__"
 
 
-def _normal_function(node: FunctionNode) -> FunctionNode:
+def _if_inert(
+    names: Sequence[str], values: Iterable[ast.AST | None] = (), calls: Sequence[ast.AST] = ()
+) -> frozenset[str]:
+    """`names`, or none of them where evaluating the values may run code, or a name is not an ordinary one."""
+    parts = (part for value in values if value is not None for part in ast.walk(value))
+    inert = not calls and all(isinstance(part, _INERT) for part in parts)
+    ordinary = not any(name == "*" or _is_special(name) for name in names)
+    return frozenset(names) if inert and ordinary else frozenset()
+
+
+def _mentioned(node: ast.AST) -> frozenset[str]:
+    names: set[str] = set()
     for inner in ast.walk(node):
-        if isinstance(inner, FunctionNode):
-            inner.returns = None
-            inner.body = [_plain_assignment(statement) for statement in _without_idle(inner.body)]
-        if isinstance(inner, ast.arg):
-            inner.annotation = None
-        for field in ("body", "orelse", "finalbody"):
-            block = getattr(inner, field, None)
-            if isinstance(block, list):
-                setattr(inner, field, [_plain_assignment(statement) for statement in _without_idle(block)])
-    _rename_locals(node)
-    return node
+        match inner:
+            case ast.Name(id=name) | ast.Attribute(attr=name):
+                names.add(name)
+            case ast.alias(name=name):
+                names.update(name.split("."))
+    return frozenset(names)
 
 
-def _without_idle(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Without docstrings, other constants that stand alone, and `pass`."""
-    return [
-        statement
-        for statement in body
-        if not isinstance(statement, ast.Pass)
-        and not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant))
-    ]
-
-
-def _plain_assignment(statement: ast.stmt) -> ast.stmt:
-    if isinstance(statement, ast.AnnAssign) and statement.value is not None:
-        return ast.Assign(targets=[statement.target], value=statement.value)
-    return statement
-
-
-def _rename_locals(function: FunctionNode) -> None:
-    """Number the parameters and variables of a function in the order in which they first appear."""
-    outer = {
-        name
-        for node in ast.walk(function)
-        if isinstance(node, ast.Global | ast.Nonlocal)
-        for name in node.names
-    }
-    local: dict[str, str] = {}
-    for node in ast.walk(function):
-        name = (
-            node.arg
-            if isinstance(node, ast.arg)
-            else node.id
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-            else None
-        )
-        if name is not None and name not in outer:
-            local.setdefault(name, f"v{len(local)}")
-    for node in ast.walk(function):
-        if isinstance(node, ast.Name):
-            node.id = local.get(node.id, node.id)
-        elif isinstance(node, ast.arg):
-            node.arg = local.get(node.arg, node.arg)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            node.name = "error"
+def _used(function: FunctionNode, owner: str) -> frozenset[str]:
+    nodes = list(ast.walk(function))
+    local = {node.arg for node in nodes if isinstance(node, ast.arg)}
+    local |= {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    local |= {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
+    local |= {node.name for node in nodes if isinstance(node, FunctionNode) and node is not function}
+    # A probe of a method builds an object first.
+    used = {f"{owner}.__init__"} if owner and not function.decorator_list else set()
+    for node in nodes:
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=attribute) if owner:
+                used.add(f"{owner}.{attribute}")
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name not in local:
+                used.add(f"{name}.{attribute}")
+            case ast.Call(func=ast.Name(id=name)) if name not in local:
+                used.add(f"{name}.__init__")
+            case ast.Name(id=name) if name not in local:
+                used.add(name)
+    return frozenset(used)

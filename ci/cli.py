@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ import click
 from ci import gate as gate_flow
 from ci.errors import GateError, UsageError
 from ci.reports import junit, result, summary
-from ci.verdict import Intent
+from ci.verdict import ExitCode, Intent
+from ci.worktrees import top_level
 
 REPORTS = ("accepted.patch", "junit.xml", "summary.md", "result.json")
 
@@ -73,29 +75,34 @@ def gate(
       ucoder gate --base main --patch a.patch b.patch c.patch --out gate-report
     """
     try:
+        folder = _folder(out)
+        top = top_level(Path(repo))
         request = gate_flow.Request(
             repository=Path(repo),
             base=base,
             patches=_read_patches((*named, *more)),
-            tests=tuple(_test_argument(test) for test in tests),
-            reproduce=tuple(_reproduction(Path(repo), file) for file in reproduce),
+            tests=tuple(_test_argument(top, Path(repo), test) for test in tests),
+            reproduce=tuple(_reproduction(top, Path(repo), file) for file in reproduce),
             protect=protect,
             python=python,
             timeout_s=timeout,
             intent=Intent(intent),
         )
-        folder = _folder(out)
         outcome = gate_flow.run(request, lambda line: click.echo(line, err=True))
         if folder is not None:
             _write(folder, outcome)
+        if as_json:
+            click.echo(json.dumps(result.as_data(outcome), indent=2))
+        else:
+            click.echo(summary.text(outcome), nl=False)
     except GateError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
-    if as_json:
-        click.echo(json.dumps(result.as_data(outcome), indent=2))
-    else:
-        click.echo(summary.text(outcome), nl=False)
-    sys.exit(int(outcome.verdict.exit_code))
+    except (Exception, KeyboardInterrupt):
+        # Python's own code for an exception is 1, which here means that a patch was judged and rejected.
+        traceback.print_exc()
+        sys.exit(ExitCode.UNAVAILABLE)
+    sys.exit(outcome.verdict.exit_code)
 
 
 def _read_patches(files: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
@@ -113,22 +120,37 @@ def _read_patches(files: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
     return tuple(found.items())
 
 
-def _test_argument(test: str) -> str:
+def _test_argument(top: Path, repository: Path, test: str) -> str:
+    """A path or test id as pytest takes it in the tree's root; one that is not there is left to pytest."""
     if test.startswith("-"):
         raise UsageError(f"--tests takes paths and test ids, not options of pytest: {test}")
-    return test
+    path, separator, name = test.partition("::")
+    found = _found(top, repository, path)
+    return f"{found or path}{separator}{name}"
 
 
-def _reproduction(repository: Path, file: str) -> tuple[str, bytes]:
+def _reproduction(top: Path, repository: Path, file: str) -> tuple[str, bytes]:
     """A file of the repository's folder (it need not be committed): its path in the tree, and its content."""
-    path = Path(file) if Path(file).is_file() else repository / file
-    inside = path.resolve()
-    if not inside.is_relative_to(repository.resolve()):
-        raise UsageError(f"{file} lies outside the repository: put it where pytest finds it, then name it")
+    found = _found(top, repository, file)
+    if found is None:
+        if any((start / file).exists() for start in (Path.cwd(), repository, top)):
+            raise UsageError(
+                f"{file} lies outside the repository: put it where pytest finds it, then name it"
+            )
+        raise UsageError(f"the test file {file} cannot be read (there is no such file)")
     try:
-        return inside.relative_to(repository.resolve()).as_posix(), path.read_bytes()
+        return found, (top / found).read_bytes()
     except OSError as error:
         raise UsageError(f"the test file {file} cannot be read ({error.strerror})") from error
+
+
+def _found(top: Path, repository: Path, name: str) -> str | None:
+    """The path from the repository's top of what a person names from where they are, or from --repo."""
+    for start in (Path.cwd(), repository, top):
+        path = (start / name).resolve()
+        if path.exists() and path.is_relative_to(top):
+            return path.relative_to(top).as_posix()
+    return None
 
 
 def _folder(out: str | None) -> Path | None:

@@ -12,17 +12,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ci import behaviour, ledger, patches, verdict
+from ci import behaviour, ledger, patches, shadows, verdict
 from ci.behaviour import Comparison
 from ci.bundle import Tree
-from ci.changes import DOCUMENTATION, form_of
 from ci.errors import UnavailableError, UsageError
+from ci.forms import DOCUMENTATION, form_of
 from ci.ledger import Expected
 from ci.patches import Patch, PatchRefused
-from ci.runner import TestRun, TestRunner, check_base
+from ci.runner import TestRun, TestRunner, check_base, sandbox_failures
 from ci.verdict import Candidate, Intent, Standing, Thresholds, Verdict
-from ci.worktrees import Worktrees
-from sandbox.errors import InterpreterMissing, SandboxUnavailable
+from ci.worktrees import Worktrees, host_failures, top_level
+from sandbox.pool import Sandbox
 
 HASH_SEEDS = (0, 1)
 
@@ -86,16 +86,25 @@ def run(request: Request, tell: Callable[[str], None] = lambda line: None) -> Ou
     started = time.monotonic()
     if not request.patches:
         raise UsageError("there is no patch to judge: give at least one with --patch FILE")
-    with Worktrees(request.repository, request.base) as trees:
+    with ExitStack() as stack:
+        stack.enter_context(host_failures())
+        stack.enter_context(sandbox_failures())
+        trees = stack.enter_context(Worktrees(request.repository, request.base))
+
         # 1. Read the patches, before anything else is done with them.
         examined = [_parse(name, data) for name, data in request.patches]
-        _apply(trees, request, examined)
-
-        # 2. Base, twice: which tests count, and which do not know what they want.
-        tell(f"base {trees.commit[:12]}: running its tests twice")
         base_tree = trees.plain("base")
         _overlay(base_tree, request.reproduce)
         base = Tree.read(base_tree)
+        _apply(trees, request, base, examined)
+
+        # 2. Base, twice: which tests count, and which do not know what they want. Before anything runs, the
+        # start-up probe has to show that jails hold on this host.
+        boxes = [
+            stack.enter_context(Sandbox(interpreter=request.python, lowest_tier=1, hash_seed=seed))
+            for seed in HASH_SEEDS
+        ]
+        tell(f"base {trees.commit[:12]}: running its tests twice")
         tests = TestRunner(request.python, request.tests, request.timeout_s)
         expected = _expected(tests, base_tree, request)
         tell(f"{len(expected.outcomes)} tests expected, {len(expected.flaky)} flaky")
@@ -107,10 +116,11 @@ def run(request: Request, tell: Callable[[str], None] = lambda line: None) -> Ou
             tell(f"{one.name}: {one.standing}{': ' + one.reason if one.reason else ''}")
 
         # 5. What the changed functions do, compared out here.
-        comparison, tier = _compare(request, base, examined, tell)
+        comparison = _compare(request, base, examined, boxes, tell)
 
     # 6 and 7. Vote, or abstain.
     decided = _decide(request, examined, comparison)
+    tier = max(box.tier for box in boxes)
     wall_s = time.monotonic() - started
     return Outcome(request, trees.commit, decided, tuple(examined), expected, comparison, tier, wall_s)
 
@@ -124,13 +134,15 @@ def _parse(name: str, data: bytes) -> Examined:
     return Examined(name, patch.sha256, patch)
 
 
-def _apply(trees: Worktrees, request: Request, examined: Sequence[Examined]) -> None:
+def _apply(trees: Worktrees, request: Request, base: Tree, examined: Sequence[Examined]) -> None:
     """A tree for every patch that parsed, protected files as in base; what goes to a person is marked."""
     judges = (*request.protect, *(f"/{path}" for path, _ in request.reproduce))
+    taken = shadows.installed(request.python, top_level(request.repository))
     for number, one in enumerate(examined):
         if one.patch is None:
             continue
-        one.protected = patches.protected(one.patch.paths, judges)
+        hiding = shadows.shadowing(one.patch.changes, base, taken)
+        one.protected = tuple(dict.fromkeys((*patches.protected(one.patch.paths, judges), *hiding)))
         try:
             one.tree = trees.patched(f"patch-{number}", one.patch, keep_base=one.protected)
         except PatchRefused as refused:
@@ -189,8 +201,12 @@ def _run_tests(one: Examined, tests: TestRunner, expected: Expected) -> None:
 
 
 def _compare(
-    request: Request, base: Tree, examined: Sequence[Examined], tell: Callable[[str], None]
-) -> tuple[Comparison | None, int]:
+    request: Request,
+    base: Tree,
+    examined: Sequence[Examined],
+    boxes: Sequence[Sandbox],
+    tell: Callable[[str], None],
+) -> Comparison | None:
     """Behaviour of the plausible patches; None where there is none, or the run ends anyway."""
     stopped = any(one.standing in (Standing.TAMPERING, Standing.INFRA) for one in examined)
     plausible = {
@@ -199,31 +215,17 @@ def _compare(
         if one.standing is Standing.PLAUSIBLE and one.modules is not None
     }
     if stopped or not plausible:
-        return None, 1
-    # Imported here: its start-up probe is only worth its time when there is something to compare.
-    from sandbox.pool import Sandbox
-
+        return None
     paths = {i: one.patch.paths for i, one in enumerate(examined) if i in plausible and one.patch is not None}
     planned = behaviour.plan(base, plausible, paths, with_new=request.intent is Intent.CHANGE)
     tell(f"comparing {len(planned.targets)} functions of {len(plausible)} patches with base")
     texts = [text for path, text in base.modules.values() if patches.protected((path,))]
-    try:
-        with ExitStack() as stack:
-            boxes = [
-                stack.enter_context(Sandbox(interpreter=request.python, lowest_tier=1, hash_seed=seed))
-                for seed in HASH_SEEDS
-            ]
-            compared = behaviour.compare(planned, base, plausible, texts, [box.run for box in boxes])
-            tier = max(box.tier for box in boxes)
-    except SandboxUnavailable as error:
-        raise UnavailableError(str(error)) from error
-    except InterpreterMissing as error:
-        raise UsageError(str(error)) from error
+    compared = behaviour.compare(planned, base, plausible, texts, [box.run for box in boxes])
     if compared.infra:
         raise UnavailableError(f"the sandbox failed while behaviour was compared: {compared.infra}")
     for i, what in compared.forged.items():
         examined[i].stand(Standing.TAMPERING, what)
-    return compared, tier
+    return compared
 
 
 def _decide(request: Request, examined: Sequence[Examined], comparison: Comparison | None) -> Verdict:

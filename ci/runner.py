@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,17 @@ OUTPUT_BYTES = 64 * MIB
 """Reports and whatever the tests print; a run that writes more has not shown that it passes."""
 
 _REPORTER = Path(__file__).with_name("reporter.py")
+
+
+@contextmanager
+def sandbox_failures() -> Iterator[None]:
+    """The one place where the sandbox's refusals become the gate's."""
+    try:
+        yield
+    except SandboxUnavailable as error:
+        raise UnavailableError(str(error)) from error
+    except InterpreterMissing as error:
+        raise UsageError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +65,6 @@ class TestRunner:
     python: str | None = None
     arguments: tuple[str, ...] = ()
     timeout_s: float = 600.0
-    run: Callable[..., CommandResult] = run_command
-    """Where the command runs; tests inject a sandbox that fails."""
 
     def __call__(self, tree: Path, hash_seed: int) -> TestRun:
         """Run the tests of `tree` under one hash seed. Raises `UnavailableError` when the sandbox fails."""
@@ -65,23 +75,18 @@ class TestRunner:
         command = ["python", "-B", "-c", program, word, planted.file, secrets.token_hex(4)]
         options = ["-q", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
         try:
-            result = self.run(
-                [*command, *options, *self.arguments],
-                workdir=tree,
-                env={"PYTHONHASHSEED": str(hash_seed), "PYTHONDONTWRITEBYTECODE": "1"},
-                wall_s=self.timeout_s,
-                output_bytes=OUTPUT_BYTES,
-                readonly=self._packages(),
-                interpreter=self.python,
-            )
-        except SandboxUnavailable as error:
-            raise UnavailableError(str(error)) from error
-        except InterpreterMissing as error:
-            raise UsageError(str(error)) from error
+            with sandbox_failures():
+                result = run_command(
+                    [*command, *options, *self.arguments],
+                    workdir=tree,
+                    env={"PYTHONHASHSEED": str(hash_seed), "PYTHONDONTWRITEBYTECODE": "1"},
+                    wall_s=self.timeout_s,
+                    output_bytes=OUTPUT_BYTES,
+                    readonly=self._packages(),
+                    interpreter=self.python,
+                )
         finally:
             (tree / planted.file).unlink()
-        if result.status is Status.INFRA:
-            raise UnavailableError(f"the sandbox failed while the tests ran: {result.stderr[-300:].strip()}")
         reports = ledger.read(result.stdout, word)
         return TestRun(reports, planted, self._ended(result), result.stderr, result.wall_s)
 

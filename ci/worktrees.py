@@ -16,7 +16,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -64,18 +65,37 @@ _SAFE_SETTINGS = [
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """One changed path after `git apply`: modes and object ids of both sides (mode 000000: not there)."""
+    """One changed path after `git apply`, with the modes of both sides (000000: not there)."""
 
     path: str
     old_mode: str
     new_mode: str
 
 
+@contextmanager
+def host_failures() -> Iterator[None]:
+    """The one place where what git and the operating system cannot do becomes an `UnavailableError`."""
+    try:
+        yield
+    except (git.GitCommandError, OSError) as error:
+        said = f"git: {_last(error)}" if isinstance(error, git.GitCommandError) else str(error)
+        raise UnavailableError(
+            f"this host failed, so nothing was learnt about any patch ({said}): make room for temporary files, "
+            "or name a folder that has it with TMPDIR"
+        ) from error
+
+
+def top_level(repository: Path) -> Path:
+    """The folder of the whole repository that `repository` lies in. Raises `UsageError` when it is in none."""
+    with _open(repository) as found:
+        return Path(found.working_tree_dir or repository).resolve()
+
+
 class Worktrees:
     """Trees of one commit of one repository. A context manager: leaving it removes every tree.
 
     `commit` is the full id that `base` named when the run began, so a branch that moves meanwhile changes
-    nothing.
+    nothing. What git and the disk fail at is raised as it comes: see `host_failures`.
     """
 
     def __init__(self, repository: Path, base: str) -> None:
@@ -87,9 +107,10 @@ class Worktrees:
         self.root = Path(self._folder.name)
         try:
             self._private = self._borrow_objects()
-        except git.GitCommandError as error:
+            self._refuse_a_part()
+        except BaseException:
             self._folder.cleanup()
-            raise UnavailableError(f"git could not prepare a private repository: {_last(error)}") from error
+            raise
 
     def __enter__(self) -> Worktrees:
         return self
@@ -131,18 +152,6 @@ class Worktrees:
         (path / ".git").unlink()
         return path
 
-    def read(self, path: str) -> str | None:
-        """Text of one file of the base commit, None where it is not a UTF-8 text file there."""
-        command = [*_GIT, "cat-file", "blob", f"{self.commit}:{path}"]
-        try:
-            data = self._private.git.execute(
-                command, env=_PRIVATE, stdout_as_string=False, strip_newline_in_stdout=False
-            )
-            assert isinstance(data, bytes), "bytes were asked for"
-            return data.decode("utf-8")
-        except (git.GitCommandError, UnicodeDecodeError):
-            return None
-
     def _worktree(self, name: str) -> tuple[Path, git.Repo]:
         path = self.root / name
         _run(self._private, "worktree", "add", "--quiet", "--detach", "--no-checkout", str(path), self.commit)
@@ -162,15 +171,34 @@ class Worktrees:
         (folder / "objects" / "info" / "alternates").write_text(f"{objects}\n", encoding="utf-8")
         return git.Repo(folder)
 
+    def _refuse_a_part(self) -> None:
+        """A partial clone has not all of the commit, and here nothing is fetched."""
+        listed = _run(
+            self._private,
+            "rev-list",
+            "--objects",
+            "--no-object-names",
+            "--no-walk",
+            "--missing=print",
+            self.commit,
+        )
+        missing = sum(line.startswith("?") for line in listed.splitlines())
+        if missing:
+            raise UsageError(
+                f"{missing} objects of the base commit are not in this repository, which is a partial clone: "
+                "fetch the whole commit (git fetch --refetch --no-filter, or clone without --filter)"
+            )
+
     def _apply(self, tree: git.Repo, patch: Patch) -> None:
         saved = self.root / "incoming.patch"
         saved.write_bytes(patch.data)
+        apply = ("apply", "--cached", "--whitespace=nowarn", "-p1", str(saved))
         try:
-            _run(tree, "apply", "--cached", "--whitespace=nowarn", "-p1", str(saved))
+            _run(tree, *apply, "--check")
         except git.GitCommandError as error:
             raise PatchRefused(f"it does not apply to the base commit ({_last(error)})") from error
-        finally:
-            saved.unlink()
+        _run(tree, *apply)  # what fails now is the host's fault
+        saved.unlink()
 
     def _changed(self, tree: git.Repo) -> tuple[TreeEntry, ...]:
         raw = _run(tree, "diff-index", "--cached", "--raw", "-z", "--no-renames", "--full-index", self.commit)
@@ -227,10 +255,7 @@ def _text(output: object) -> str:
 
 
 def _check_out(tree: git.Repo) -> None:
-    try:
-        _run(tree, "checkout-index", "--all", "--force")
-    except git.GitCommandError as error:
-        raise UnavailableError(f"git could not write a tree ({_last(error)}): is the disk full?") from error
+    _run(tree, "checkout-index", "--all", "--force")
 
 
 def _refuse_unsafe_targets(patch: Patch, modes: Mapping[str, str]) -> None:

@@ -25,7 +25,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[tuple[s
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             assert child is not None
-            with click.Context(child, info_name=name, parent=context) as inner:
+            with click.Context(child, info_name=name, parent=context, **child.context_settings) as inner:
                 yield from commands(child, inner)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from sandbox.errors import InterpreterMissing, SandboxUnavailable
 from sandbox.interpreter import locate
 from sandbox.jail import JAIL_UID, JAILED, base_arguments, parents
+from sandbox.jailed.launch import STANDS
 from sandbox.limits import MIB, LimitsError
 from sandbox.outcome import Status
 
@@ -74,16 +75,19 @@ def run_command(
         if not writable:
             source = Path(scratch) / "work"
             shutil.copytree(workdir, source, symlinks=True)
-        return _run(
-            _arguments(argv, workdir, source, env or {}, readonly, interpreter, cpu_s or int(wall_s * 4) + 1,
-                       memory_bytes, file_bytes),
-            wall_s, output_bytes,
-        )  # fmt: skip
+        told, tells = os.pipe()
+        try:
+            arguments = _arguments(argv, workdir, source, env or {}, readonly, interpreter,
+                                   tells, cpu_s or int(wall_s * 4) + 1, memory_bytes, file_bytes)  # fmt: skip
+            return _run(arguments, told, tells, wall_s, output_bytes)
+        finally:
+            os.close(told)
+            os.close(tells)
 
 
 def _arguments(
     argv: Sequence[str], workdir: Path, source: Path, env: dict[str, str], readonly: Sequence[Path],
-    interpreter: str | None, cpu_s: int, memory_bytes: int, file_bytes: int,
+    interpreter: str | None, channel: int, cpu_s: int, memory_bytes: int, file_bytes: int,
 ) -> list[str]:  # fmt: skip
     ours, theirs = locate(), locate(interpreter)
     environment = _environment(interpreter)
@@ -108,7 +112,7 @@ def _arguments(
     uid = JAIL_UID if os.geteuid() == 0 else 0
     start = (
         "import sys; sys.path.insert(0, '/ucoder'); from sandbox.jailed import launch; "
-        f"launch.main({uid}, {str(workdir)!r}, {cpu_s}, {memory_bytes}, {file_bytes}, {list(argv)!r})"
+        f"launch.main({channel}, {uid}, {str(workdir)!r}, {cpu_s}, {memory_bytes}, {file_bytes}, {list(argv)!r})"
     )
     return [*args, "--", str(ours.executable), "-I", "-S", "-B", "-c", start]
 
@@ -125,12 +129,12 @@ def _give_to_jail_user(folder: Path) -> None:
         os.chown(path, JAIL_UID, JAIL_UID, follow_symlinks=False)
 
 
-def _run(command: list[str], wall_s: float, output_bytes: int) -> CommandResult:
+def _run(command: list[str], told: int, tells: int, wall_s: float, output_bytes: int) -> CommandResult:
     started = time.monotonic()
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={},
-            start_new_session=True,
+            start_new_session=True, pass_fds=[tells],
         )  # fmt: skip
     except OSError as error:
         raise SandboxUnavailable(f"bubblewrap cannot be started: {error}") from None
@@ -165,9 +169,19 @@ def _run(command: list[str], wall_s: float, output_bytes: int) -> CommandResult:
     process.stderr.close()
     out, err = (bytes(b).decode("utf-8", "replace") for b in kept.values())
     status = _status(code, timed_out)
-    if err.startswith("bwrap: "):
-        raise SandboxUnavailable(f"the jail does not start: {err.strip()}. Run `ucoder sandbox doctor`")
+    if not _stood(told):
+        said = err.strip() or f"it said nothing in {time.monotonic() - started:.1f} s"
+        raise SandboxUnavailable(f"the jail does not start: {said}. Run `ucoder sandbox doctor`")
     return CommandResult(status, None if timed_out else code, out, err, time.monotonic() - started, truncated)
+
+
+def _stood(told: int) -> bool:
+    """Whether the jail was built and locked. Never read from the command's own output, which says anything."""
+    os.set_blocking(told, False)
+    try:
+        return os.read(told, len(STANDS)) == STANDS
+    except BlockingIOError:
+        return False
 
 
 def _status(code: int, timed_out: bool) -> Status:

@@ -5,6 +5,8 @@ Names and values in it were chosen by the authors of patches, so they are shown 
 
 from __future__ import annotations
 
+import re
+
 from ci.gate import Outcome
 from ci.verdict import Kind, Standing
 
@@ -94,5 +96,7 @@ def _runs(line: str) -> list[str]:
 
 def _plain(value: str) -> str:
     """Prose in which nothing can become a link, an image, HTML or a new cell."""
-    line = "".join(f"\\{char}" if char in "\\`*<>|#!~&" else char for char in " ".join(value.split()))
+    line = "".join(f"\\{char}" if char in "\\`*<>|!~&" else char for char in " ".join(value.split()))
+    # What GitHub makes links of without brackets (addresses, people, issues) it leaves alone in code.
+    line = re.sub(r"://|www\.|[@#]", r"`\g<0>`", line, flags=re.IGNORECASE)
     return line.replace("](", "]\\(").replace("][", "]\\[")

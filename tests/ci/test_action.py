@@ -89,6 +89,20 @@ def test_python_starts_in_no_folder_of_the_project(tmp_path: Path) -> None:
     assert done.stdout.strip() == str(runner)
 
 
+def test_a_usage_error_passes_on_no_earlier_verdict(project: Project) -> None:
+    """Options that cannot be read end the command before it touches the report folder."""
+    report = project.patches / "report"
+    report.mkdir()
+    for name in ("accepted.patch", "summary.md"):
+        (report / name).write_text("from another run")
+    patch = project.patch("p.patch", project.replaced("sorted(prices)[0]", "min(prices)"))
+    code, outputs, summary = act(project, PATCHES=patch, TIMEOUT="soon")
+    assert code == 2
+    assert "accepted-patch" not in outputs
+    assert "from another run" not in summary
+    assert not (report / "accepted.patch").exists()
+
+
 def test_the_script_sets_what_the_action_declares() -> None:
     text = (ACTION / "action.yml").read_text()
     script = (ACTION / "gate.sh").read_text()

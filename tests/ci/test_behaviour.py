@@ -117,6 +117,47 @@ def test_a_difference_at_a_rare_input_is_looked_for(runners: list[Runner]) -> No
     assert len(differing) >= 8
 
 
+def test_a_public_function_must_be_reached_itself(runners: list[Runner]) -> None:
+    """`size` calls a `get` as well, but of a dict."""
+    source = (
+        "def get(stream, key):\n    return stream.fetch(key) + 1\n\n\n"
+        "def size(options: dict[str, int]) -> int:\n    return options.get('a', 0)\n\n\n"
+        "def first(stream, n: int = 0) -> int:\n    return get(stream, 'a') if stream else n\n"
+    )
+    base, patched = tree(source), {0: tree(source.replace("+ 1", "+ 2"))}
+    planned = plan(base, patched, {0: ("m.py",)}, with_new=False)
+    assert planned.shown_by == {"m.get": {"m.get"}}
+    assert compare(planned, base, patched, [], runners).gaps == ("m.get",)
+
+
+def test_a_renamed_parameter_is_seen(runners: list[Runner]) -> None:
+    found = compared(runners, ("def double(n: int)", "def double(number: int, n: int = 0)"))
+    assert not agrees(found, 0)
+    found = compared(runners, ("return _twice(n)", "return _twice(n) + 0"))
+    assert "m: double(n=4)" in found.inputs
+    assert agrees(found, 0)
+
+
+def test_what_a_refactoring_adds_must_be_used() -> None:
+    base = tree(SOURCE)
+    half = "def half(n):\n    return half(n) // 2\n\n\n"
+    unused = {0: tree(half + SOURCE)}
+    used = {0: tree(half + SOURCE.replace("return _twice(n)", "return _twice(half(n))"))}
+    assert plan(base, unused, {0: ("m.py",)}, with_new=False).shown_by == {"m.half": frozenset()}
+    assert plan(base, used, {0: ("m.py",)}, with_new=False).shown_by.keys() == {"m.double"}
+    moved = {0: Tree({"m": ("m.py", SOURCE), "new": ("new.py", half)})}
+    assert plan(base, moved, {0: ("new.py",)}, with_new=False).shown_by == {"new.half": frozenset()}
+    moved = {0: Tree({"m": ("m.py", SOURCE.replace("def double", "from new import half\n\n\ndef double"))})}
+    moved[0].modules["new"] = ("new.py", half)
+    assert "new.half" not in plan(base, moved, {0: ("m.py", "new.py")}, with_new=False).shown_by
+
+
+def test_files_that_cannot_be_read_are_gaps() -> None:
+    base = Tree({"m": ("m.py", "def f(:\n"), "n": ("n.py", "")}, hidden=frozenset({"src/n.py"}))
+    planned = plan(base, {0: base}, {0: ("m.py", "n.py", "src/n.py", "bad-name.py")}, with_new=False)
+    assert planned.shown_by.keys() == {"m.py", "src/n.py", "bad-name.py"}
+
+
 def test_a_sandbox_failure_is_told_apart(runners: list[Runner]) -> None:
     """The one injected fault: a runner that fails as the sandbox does."""
 

@@ -1,4 +1,4 @@
-"""Normal forms, touched functions, and bundles of modules."""
+"""Touched functions, who shows them, and bundles of modules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.bundle import BundleError, Tree, bundle, module_name
-from ci.changes import form_of, is_public, normal_form, shape, touched, users
+from ci.changes import is_public, shape, touched, users
 
 SOURCE = '''\
 """Doc."""
@@ -38,66 +38,12 @@ class Box:
         return self.area()
 '''
 
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ('"""Doc."""\n', ""),
-        ('    """Twice n."""\n', "    # twice\n"),
-        ("double", "twice"),
-        ("(n: int) -> int", "(n)"),
-        ("double: int = ", "double = "),
-        ("for v in values]", "for  v in  values ]  # all"),
-        ("    return double", "    pass\n    return double"),
-        ("(n: int)", "(number)"),
-    ],
-)
-def test_what_does_not_count_as_another_program(old: str, new: str) -> None:
-    changed = SOURCE.replace(old, new)
-    if "(number)" in new:
-        changed = changed.replace("n * 2", "number * 2")
-    if new == "twice":
-        assert "double" not in changed
-    assert changed != SOURCE
-    assert normal_form(changed) == normal_form(SOURCE)
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("n * 2", "n * 3"),
-        ("n * 2", "n + n"),
-        ("RATE = 7", "RATE = 8"),
-        ("import os", "import sys"),
-        ("self.size * RATE", "RATE * self.size"),
-        ("size = 3", "size = 4"),
-    ],
-)
-def test_what_counts_as_another_program(old: str, new: str) -> None:
-    assert normal_form(SOURCE.replace(old, new)) != normal_form(SOURCE)
-
-
-@given(st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True))
-def test_the_name_of_a_local_never_counts(name: str) -> None:
-    source = "def f(a):\n    {0} = a + 1\n    return {0}\n"
-    try:
-        compile(source.format(name), "x", "exec")
-    except SyntaxError:
-        return  # a keyword
-    if name != "a":
-        assert normal_form(source.format(name)) == normal_form(source.format("q"))
+ALL = {"helper", "public", "Box.area", "Box._secret"}
 
 
 @given(st.text(max_size=60))
-def test_any_text_has_a_form(text: str) -> None:
-    assert normal_form(text) == normal_form(text)
+def test_any_text_has_a_shape_or_none(text: str) -> None:
     shape(text)
-
-
-def test_the_form_of_a_patch_leaves_out_documentation() -> None:
-    assert form_of({"a.py": "x = 1"}) == form_of({"a.py": "x = 1  # one", "README.md": "new"})
-    assert form_of({"a.py": "x = 1"}) != form_of({"b.py": "x = 1"})
-    assert form_of({"a.py": None}) != form_of({"a.py": ""})
 
 
 @pytest.mark.parametrize(
@@ -105,11 +51,29 @@ def test_the_form_of_a_patch_leaves_out_documentation() -> None:
     [
         ("n * 2", "n * 3", {"helper"}),
         ("RATE = 7", "RATE = 8", {"Box.area"}),
-        ("size = 3", "size = 4", {"Box.area"}),
+        ("size = 3", "size = 4", {"Box.area", "Box._secret"}),
         ("import os", "import os, sys", set()),
+        ("import os", "import os, evil", ALL),
+        ("import os", "from . import evil", ALL),
+        ("import os", "from os import *", ALL),
+        ("import os", "from math import fsum as helper", {"helper", "public"}),
+        ("import os", "import os\n\n_done = globals().update(helper=abs)", ALL),
+        ("import os", "import os\n\n_new: f() = 1", ALL),
+        ("import os", "import os\n\ndef new(_=globals().update(helper=abs)): ...", ALL),
+        ("import os", "import os\n\n@globals().update\ndef new(): ...", ALL),
+        ("import os", "import os\n\nclass New(metaclass=evil): ...", ALL),
+        ("import os", "import os\n\nclass New:\n    def __class_getitem__(cls, n): ...", ALL),
+        ("import os", "import os\n\nclass New:\n    def close(self, n: list[int] = 1): ...", set()),
+        ("import os", "import os\n\n__builtins__ = os", ALL),
+        ("import os", "import os\n\nNEW: int = -3", set()),
+        ("import os\n\nRATE = 7", "RATE = 7\n\nimport os", ALL),
+        ("RATE = 7", "RATE = 7\nRATE = 7", ALL),
+        ("    return double", "    return v1", {"helper"}),
+        ("(n: int)", "(number: int)", {"helper", "public"}),
+        ("class Box:", "class Box(dict):", {"Box.area", "Box._secret"}),
         ("Twice", "Two times", set()),
-        ("RATE = 7\n", "RATE = 7\nprint('hi')\n", {"helper", "public", "Box.area", "Box._secret"}),
-        ("def helper", "def renamed", {"helper"}),
+        ("RATE = 7\n", "RATE = 7\nprint('hi')\n", ALL),
+        ("def helper", "def renamed", {"helper", "public"}),
     ],
 )
 def test_touched_functions(old: str, new: str, functions: set[str]) -> None:
@@ -117,6 +81,37 @@ def test_touched_functions(old: str, new: str, functions: set[str]) -> None:
     assert before is not None
     assert after is not None
     assert touched(before, after) == functions
+
+
+def test_what_is_made_of_a_constant_moves_with_it() -> None:
+    source = (
+        "RATE = 7\n\nDEFAULT = RATE\n\n\ndef f(n):\n    return n * DEFAULT\n\n\ndef g(n):\n    return n\n"
+    )
+    before, after = shape(source), shape(source.replace("7", "8"))
+    assert before is not None
+    assert after is not None
+    assert touched(before, after) == {"f"}
+    called = shape(source.replace("DEFAULT = RATE", "DEFAULT = round(RATE)"))
+    after = shape(source.replace("DEFAULT = RATE", "DEFAULT = round(RATE)").replace("7", "8"))
+    assert called is not None
+    assert after is not None
+    assert touched(called, after) == {"f", "g"}
+
+
+def test_each_imported_name_is_a_change_of_its_own() -> None:
+    source = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import x\n\n\ndef f(n): ...\n"
+    before, after = shape(source), shape(source.replace("TYPE_CHECKING\n", "TYPE_CHECKING, Any\n", 1))
+    assert before is not None
+    assert after is not None
+    assert touched(before, after) == set()
+
+
+def test_a_special_method_that_changes_touches_everything() -> None:
+    source = SOURCE + "\n    def __eq__(self, other):\n        return True\n"
+    before, after = shape(source), shape(source.replace("True", "False"))
+    assert before is not None
+    assert after is not None
+    assert touched(before, after) == {*ALL, "Box.__eq__"}
 
 
 def test_users_are_found_through_others() -> None:
@@ -171,6 +166,81 @@ def test_a_bundle_runs_without_its_files(tmp_path: Path) -> None:
     assert done.stdout == "114\n"
 
 
+def test_of_two_files_of_one_name_the_first_on_the_path_counts(tmp_path: Path) -> None:
+    for name in ("shop.py", "src/shop.py", "both.py", "both/__init__.py", "src/only.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"# {name}\n")
+    tree = Tree.read(tmp_path)
+    assert {file for file, _ in tree.modules.values()} == {"shop.py", "both/__init__.py", "src/only.py"}
+    assert tree.hidden == {"src/shop.py", "both.py"}
+
+
 def test_a_module_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no module nothing"):
         bundle(Tree.read(tmp_path), "nothing")
+
+
+USERS = """\
+def _twice(n):
+    return n * 2
+
+
+def direct(n):
+    return _twice(n)
+
+
+def namesake(n):
+    return n._twice + n.get("_twice")
+
+
+def local(_twice):
+    return _twice
+
+
+def elsewhere(n):
+    from other import _twice
+
+    return _twice(n)
+
+
+def inside(n):
+    def _twice(n): ...
+
+    return _twice(n)
+
+
+class One:
+    def __init__(self, n):
+        self.n = self._check(n)
+
+    def _check(self, n):
+        return n
+
+    def get(self):
+        return self.n
+
+    def same(self, other):
+        return other._check(1)
+
+
+class Two:
+    def _check(self, n):
+        return n
+
+    def get(self):
+        return self._check(1)
+
+
+def make(n):
+    return One(n).n
+"""
+
+
+def test_users_are_no_namesakes() -> None:
+    module = shape(USERS)
+    assert module is not None
+    assert users(module, ["_twice"]) == {"_twice", "direct"}
+    assert users(module, ["Two._check"]) == {"Two._check", "Two.get"}
+    made = {"One.__init__", "One.get", "One.same", "make"}
+    assert users(module, ["One.__init__"]) == {*made, "One._check"}
+    assert users(module, ["One._check"]) == {*made, "One._check"}

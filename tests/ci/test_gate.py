@@ -11,8 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 from junitparser import JUnitXml
 
-from ci.cli import gate
+from ci.cli import REPORTS, gate
+from ci.errors import UsageError
+from ci.gate import Request
 from ci.reports.result import SCHEMA
+from sandbox.errors import SandboxUnavailable
 from tests.ci.git_project import SHOP, Project
 
 SUM = """\
@@ -177,6 +180,33 @@ def test_a_refactoring_with_a_side_effect_at_import_is_rejected(project: Project
     assert "forbidden system call" in result.stdout
 
 
+UNSEEN = {
+    "a global named like a number": [
+        ("def total", "v2 = 0\n\n\ndef total"),
+        ("return result *", "return v2 *"),
+    ],
+    "another function while it loads": [
+        ("def label(", "_done = globals().update(total=lambda *_: 0)\n\n\ndef label(")
+    ],
+    "another function by a default": [
+        ("def label(", "def _new(_=globals().pop('total')): ...\n\n\ndef label(")
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", UNSEEN)
+def test_a_broken_function_beside_an_honest_change_is_seen(project: Project, case: str) -> None:
+    """The tests that are run do not notice it, and the change that is plain to see is right."""
+    text = SHOP.replace("sorted(prices)[0]", "min(prices)")
+    for old, new in UNSEEN[case]:
+        text = text.replace(old, new, 1)
+    patch = project.patch("hidden.patch", {"shop.py": text})
+    result = run(project, patch, "--intent", "preserve", "--tests", "tests/test_shop.py::test_cheapest")
+    assert result.exit_code == 1, result.output
+    assert "changes behaviour" in result.stdout
+
+
 @pytest.mark.slow
 def test_one_patch_alone(project: Project) -> None:
     good, bad = right(project)[0], project.patch("wrong.patch", project.replaced(SUM, WRONG))
@@ -206,6 +236,17 @@ def test_edits_of_tests_go_to_a_person(project: Project) -> None:
     result = run(project, "--patch", conftest, "--patch", mixed)
     assert result.exit_code == 3, result.output
     assert "a person has to decide: conftest.patch edits protected paths (conftest.py)" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_file_that_shadows_an_installed_package_goes_to_a_person(project: Project) -> None:
+    files = {
+        "pathspec.py": "class GitIgnoreSpec: ...\n",
+        **project.replaced("sorted(prices)[0]", "min(prices)"),
+    }
+    result = run(project, project.patch("shadow.patch", files), "--intent", "preserve")
+    assert result.exit_code == 3, result.output
+    assert "shadow.patch edits protected paths (pathspec.py)" in result.stdout
 
 
 @pytest.mark.slow
@@ -354,3 +395,112 @@ def test_a_sandbox_that_fails_is_exit_code_4(project: Project, monkeypatch: pyte
     result = run(project, patch)
     assert result.exit_code == 4, result.output
     assert "bubblewrap is not installed" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_sandbox_that_fails_for_one_patch_blames_nobody(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sandbox.command import run_command
+
+    runs = []
+
+    def fails_the_third_time(*arguments: object, **settings: object) -> object:
+        runs.append(arguments)
+        if len(runs) == 3:
+            raise SandboxUnavailable("no more namespaces")
+        return run_command(*arguments, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("ci.runner.run_command", fails_the_third_time)
+    result = run(project, right(project)[0])
+    assert result.exit_code == 4, result.output
+    assert "a.patch: no more namespaces" in result.stdout
+
+
+def test_posing_as_a_sandbox_that_fails_is_tampering(project: Project) -> None:
+    # So that pytest itself says nothing on standard error before the patch does.
+    quiet = "[tool.pytest.ini_options]\nasyncio_default_fixture_loop_scope = 'function'\n"
+    project.commit({"pyproject.toml": quiet})
+    pose = (
+        "import os\n\nfor _fd in range(2, 40):\n    try:\n        os.write(_fd, b'bwrap: no namespaces\\n')\n"
+        "    except OSError:\n        pass\nos._exit(1)\n"
+    )
+    result = run(project, project.patch("pose.patch", {"shop.py": pose}))
+    assert result.exit_code == 5, result.output
+
+
+def test_nothing_runs_before_the_sandbox_is_proven(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def holds_not(sandbox: object) -> None:
+        raise SandboxUnavailable("the jail does not hold")
+
+    def never(*arguments: object, **settings: object) -> None:
+        raise AssertionError("tests were run")
+
+    monkeypatch.setattr("sandbox.tiers.prove", holds_not)
+    monkeypatch.setattr("ci.runner.run_command", never)
+    result = run(project, right(project)[0])
+    assert (result.exit_code, result.stderr) == (4, "Error: the jail does not hold\n")
+
+
+def test_a_full_disk_is_exit_code_4(project: Project) -> None:
+    """A limit on the size of files stands for the disk: git cannot write what base contains."""
+    project.commit({"large.txt": "x" * 200_000})
+    ucoder = Path(sys.executable).parent / "ucoder"
+    command = f"ulimit -f 64; exec {ucoder} gate --repo {project.folder} --base main {right(project)[0]}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "name a folder that has it with TMPDIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("left_out", ["tree:0", "blob:none"])
+def test_a_partial_clone_is_asked_for_the_whole_commit(
+    project: Project, tmp_path: Path, left_out: str
+) -> None:
+    project.git("config", "uploadpack.allowFilter", "true")
+    clone = ("clone", "-q", "--no-checkout", f"--filter={left_out}", f"file://{project.folder}")
+    project.git(*clone, str(tmp_path / "part"))
+    result = run(project, right(project)[0], "--repo", str(tmp_path / "part"))
+    assert result.exit_code == 2, result.output
+    assert "fetch the whole commit" in result.stderr
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_unforeseen_error_is_no_verdict(
+    project: Project, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("unforeseen")
+
+    monkeypatch.setattr("ci.gate.run", fail)
+    result = run(project, right(project)[0])
+    assert result.exit_code == 4
+    assert f"{error.__name__}: unforeseen" in result.stderr
+
+
+def test_an_earlier_verdict_does_not_outlive_a_usage_error(project: Project, tmp_path: Path) -> None:
+    for name in REPORTS:
+        (tmp_path / name).write_text("from another run")
+    result = run(project, right(project)[0], "--tests", "-pevil", "--out", str(tmp_path))
+    assert result.exit_code == 2
+    assert not any((tmp_path / name).exists() for name in REPORTS)
+
+
+def test_files_are_named_from_where_one_is(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a folder below the repository's top, by `--repo` or as the current one, or from the top."""
+    project.commit({"sub/tests/test_sub.py": "def test_sub(): ...\n"})
+    asked: list[Request] = []
+
+    def keep(request: Request, tell: object) -> None:
+        asked.append(request)
+        raise UsageError("enough")
+
+    monkeypatch.setattr("ci.gate.run", keep)
+    named = ["--reproduce", "tests/test_sub.py", "--tests", "tests/test_sub.py::test_sub", "--tests", "sub"]
+    run(project, right(project)[0], "--repo", str(project.folder / "sub"), *named)
+    monkeypatch.chdir(project.folder / "sub")
+    run(project, right(project)[0], "--repo", ".", *named)
+    for request in asked:
+        assert request.tests == ("sub/tests/test_sub.py::test_sub", "sub")
+        assert request.reproduce == (("sub/tests/test_sub.py", b"def test_sub(): ...\n"),)
+    assert len(asked) == 2

@@ -435,6 +435,28 @@ def test_command_cannot_open_the_kernels_rarer_doors(tmp_path: Path) -> None:
     assert result.stdout.split() == ["-1", "-1", "thread", "process"], result
 
 
+def test_a_command_cannot_pose_as_a_jail_that_does_not_start(tmp_path: Path) -> None:
+    code = (
+        "import os\nfor fd in range(1, 64):\n    try: os.write(fd, b'bwrap: no more namespaces\\n')\n"
+        "    except OSError: pass\nos._exit(1)"
+    )
+    result = run_command(["python", "-c", code], workdir=tmp_path, wall_s=30)
+    assert result.status is Status.EXCEPTION
+    assert result.stderr.startswith("bwrap: ")
+
+
+def test_a_jail_that_does_not_start_is_no_failure_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for says, script in (("no namespaces", "echo no namespaces >&2; exit 1"), ("it said nothing", "exit 0")):
+        fake = tmp_path / "bwrap"
+        fake.write_text(f"#!/bin/sh\n{script}\n")
+        fake.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(SandboxUnavailable, match=says):
+            run_command(["python", "-c", "print(1)"], workdir=tmp_path, wall_s=30)
+
+
 @pytest.mark.parametrize(
     ("code", "status"),
     [

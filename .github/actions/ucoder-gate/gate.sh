@@ -21,6 +21,8 @@ for pattern in $PATCHES; do # unquoted on purpose: globs are expanded here, one 
   arguments+=("--patch=$pattern")
 done
 
+# A verdict of an earlier step must not be taken for this one's, whatever ends the command.
+rm -f "$REPORT"/{accepted.patch,result.json,junit.xml,summary.md}
 code=0
 "$UCODER" gate "${arguments[@]}" || code=$?
 
@@ -28,7 +30,7 @@ names=(accepted rejected usage abstained unavailable tampering)
 {
   echo "exit-code=$code"
   echo "verdict=${names[$code]:-unavailable}"
-  if [ -f "$REPORT/accepted.patch" ]; then echo "accepted-patch=$REPORT/accepted.patch"; fi
+  if [ "$code" = 0 ]; then echo "accepted-patch=$REPORT/accepted.patch"; fi
 } >>"$GITHUB_OUTPUT"
 if [ -f "$REPORT/summary.md" ]; then cat "$REPORT/summary.md" >>"$GITHUB_STEP_SUMMARY"; fi
 exit "$code"

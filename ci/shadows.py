@@ -1,0 +1,59 @@
+"""Files of a patch that would be imported instead of something else, which no probe of a changed function shows.
+
+Python takes the first module of a name on its path: the project's root, then `src/`, then what is installed,
+and of a package and a module in one folder the package. A new file may so replace a library under code that
+the patch does not touch. Such a file is not refused: it goes to a person, as protected paths do.
+
+What is not covered: import roots that only the project's settings know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ci.bundle import Tree, module_name
+from ci.patches import FileChange
+from sandbox.interpreter import locate
+
+
+def installed(python: str | None, repository: Path) -> frozenset[str]:
+    """Names that can be imported from where the interpreter keeps its packages, found without running it.
+
+    An editable install of the project itself leads back into the repository, where a proposed file may
+    lie already; such a folder is not asked. Raises `InterpreterMissing`.
+    """
+    sites = [
+        site
+        for site in locate(python).site_packages
+        if site.name in ("site-packages", "dist-packages") or not site.resolve().is_relative_to(repository)
+    ]
+    entries = [entry for site in sites if site.is_dir() for entry in site.iterdir()]
+    names = {entry.name.partition(".")[0] for entry in entries if entry.suffix in ("", ".py", ".so")}
+    return frozenset(names)
+
+
+def shadowing(changes: Iterable[FileChange], base: Tree, installed: frozenset[str]) -> tuple[str, ...]:
+    """Added files that take an import name which base or the interpreter has already."""
+    changes = tuple(changes)
+    gone = {change.path for change in changes if change.kind == "delete"}
+    known = [file for file, _ in base.modules.values() if file not in gone]
+    tops = {_root_and_top(file) for file in (*known, *base.hidden)}
+    found = []
+    for path in (change.path for change in changes if change.kind == "add" and change.path.endswith(".py")):
+        module = module_name(path)
+        if module is None:
+            continue
+        in_src, top = _root_and_top(path)
+        same, _ = base.modules.get(module, (path, ""))
+        new_top = (in_src, top) not in tops
+        if same not in (path, *gone) or (new_top and (top in installed or (not in_src, top) in tops)):
+            found.append(path)
+    return tuple(found)
+
+
+def _root_and_top(path: str) -> tuple[bool, str]:
+    """Whether a file lies below `src/`, and the first name by which it is imported."""
+    parts = path.split("/")
+    in_src = parts[0] == "src" and len(parts) > 1
+    return in_src, parts[in_src].removesuffix(".py")

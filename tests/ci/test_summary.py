@@ -1,0 +1,34 @@
+"""summary.md shows what authors of patches wrote, and nothing of it works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ci.gate import Examined, Outcome, Request
+from ci.ledger import Expected
+from ci.reports import summary
+from ci.verdict import Kind, Standing, Verdict
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("gives 'https://evil.example'", "gives 'https`://`evil.example'"),
+        ("WWW.evil.example", "`WWW.`evil.example"),
+        ("@ada and #1", "`@`ada and `#`1"),
+        ("[a](b) ![c][d]", "[a]\\(b) \\![c]\\[d]"),
+        ("<img> | `x`", "\\<img\\> \\| \\`x\\`"),
+        ("two\nlines", "two lines"),
+    ],
+)
+def test_prose_becomes_no_markup(written: str, shown: str) -> None:
+    failed = Examined("a.patch", "0", standing=Standing.FAILED, reason=written)
+    outcome = Outcome(
+        Request(Path(), "main", ()), "0" * 40, Verdict(Kind.REJECTED, written), (failed,),
+        Expected({}, frozenset()), None, 1, 0.0,
+    )  # fmt: skip
+    text = summary.text(outcome)
+    assert text.splitlines()[2] == shown
+    assert f"| `a.patch` | - | failed | - | {shown} |" in text
