@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.convert import convert_folder, read_config
-from trainer.errors import BaseModelError, MissingExtraError, disk_errors
+from trainer.errors import BaseModelError, MissingExtraError, disk_errors, library_errors
 from trainer.export import architecture_of
+from ucoder_lsp.files import aside_of, remove, remove_abandoned, sync_folder, sync_tree
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -133,17 +132,20 @@ def _once(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
     final = cache / name
     if final.exists():
         return final
-    aside = cache / f".{os.getpid()}-{name}"
-    with disk_errors(cache):
+    aside = aside_of(final)
+    with disk_errors(cache), library_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(cache)
         try:
             make(aside)
+            sync_tree(aside)
             aside.rename(final)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            if aside.is_file():
-                aside.unlink()
-            raise
+        except OSError:
+            if not final.exists():  # else another run was faster, and made the same
+                raise
+        finally:
+            remove(aside)
+        sync_folder(cache)
     return final
 
 
@@ -164,7 +166,14 @@ def _dequantise(gguf_file: Path, out: Path) -> None:
     architecture_of({"model_type": kind})
 
     where = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+    except (OSError, ValueError) as error:  # transformers says so of anything it cannot read, in many lines
+        what = str(error).partition("\n")[0]
+        raise BaseModelError(
+            f"{gguf_file} cannot be loaded ({what}): give the model as a Hugging Face folder."
+        ) from error
     # The weights are plain floats by now, but the model still says it is quantized, and TRL refuses to train
     # such a model ("do not support training").
     for owner, mark in (
@@ -176,7 +185,7 @@ def _dequantise(gguf_file: Path, out: Path) -> None:
         if hasattr(owner, mark):
             delattr(owner, mark)
     model.save_pretrained(out)
-    AutoTokenizer.from_pretrained(**where).save_pretrained(out)
+    tokenizer.save_pretrained(out)
     config = json.loads((out / "config.json").read_text())
     if "quantization_config" in config:
         raise BaseModelError(f"{gguf_file} stays marked as quantized after loading: give a folder instead.")

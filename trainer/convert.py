@@ -177,6 +177,7 @@ def _tensors(
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """(GGUF name, float32 weight) of every tensor; the tied output head is left out, as llama.cpp expects."""
     import gguf
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     arch = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}[architecture.gguf_name]
@@ -187,7 +188,11 @@ def _tensors(
     if not files:
         raise BaseModelError(f"{folder} holds no .safetensors weights: download them, or give a GGUF file.")
     for file in files:
-        for key, weight in load_file(file).items():
+        try:
+            weights = load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise BaseModelError(f"{file} cannot be read ({error}): download it again.") from error
+        for key, weight in weights.items():
             if key == "lm_head.weight" and config.get("tie_word_embeddings"):
                 continue
             name = names.get_name(key, try_suffixes=(".weight", ".bias"))

@@ -13,24 +13,20 @@ import os
 import shutil
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trainer.base import Base, computes_in_bfloat16, load_for_training
 from trainer.dataset import Example
-from trainer.errors import BaseModelError, MissingExtraError, StoreError, disk_errors
+from trainer.errors import BaseModelError, MissingExtraError, disk_errors, library_errors
 from trainer.export import check_exportable
 from trainer.store import digest
 from ucoder_lsp.files import sync_folder, write_atomically
 
 MAX_TOKENS = 1024
 """A longer example is cut: the prompts and answers of the loop have a few hundred tokens."""
-WRITE_FAILED = ("os error", "inline_container", "No space left")
-"""In messages of safetensors and torch, which raise no OSError when a file cannot be written."""
-MEMORY_FULL = ("can't allocate memory", "out of memory")
 Progress = Callable[[int, int, float], None]
 """Called with steps done, steps in all and the last loss."""
 
@@ -197,25 +193,6 @@ def _train(
     for folder in work.glob("checkpoint-*"):
         shutil.rmtree(folder)
     write_atomically(work / "losses.json", json.dumps(losses))
-
-
-@contextmanager
-def library_errors(folder: Path) -> Iterator[None]:
-    """What the libraries say of a full disk or memory, in words that help; anything else is a defect and passes."""
-    try:
-        yield
-    except Exception as error:
-        text = str(error)
-        if any(mark in text for mark in WRITE_FAILED):
-            raise StoreError(
-                f"Cannot write the checkpoint in {folder} ({text.splitlines()[0][:120]}): free some space, then run "
-                "the same command again to go on."
-            ) from error
-        if isinstance(error, MemoryError) or any(mark in text for mark in MEMORY_FULL):
-            raise BaseModelError(
-                "Fine-tuning needs more memory than there is: use --qlora, or a smaller base."
-            ) from error
-        raise
 
 
 def last_whole_checkpoint(work: Path) -> str | None:

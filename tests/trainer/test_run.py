@@ -140,6 +140,13 @@ def test_progress_is_lines_in_a_log_and_a_file_for_status(tmp_path: Path) -> Non
     assert (state["stage"], state["done"], state["total"]) == ("tests", 3, 3)
 
 
+def test_progress_that_cannot_be_written_stops_no_work(tmp_path: Path) -> None:
+    teller = Teller(tmp_path / "gone" / "progress.json")
+    with teller.stage("tests", 1, "problems") as step:
+        step(1)
+    teller.say("done")
+
+
 def test_the_report_escapes_what_the_model_wrote(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.open(PROFILES["tiny"], "embedded", "m", frozenset())
