@@ -82,6 +82,19 @@ class Model:
     base: Base
     name: str
 
+    @property
+    def setting(self) -> str:
+        """What the setting `model` has to be for servers to serve this base."""
+        embedded = self.prepared.source_sha256 == models.EMBEDDED_SHA256
+        return EMBEDDED if embedded else str(self.prepared.source.resolve())
+
+    def is_configured(self, settings: Settings) -> bool:
+        """Whether servers serve this base: the setting `model` names this content, under whatever path."""
+        if settings.model == EMBEDDED:
+            return self.setting == EMBEDDED
+        configured = Path(settings.model).expanduser()
+        return configured.is_file() and file_hash(configured) == self.prepared.source_sha256
+
 
 def prepare(base: str, settings: Settings, teller: Teller) -> Model:
     """The base model `embedded`, a GGUF file or a Hugging Face folder, ready to be sampled and trained.
@@ -142,13 +155,13 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
     teller.say(f"Gate: {verdict.reason}")
 
     # Publication. The control arm is a measurement: kept for `ucoder eval --adapter`, never served by itself.
-    is_control = options.arm == "random"
+    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
     version = None
-    if verdict.accepted or is_control:
-        version = _publish(model, settings, run, options, tuned, verdict, activate=not is_control)
+    if verdict.accepted or options.arm == "random":
+        version = publish(registry, model, run, options, tuned, verdict)
     result = Result(
         version,
-        version is not None and not is_control,
+        version is not None and is_served(version, registry, model, settings),
         verdict,
         len(rows),
         dataset.sha256_of(dataset.to_jsonl(rows)),
@@ -255,18 +268,14 @@ def _exported(model: Model, tuned: Tuned) -> Tuned:
     return tuned
 
 
-def _publish(
-    model: Model,
-    settings: Settings,
-    run: RunFolder,
-    options: Options,
-    tuned: Tuned,
-    verdict: Verdict,
-    *,
-    activate: bool,
+def publish(
+    registry: AdapterRegistry, model: Model, run: RunFolder, options: Options, tuned: Tuned, verdict: Verdict
 ) -> str:
-    """Publish once: a run that was killed after publishing finds its own version again."""
-    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
+    """Publish once: a run that was killed after publishing finds its own version again.
+
+    What was published and then taken back stays so, however often the finished run is repeated.
+    """
+    activate = options.arm != "random"
     name = f"{run.path.name}/{options.arm}/{tuned.folder.name}"
     for version in registry.versions():
         if version.manifest.training_run == name:
@@ -285,3 +294,9 @@ def _publish(
         peft=tuned.folder,
         activate=activate,
     ).version
+
+
+def is_served(version: str, registry: AdapterRegistry, model: Model, settings: Settings) -> bool:
+    """Whether servers use it from now on: it is the current adapter of the base that they serve."""
+    current = registry.current()
+    return current is not None and current.version == version and model.is_configured(settings)

@@ -16,7 +16,7 @@ from trainer.problems import word_shingles
 from trainer.profile import PROFILES
 from trainer.progress import Teller
 from trainer.run import RunFolder
-from trainer.train import Options, prepare
+from trainer.train import Model, Options, Result, prepare
 from trainer.train import train as train_run
 from ucoder_lsp.adapters import AdapterError
 from ucoder_lsp.config import Settings, load
@@ -96,10 +96,19 @@ def run_command(
     if result.version is None:
         click.echo(f"No adapter was published after {minutes:.0f} minutes: {result.verdict.reason}.")
     else:
-        served = "It is served from now on." if result.served else "It is not served (a control group)."
-        click.echo(f"Published {result.version} after {minutes:.0f} minutes. {served}")
+        click.echo(
+            f"Published {result.version} after {minutes:.0f} minutes. {_serving(result, model, settings)}"
+        )
     click.echo(f"Data set: {result.examples} examples, SHA-256 {result.dataset_sha256}")
     click.echo(f"Report: {result.report}")
+
+
+def _serving(result: Result, model: Model, settings: Settings) -> str:
+    if result.served:
+        return "It is served from now on."
+    if not model.is_configured(settings):
+        return f"It is not served: to serve it, set model = {model.setting}"
+    return f"It is not served: `ucoder adapters use {result.version}` serves it."
 
 
 @train.command("status")
