@@ -3,7 +3,8 @@
 RUN/run.json        base, profile and options; fixed by the first start
 RUN/progress.json   the stage at work
 RUN/shards/         the work of the stages (`store`)
-RUN/ARM/            dataset.jsonl, result.json, report.html of one arm: consensus, or the random control
+RUN/ARM/            dataset.jsonl, own-answers.jsonl, result.json, report.html of one arm: consensus, or the random
+                    control
 RUN/finetune/       adapters, by what they were made from
 """
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,6 +71,9 @@ class Result:
     verdict: Verdict
     examples: int
     dataset_sha256: str
+    """Of ARM/dataset.jsonl."""
+    own_answers_sha256: str | None
+    """Of ARM/own-answers.jsonl, None where the profile does not sharpen."""
     report: Path
 
 
@@ -140,13 +143,16 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
             rows = loop.examples([(s.problem, s.sources, s.asserts) for s in chosen])
         tuned = _tune(run, model, rows, options, loop, teller)
 
-    # Sharper: it answers all problems, and learns its own distribution at a lower temperature.
-    losses = tuned.losses
+    # Sharper: it answers the problems, and learns its own distribution at a lower temperature.
+    losses, own_sha256 = {"fine-tuning": tuned.losses}, None
     if options.profile.sharpen < 1:
         with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
             loop.sampler, loop.sandbox = sampler, sandbox
             answers = loop.own_answers(_adapted(sampler, tuned), held)
+        own_sha256 = dataset.sha256_of(dataset.to_jsonl(answers))
         tuned = _sharpen(run, model, answers, options, teller, tuned)
+        if answers:
+            losses["sharpening"] = tuned.losses
 
     # The gate: both models as they are served.
     with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
@@ -158,13 +164,14 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
     registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
     version = None
     if verdict.accepted or options.arm == "random":
-        version = publish(registry, model, run, options, tuned, verdict)
+        version = publish(registry, model, run, options, tuned, _metrics(verdict, losses))
     result = Result(
         version,
         version is not None and is_served(version, registry, model, settings),
         verdict,
         len(rows),
         dataset.sha256_of(dataset.to_jsonl(rows)),
+        own_sha256,
         arm / "report.html",
     )
     run.write(f"{options.arm}/result.json", json.dumps(asdict(result), indent=1, default=str))
@@ -218,7 +225,7 @@ def _tune(
     profile, arm = options.profile, run.arm(options.arm)
     run.write(f"{options.arm}/dataset.jsonl", dataset.to_jsonl(rows))
     if not rows:
-        write_report(arm, run, options.arm, loop.funnel, (), None)
+        write_report(arm, run, options.arm, loop.funnel, {}, None)
         raise TrainerError(
             f"No problem reached a consensus, so there is nothing to train on: see {arm / 'report.html'}, and use "
             "a larger profile or a stronger base."
@@ -244,6 +251,7 @@ def _sharpen(
     tuned: Tuned,
 ) -> Tuned:
     """The adapter taught by itself at a lower temperature, exported; unchanged where it answered nothing."""
+    run.write(f"{options.arm}/own-answers.jsonl", dataset.to_jsonl(answers))
     if not answers:
         return tuned
     profile = options.profile
@@ -268,8 +276,24 @@ def _exported(model: Model, tuned: Tuned) -> Tuned:
     return tuned
 
 
+def _metrics(verdict: Verdict, losses: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, float]:
+    """What the registry keeps of how the adapter came to be."""
+    found = {
+        "gate_base": verdict.base.value, "gate_adapter": verdict.adapter.value, "gate_problems": verdict.problems,
+        "final_loss": losses["fine-tuning"][-1][1], "published_at": time.time(),
+    }  # fmt: skip
+    if "sharpening" in losses:
+        found["sharpening_loss"] = losses["sharpening"][-1][1]
+    return found
+
+
 def publish(
-    registry: AdapterRegistry, model: Model, run: RunFolder, options: Options, tuned: Tuned, verdict: Verdict
+    registry: AdapterRegistry,
+    model: Model,
+    run: RunFolder,
+    options: Options,
+    tuned: Tuned,
+    metrics: Mapping[str, float],
 ) -> str:
     """Publish once: a run that was killed after publishing finds its own version again.
 
@@ -282,10 +306,6 @@ def publish(
             if activate and run.read(f"{options.arm}/result.json") is None:
                 registry.use(version.version)
             return version.version
-    metrics = {
-        "gate_base": verdict.base.value, "gate_adapter": verdict.adapter.value, "gate_problems": verdict.problems,
-        "final_loss": tuned.losses[-1][1], "published_at": time.time(),
-    }  # fmt: skip
     return registry.publish(
         tuned.gguf,
         base_name=model.name,

@@ -23,6 +23,7 @@ from ucoder_lsp.config import Settings
 
 SHARE = Estimate(0.5, 0.4, 0.6)
 VERDICT = Verdict(SHARE, SHARE, SHARE, 10)
+METRICS = {"final_loss": 0.5}
 OPTIONS = Options(PROFILES["tiny"])
 
 
@@ -52,9 +53,9 @@ def test_a_run_that_was_killed_after_publishing_finds_its_version_again(
 ) -> None:
     run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
     registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
-    version = publish(registry, model, run, OPTIONS, tuned, VERDICT)
+    version = publish(registry, model, run, OPTIONS, tuned, METRICS)
     registry.use(None)  # as if killed before it became the current one
-    assert publish(registry, model, run, OPTIONS, tuned, VERDICT) == version
+    assert publish(registry, model, run, OPTIONS, tuned, METRICS) == version
     assert [found.version for found in registry.versions()] == [version]
     assert is_served(version, registry, model, settings)
 
@@ -64,11 +65,11 @@ def test_an_adapter_that_was_taken_back_is_not_called_served(
 ) -> None:
     run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
     registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
-    version = publish(registry, model, run, OPTIONS, tuned, VERDICT)
+    version = publish(registry, model, run, OPTIONS, tuned, METRICS)
     run.arm("consensus")
     run.write("consensus/result.json", "{}")
     registry.rollback()
-    assert publish(registry, model, run, OPTIONS, tuned, VERDICT) == version
+    assert publish(registry, model, run, OPTIONS, tuned, METRICS) == version
     assert registry.current() is None
     assert not is_served(version, registry, model, settings)
 
@@ -77,7 +78,7 @@ def test_an_adapter_is_served_where_the_setting_names_its_base(
     tmp_path: Path, model: Model, settings: Settings
 ) -> None:
     registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
-    version = publish(registry, model, RunFolder(tmp_path / "run"), OPTIONS, trained(tmp_path), VERDICT)
+    version = publish(registry, model, RunFolder(tmp_path / "run"), OPTIONS, trained(tmp_path), METRICS)
     copy = tmp_path / "copy.gguf"
     copy.write_bytes(model.base.gguf.read_bytes())
     other = tiny_gguf.write_model(tmp_path / "other.gguf", seed=1)
@@ -96,7 +97,7 @@ def test_an_adapter_is_served_where_the_setting_names_its_base(
 def test_the_command_says_how_to_serve_what_is_not_served(
     tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, served: bool, configured: bool, says: str
 ) -> None:
-    result = Result("0001-aa", served, VERDICT, 2, "0" * 64, tmp_path / "report.html")
+    result = Result("0001-aa", served, VERDICT, 2, "0" * 64, None, tmp_path / "report.html")
     monkeypatch.setenv("UCODER_DATA_DIR", str(tmp_path / "data"))
     if configured:
         monkeypatch.setenv("UCODER_MODEL", str(model.base.gguf))

@@ -59,6 +59,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_data_set(tmp_path: Path, prep
     n_shards = shards(whole)
     rows = from_jsonl((whole / "consensus" / "dataset.jsonl").read_text())
     assert len(rows) == result["examples"] >= 2
+    assert result["own_answers_sha256"]
 
     # 2. The same, killed at eight random points of the stages, once while it fine-tunes and once at the gate.
     before_gate = n_shards - sum(1 for _ in whole.glob("shards/gate/*.json"))
@@ -78,8 +79,10 @@ def test_a_run_killed_ten_times_ends_with_the_same_data_set(tmp_path: Path, prep
     assert process.returncode == 0, killed.with_suffix(".log").read_text()[-2000:]
     again = json.loads(out.splitlines()[-1])
     assert again["dataset_sha256"] == result["dataset_sha256"], f"killed at {points} shards"
-    text = (killed / "consensus" / "dataset.jsonl").read_bytes()
-    assert hashlib.sha256(text).hexdigest() == result["dataset_sha256"]
+    assert again["own_answers_sha256"] == result["own_answers_sha256"], f"killed at {points} shards"
+    for name, sha256 in (("dataset", "dataset_sha256"), ("own-answers", "own_answers_sha256")):
+        text = (killed / "consensus" / f"{name}.jsonl").read_bytes()
+        assert hashlib.sha256(text).hexdigest() == result[sha256]
     assert {path: path.stat().st_mtime_ns for path in made} == made
     assert [path.name for path in killed.rglob("*.part")] == []
 
