@@ -116,7 +116,9 @@ def prepare(base: str, settings: Settings, teller: Teller) -> Model:
 
 def train(run: RunFolder, model: Model, options: Options, settings: Settings, teller: Teller) -> Result:
     """Run, or go on with, one training run."""
-    run.open(options.profile, model.name, model.prepared.model_id, options.excluded)
+    run.open(
+        options.profile, model.name, model.prepared.model_id, options.excluded, four_bit=options.four_bit
+    )
     run.clean()
     arm = run.arm(options.arm)
     if options.arm == "random":

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from sandbox.errors import SandboxError
+from trainer.base import require_libraries
 from trainer.benchmarks import statements
 from trainer.errors import TrainerError
 from trainer.problems import word_shingles
@@ -80,6 +81,7 @@ def run_command(
     run = RunFolder(_runs(settings) / (name or profile))
     started = time.monotonic()
     try:
+        require_libraries(four_bit=qlora)
         shingles = word_shingles(text for file in exclude for text in statements(file))
         options = Options(PROFILES[profile], "random" if select == "random" else "consensus", qlora, shingles)
         with run.locked():

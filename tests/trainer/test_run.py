@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from trainer import train_cli
 from trainer.dataset import Control
 from trainer.errors import StoreError, TrainerError
 from trainer.finetune import last_whole_checkpoint
@@ -92,15 +93,23 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(tmp_path: Path) 
 
 def test_a_run_keeps_what_it_was_started_with(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    run.open(PROFILES["tiny"], "embedded", "m", frozenset())
-    run.open(PROFILES["tiny"], "embedded", "m", frozenset())
+    run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
+    run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
     with pytest.raises(StoreError, match=r"another profile: .*--run name"):
-        run.open(PROFILES["small"], "embedded", "m", frozenset())
+        run.open(PROFILES["small"], "embedded", "m", frozenset(), four_bit=False)
     with pytest.raises(StoreError, match="another excluded"):
-        run.open(PROFILES["tiny"], "embedded", "m", frozenset({"a b"}))
+        run.open(PROFILES["tiny"], "embedded", "m", frozenset({"a b"}), four_bit=False)
+    with pytest.raises(StoreError, match="another qlora"):
+        run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=True)
+    about = run.read("run.json")
+    del about["qlora"]  # as an earlier version wrote it
+    run.write("run.json", json.dumps(about))
+    run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
+    with pytest.raises(StoreError, match="another qlora"):
+        run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=True)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(StoreError, match="is damaged"):
-        run.open(PROFILES["tiny"], "embedded", "m", frozenset())
+        run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
 
 
 def test_two_processes_do_not_train_in_one_run(tmp_path: Path) -> None:
@@ -150,7 +159,7 @@ def test_progress_that_cannot_be_written_stops_no_work(tmp_path: Path) -> None:
 
 def test_the_report_escapes_what_the_model_wrote(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    run.open(PROFILES["tiny"], "embedded", "m", frozenset())
+    run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
     funnel = Funnel()
     funnel.count("problems", "kept", "<script>alert(1)</script>", "a < b & c")
     funnel.count("problems", "has no docstring", "t", "x")
@@ -189,6 +198,9 @@ def test_the_report_escapes_what_the_model_wrote(tmp_path: Path) -> None:
 def test_bad_input_is_one_sentence(
     arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(
+        train_cli, "require_libraries", lambda **_: None
+    )  # the same with and without the extra
     monkeypatch.chdir(tmp_path)
     Path("text.gguf").write_text("hello")
     Path("folder").mkdir()
@@ -197,6 +209,29 @@ def test_bad_input_is_one_sentence(
     done = CliRunner().invoke(train, arguments)
     assert done.exit_code == 2
     assert done.stderr.splitlines()[-1].startswith("Error: ")
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "says"),
+    [
+        ("trl", [], "pip install 'ucoder[train]'"),
+        ("datasets", [], "pip install 'ucoder[train]'"),
+        ("bitsandbytes", ["--qlora"], "pip install 'ucoder[gpu]'"),
+    ],
+)
+def test_a_missing_library_is_told_before_anything_is_done(
+    missing: str, arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(*_: object) -> None:
+        raise AssertionError("a night would have begun")
+
+    pytest.importorskip("trl", reason="needs the train extra")
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setattr(train_cli, "prepare", prepare)
+    done = CliRunner().invoke(train, ["run", *arguments])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: ")
     assert says in done.stderr
 
 
