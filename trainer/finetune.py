@@ -23,7 +23,7 @@ from trainer.dataset import Example
 from trainer.errors import BaseModelError, MissingExtraError, disk_errors, library_errors
 from trainer.export import check_exportable
 from trainer.store import digest
-from ucoder_lsp.files import sync_folder, write_atomically
+from ucoder_lsp.files import remove, sync_folder, sync_tree, write_atomically
 
 MAX_TOKENS = 1024
 """A longer example is cut: the prompts and answers of the loop have a few hundred tokens."""
@@ -57,8 +57,8 @@ class Tuned:
 
     @property
     def gguf(self) -> Path:
-        """Where its export belongs."""
-        return self.folder / "adapter.gguf"
+        """Where its export belongs: beside the folder, which is published with it."""
+        return self.folder.with_name(f"{self.folder.name}.gguf")
 
 
 def finetune(
@@ -81,11 +81,14 @@ def finetune(
     )[:16]
     done = parent / key
     if not (done / "losses.json").is_file():
+        work = parent / f"{key}.part"
         with disk_errors(parent):
             parent.mkdir(parents=True, exist_ok=True)
-            with library_errors(parent):
-                work = parent / f"{key}.part"
-                _in_a_thread_that_ends(lambda: _train(base, rows, tuning, work, progress, teacher))
+            if not (work / "losses.json").is_file():
+                with library_errors(parent):
+                    _in_a_thread_that_ends(lambda: _train(base, rows, tuning, work, progress, teacher))
+            for checkpoint in work.glob("checkpoint-*"):
+                remove(checkpoint)
             os.replace(work, done)
             sync_folder(parent)
     losses = json.loads((done / "losses.json").read_text())
@@ -183,15 +186,14 @@ def _train(
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(work))
 
-    # 4. The adapter and its losses; the checkpoints are of no more use.
+    # 4. The adapter and, once that is on the disk, its losses: from then on the training is finished.
     losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
     if not losses or any(loss != loss for _, loss in losses):
         raise BaseModelError(
             "Fine-tuning ended without a usable loss: lower the learning rate or check the base."
         )
     trainer.model.save_pretrained(work, selected_adapters=["default"])
-    for folder in work.glob("checkpoint-*"):
-        shutil.rmtree(folder)
+    sync_tree(work)
     write_atomically(work / "losses.json", json.dumps(losses))
 
 

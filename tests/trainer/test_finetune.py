@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -173,6 +174,34 @@ def test_a_stopped_fine_tuning_goes_on_from_its_checkpoint(base: Base, taught: b
     whole = finetune(base, ROWS, tuning, tmp_path / "whole", quiet, teacher)
     name = "adapter_model.safetensors"
     assert (tuned.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("moment", ["checkpoints", "name"])
+def test_a_kill_after_the_last_step_repeats_no_training(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """At the two last moments: before the checkpoints go, and before the folder gets its name."""
+    replace_file = os.replace
+
+    def killed(source: Path, target: Path | None = None) -> None:
+        if target is None or Path(target).parent == tmp_path:
+            raise KeyboardInterrupt
+        replace_file(source, target)
+
+    def no_step(done: int, total: int, loss: float) -> None:
+        raise AssertionError("it was trained already")
+
+    with monkeypatch.context() as patch:
+        if moment == "checkpoints":
+            patch.setattr("trainer.finetune.remove", killed)
+        else:
+            patch.setattr("os.replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(base, ROWS, TUNING, tmp_path, quiet)
+    tuned = finetune(base, ROWS, TUNING, tmp_path, no_step)
+    assert list(tmp_path.iterdir()) == [tuned.folder]
+    assert not list(tuned.folder.glob("checkpoint-*"))
+    assert len(tuned.losses) == 8
 
 
 def test_what_cannot_be_served_is_refused_before_training(base: Base, tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def test_a_run_that_was_killed_after_publishing_finds_its_version_again(
     assert publish(registry, model, run, OPTIONS, tuned, METRICS) == version
     assert [found.version for found in registry.versions()] == [version]
     assert is_served(version, registry, model, settings)
+    # Once as GGUF, once as PEFT wrote it.
+    assert set(registry.get(version).manifest.files) == {"adapter.gguf", "peft/adapter_config.json"}
 
 
 def test_an_adapter_that_was_taken_back_is_not_called_served(
