@@ -63,16 +63,22 @@ def prepare_base(base: Path, cache: Path, served: Path | None = None) -> Base:
     file, or one made by llama.cpp's own converter). Raises `BaseModelError` or `ExportError` before anything
     is trained; needs the train extra.
     """
-    _require_file_or_folder(base)
-    if base.is_dir():
-        architecture_of(read_config(base))
-        gguf = served or _once(
-            cache, f"gguf-{folder_hash(base)[:16]}.gguf", lambda out: convert_folder(base, out)
-        )
-        return Base(base, gguf)
-    folder = _once(cache, f"hf-{file_hash(base)[:16]}", lambda out: _dequantise(base, out))
-    architecture_of(read_config(folder))
-    return Base(folder, served or base)
+    if not base.is_dir():
+        _require_gguf(base, "a GGUF file or a Hugging Face model folder")
+    if served is not None:
+        _require_gguf(served, "a GGUF file of the base")
+    folder = base
+    if not base.is_dir():
+        folder = _once(cache, f"hf-{file_hash(base)[:16]}", lambda out: _dequantise(base, out))
+    config = read_config(folder)
+    architecture_of(config)
+    if served is not None:
+        _require_same_model(served, config)
+        return Base(folder, served)
+    if not base.is_dir():
+        return Base(folder, base)
+    name = f"gguf-{folder_hash(base)[:16]}.gguf"
+    return Base(folder, _once(cache, name, lambda out: convert_folder(base, out)))
 
 
 def file_hash(path: Path) -> str:
@@ -123,14 +129,42 @@ def load_for_training(folder: Path, *, four_bit: bool = False) -> Module:
     return model
 
 
-def _require_file_or_folder(base: Path) -> None:
-    if base.is_dir():
-        return
-    if not base.is_file():
-        raise BaseModelError(f"{base} does not exist: give a GGUF file or a Hugging Face model folder.")
-    with base.open("rb") as file:
+def _require_gguf(path: Path, wanted: str) -> None:
+    if not path.is_file():
+        raise BaseModelError(f"{path} does not exist: give {wanted}.")
+    with path.open("rb") as file:
         if file.read(4) != GGUF_MAGIC:
-            raise BaseModelError(f"{base} is no GGUF file: give one, or a Hugging Face model folder.")
+            raise BaseModelError(f"{path} is no GGUF file: give {wanted}.")
+
+
+def _require_same_model(served: Path, config: dict[str, Any]) -> None:
+    """Refuse a file that the adapter of this base will not fit, before the night that trains it."""
+    wanted = {
+        "architecture": architecture_of(config).gguf_name,
+        "block_count": config["num_hidden_layers"],
+        "embedding_length": config["hidden_size"],
+    }
+    for key, found in _shape(served).items():
+        if found != wanted[key]:
+            raise BaseModelError(
+                f"{served} is another model than the base: its {key} is {found}, not {wanted[key]}. Convert the "
+                "base itself with llama.cpp's convert_hf_to_gguf.py."
+            )
+
+
+def _shape(gguf_file: Path) -> dict[str, Any]:
+    """Architecture, layers and width of a GGUF model: enough to tell models apart within a second."""
+    try:
+        import gguf
+    except ImportError as error:
+        raise MissingExtraError from error
+    try:
+        fields = gguf.GGUFReader(gguf_file).fields
+        kind = fields["general.architecture"].contents()
+        found = {key: fields.get(f"{kind}.{key}") for key in ("block_count", "embedding_length")}
+        return {"architecture": kind, **{key: f and f.contents() for key, f in found.items()}}
+    except (ValueError, KeyError, IndexError, OSError) as error:
+        raise BaseModelError(f"{gguf_file} is a damaged GGUF file ({error}): download it again.") from error
 
 
 def _once(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
@@ -158,18 +192,12 @@ def _once(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
 def _dequantise(gguf_file: Path, out: Path) -> None:
     """Write the GGUF model as a float32 Hugging Face folder."""
     try:
-        import gguf
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
         raise MissingExtraError from error
     # Refuse an unknown architecture in a second, before transformers spends minutes (or a stack trace) on it.
-    try:
-        reader = gguf.GGUFReader(gguf_file)
-        kind = reader.fields["general.architecture"].contents()
-    except (ValueError, KeyError, IndexError, OSError) as error:
-        raise BaseModelError(f"{gguf_file} is a damaged GGUF file ({error}): download it again.") from error
-    architecture_of({"model_type": kind})
+    architecture_of({"model_type": _shape(gguf_file)["architecture"]})
 
     where = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
     try:

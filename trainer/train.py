@@ -99,18 +99,21 @@ class Model:
         return configured.is_file() and file_hash(configured) == self.prepared.source_sha256
 
 
-def prepare(base: str, settings: Settings, teller: Teller) -> Model:
+def prepare(base: str, settings: Settings, teller: Teller, served: Path | None = None) -> Model:
     """The base model `embedded`, a GGUF file or a Hugging Face folder, ready to be sampled and trained.
 
+    `served` is a GGUF of the same model that is sampled and served instead of what is made here of the base.
     Raises `TrainerError` or `ModelError` before anything is sampled.
     """
     cache = settings.cache_dir / "bases"
     teller.say("Preparing the base model (once)")
     if base == EMBEDDED:
+        if served is not None:
+            raise TrainerError("--served belongs to a base of your own: name it with --base.")
         prepared = models.resolve(None, settings.cache_dir)
         return Model(prepared, prepare_base(prepared.source, cache, served=prepared.path), EMBEDDED)
     path = Path(base).expanduser()
-    both = prepare_base(path, cache)
+    both = prepare_base(path, cache, served)
     return Model(models.resolve(both.gguf, settings.cache_dir), both, path.name)
 
 

@@ -50,6 +50,12 @@ def train() -> None:
     metavar="PATH",
     help="a GGUF file or a Hugging Face folder (default: the setting 'model', the embedded one if unset)",
 )
+@click.option(
+    "--served",
+    metavar="GGUF",
+    type=click.Path(path_type=Path),
+    help="a GGUF of the same base to sample and serve: a quantized one, or one that llama.cpp's own converter made",
+)
 @RUN_NAME
 @click.option(
     "--select",
@@ -69,8 +75,9 @@ def train() -> None:
     help="JSON lines whose texts no problem may repeat (8 words in a row): name the benchmarks you measure with",
 )
 def run_command(
-    profile: str, base: str | None, name: str | None, select: str, qlora: bool, exclude: tuple[Path, ...]
-) -> None:
+    profile: str, base: str | None, served: Path | None, name: str | None, select: str, qlora: bool,
+    exclude: tuple[Path, ...],
+) -> None:  # fmt: skip
     """Train an adapter and publish it, if it beats the base on held-out problems of its own.
 
     Killed or stopped, the same command goes on where it was. A running server serves the new adapter with its
@@ -86,7 +93,7 @@ def run_command(
         options = Options(PROFILES[profile], "random" if select == "random" else "consensus", qlora, shingles)
         with run.locked():
             teller = Teller(run.progress, console)
-            model = prepare(base or settings.model, settings, teller)
+            model = prepare(base or settings.model, settings, teller, served)
             result = train_run(run, model, options, settings, teller)
     except (TrainerError, SandboxError, ModelError, EngineError, AdapterError) as error:
         click.echo(f"Error: {error}", err=True)

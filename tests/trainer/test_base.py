@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import tiny_gguf
-from trainer.base import _once, prepare_base
+from trainer.base import Base, _once, prepare_base
 from trainer.convert import convert_folder
 from trainer.errors import BaseModelError
 
@@ -92,3 +93,39 @@ def test_weights_that_were_cut_off_are_one_sentence(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(BaseModelError, match=r"model.safetensors cannot be read .*download it again"):
         convert_folder(folder, tmp_path / "out.gguf")
+
+
+@pytest.fixture
+def scaled(tmp_path: Path) -> Path:
+    """A folder whose rope scaling, in the older notation, is not converted here."""
+    pytest.importorskip("transformers", reason="needs the train extra")
+    folder = prepare_base(tiny_gguf.write_model(tmp_path / "tiny.gguf"), tmp_path / "made").folder
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps({**config, "rope_scaling": {"type": "linear", "factor": 2.0}})
+    )
+    return folder
+
+
+def test_a_folder_that_is_not_converted_here_comes_with_its_served_file(scaled: Path, tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match=r"rope scaling 'linear' .* pass the file with --served"):
+        prepare_base(scaled, tmp_path / "cache")
+    assert prepare_base(scaled, tmp_path / "cache", tmp_path / "tiny.gguf") == Base(
+        scaled, tmp_path / "tiny.gguf"
+    )
+
+
+def test_a_served_file_of_another_model_is_refused_before_training(scaled: Path, tmp_path: Path) -> None:
+    other = tiny_gguf.write_model(tmp_path / "other.gguf", architecture="qwen2")
+    (tmp_path / "text.gguf").write_text("hello")
+    for served, says in (
+        (other, "other.gguf is another model than .*architecture"),
+        (tmp_path / "text.gguf", "text.gguf is no GGUF file"),
+        (tmp_path / "gone.gguf", "gone.gguf does not exist"),
+    ):
+        with pytest.raises(BaseModelError, match=says):
+            prepare_base(scaled, tmp_path / "cache", served)
+    config = json.loads((scaled / "config.json").read_text())
+    (scaled / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 24}))
+    with pytest.raises(BaseModelError, match=r"another model than .*block_count is 2, not 24"):
+        prepare_base(scaled, tmp_path / "cache", tmp_path / "tiny.gguf")

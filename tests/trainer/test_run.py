@@ -190,6 +190,8 @@ def test_the_report_escapes_what_the_model_wrote(tmp_path: Path) -> None:
             ["run", "--base", "gpt2"],
             "does not know the architecture 'gpt2': use a base of type llama or qwen2",
         ),
+        (["run", "--served", "text.gguf"], "--served belongs to a base of your own: name it with --base"),
+        (["run", "--base", "folder", "--served", "text.gguf"], "text.gguf is no GGUF file"),
         (["run", "--exclude", "text.gguf"], "text.gguf cannot be read as JSON lines"),
         (["status"], "There is no run in"),
         (["status", "--run", "x"], "start one with `ucoder train run`"),
