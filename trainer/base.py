@@ -63,22 +63,20 @@ def prepare_base(base: Path, cache: Path, served: Path | None = None) -> Base:
     file, or one made by llama.cpp's own converter). Raises `BaseModelError` or `ExportError` before anything
     is trained; needs the train extra.
     """
-    if not base.is_dir():
-        _require_gguf(base, "a GGUF file or a Hugging Face model folder")
     if served is not None:
         _require_gguf(served, "a GGUF file of the base")
     folder = base
     if not base.is_dir():
+        _require_gguf(base, "a GGUF file or a Hugging Face model folder")
         folder = _once(cache, f"hf-{file_hash(base)[:16]}", lambda out: _dequantise(base, out))
     config = read_config(folder)
     architecture_of(config)
     if served is not None:
         _require_same_model(served, config)
-        return Base(folder, served)
-    if not base.is_dir():
-        return Base(folder, base)
-    name = f"gguf-{folder_hash(base)[:16]}.gguf"
-    return Base(folder, _once(cache, name, lambda out: convert_folder(base, out)))
+    elif base.is_dir():
+        name = f"gguf-{folder_hash(base)[:16]}.gguf"
+        served = _once(cache, name, lambda out: convert_folder(base, out))
+    return Base(folder, served or base)
 
 
 def file_hash(path: Path) -> str:
