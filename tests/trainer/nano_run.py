@@ -2,7 +2,8 @@
 
 python -m tests.trainer.nano_run RUN CACHE DATA ARM [die]
 
-With `die` it kills itself between the publication of its adapter and the record of it, too short a moment to be
+Its gate lets every adapter through: the one problem that is held out decides nothing, and the publication is to be
+tried. With `die` it kills itself between the publication of its adapter and the record of it, a moment too short to be
 hit from outside.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import trainer.train
+from trainer.acceptance import Verdict
 from trainer.profile import PROFILES
 from trainer.progress import Teller
 from trainer.run import RunFolder
@@ -41,6 +43,7 @@ class Dying(AdapterRegistry):
 
 
 def main() -> None:
+    Verdict.accepted = property(lambda _: True)
     if sys.argv[5:] == ["die"]:
         trainer.train.AdapterRegistry = Dying
     folder, cache, data = map(Path, sys.argv[1:4])
