@@ -69,8 +69,8 @@ def trained(folder: Path, profile: str, arm: str, exclude: list[Path]) -> str | 
 
 
 def measured(folder: Path, arm: str, version: str | None, name: str, path: Path, draw: str) -> dict | None:
-    """What `ucoder eval` says of one arm (at once, if it was measured before)."""
-    out = folder / f"{arm}-{name}-{draw}.json"
+    """What `ucoder eval` says of one arm (at once, if this very version was measured before)."""
+    out = folder / f"{version or 'base'}-{name}-{draw}.json"
     if arm != "base" and version is None:
         return None  # the gate refused it
     if not out.is_file():

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from ucoder_lsp.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -42,3 +47,27 @@ def test_links_and_paths_lead_somewhere(page: Path) -> None:
         r"`((?:sandbox|ucoder_lsp|trainer|ci|tests|benchmarks|docs|examples)/[\w./-]+)`", text
     ):
         assert (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+def test_the_options_that_errors_name_exist() -> None:
+    known = set(options(main, click.Context(main)))
+    for room in ("sandbox", "ucoder_lsp", "trainer", "ci"):
+        for file in (ROOT / room).rglob("*.py"):
+            raised = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Raise)]
+            for text in (
+                part.value for node in raised for part in ast.walk(node) if isinstance(part, ast.Constant)
+            ):
+                if isinstance(text, str) and not re.search(r"\b(pip|git) [a-z]", text):  # theirs
+                    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+                    assert named <= known, f"{file.name} names {', '.join(named - known)}"
+
+
+def options(command: click.Command, context: click.Context) -> Iterator[str]:
+    """Of the command and of all below it."""
+    for parameter in command.params:
+        yield from parameter.opts
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from options(child, context)

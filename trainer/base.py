@@ -10,22 +10,24 @@ What it does not do: download. A base is a path on this machine.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.convert import convert_folder, read_config
-from trainer.errors import BaseModelError, MissingExtraError, disk_errors
+from trainer.errors import BaseModelError, MissingExtraError, disk_errors, library_errors
 from trainer.export import architecture_of
+from ucoder_lsp.files import aside_of, remove, remove_abandoned, sync_folder, sync_tree
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
 GGUF_MAGIC = b"GGUF"
+LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "gguf")
+"""What training imports, sooner or later: the train extra."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,17 @@ class Base:
         return read_config(self.folder)
 
 
+def require_libraries(*, four_bit: bool) -> None:
+    """Say before a night of sampling, not after it, what is not installed.
+
+    NF4 needs bitsandbytes (its CPU path works too, at about 60 % of the speed).
+    """
+    if any(importlib.util.find_spec(name) is None for name in LIBRARIES):
+        raise MissingExtraError
+    if four_bit and importlib.util.find_spec("bitsandbytes") is None:
+        raise BaseModelError("QLoRA needs bitsandbytes; in a clone of UCoder run: pip install '.[gpu]'")
+
+
 def prepare_base(base: Path, cache: Path, served: Path | None = None) -> Base:
     """Both forms of `base`, made where they are missing, under `cache`.
 
@@ -50,15 +63,19 @@ def prepare_base(base: Path, cache: Path, served: Path | None = None) -> Base:
     file, or one made by llama.cpp's own converter). Raises `BaseModelError` or `ExportError` before anything
     is trained; needs the train extra.
     """
-    _require_file_or_folder(base)
-    if base.is_dir():
-        architecture_of(read_config(base))
-        gguf = served or _once(
-            cache, f"gguf-{folder_hash(base)[:16]}.gguf", lambda out: convert_folder(base, out)
-        )
-        return Base(base, gguf)
-    folder = _once(cache, f"hf-{file_hash(base)[:16]}", lambda out: _dequantise(base, out))
-    architecture_of(read_config(folder))
+    if served is not None:
+        _require_gguf(served, "a GGUF file of the base")
+    folder = base
+    if not base.is_dir():
+        _require_gguf(base, "a GGUF file or a Hugging Face model folder")
+        folder = _once(cache, f"hf-{file_hash(base)[:16]}", lambda out: _dequantise(base, out))
+    config = read_config(folder)
+    architecture_of(config)
+    if served is not None:
+        _require_same_model(served, config)
+    elif base.is_dir():
+        name = f"gguf-{folder_hash(base)[:16]}.gguf"
+        served = _once(cache, name, lambda out: convert_folder(base, out))
     return Base(folder, served or base)
 
 
@@ -93,23 +110,13 @@ def computes_in_bfloat16() -> bool:
 
 
 def load_for_training(folder: Path, *, four_bit: bool = False) -> Module:
-    """The trainable model in `folder`: float32, or NF4 with double quantization for QLoRA (`four_bit`).
+    """The trainable model in `folder`: float32, or NF4 with double quantization for QLoRA (`four_bit`)."""
+    require_libraries(four_bit=four_bit)
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    NF4 needs bitsandbytes (the gpu extra; its CPU path works too, at about 60 % of the speed).
-    """
-    try:
-        import torch
-        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-    except ImportError as error:
-        raise MissingExtraError from error
     options: dict[str, Any] = {"dtype": torch.float32}
     if four_bit:
-        try:
-            import bitsandbytes  # noqa: F401  # only to say early and clearly that it is missing
-        except ImportError as error:
-            raise BaseModelError(
-                "QLoRA needs bitsandbytes; in a clone of UCoder run: pip install '.[gpu]'"
-            ) from error
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -120,14 +127,42 @@ def load_for_training(folder: Path, *, four_bit: bool = False) -> Module:
     return model
 
 
-def _require_file_or_folder(base: Path) -> None:
-    if base.is_dir():
-        return
-    if not base.is_file():
-        raise BaseModelError(f"{base} does not exist: give a GGUF file or a Hugging Face model folder.")
-    with base.open("rb") as file:
+def _require_gguf(path: Path, wanted: str) -> None:
+    if not path.is_file():
+        raise BaseModelError(f"{path} does not exist: give {wanted}.")
+    with path.open("rb") as file:
         if file.read(4) != GGUF_MAGIC:
-            raise BaseModelError(f"{base} is no GGUF file: give one, or a Hugging Face model folder.")
+            raise BaseModelError(f"{path} is no GGUF file: give {wanted}.")
+
+
+def _require_same_model(served: Path, config: dict[str, Any]) -> None:
+    """Refuse a file that the adapter of this base will not fit, before the night that trains it."""
+    wanted = {
+        "architecture": architecture_of(config).gguf_name,
+        "block_count": config["num_hidden_layers"],
+        "embedding_length": config["hidden_size"],
+    }
+    for key, found in _shape(served).items():
+        if found != wanted[key]:
+            raise BaseModelError(
+                f"{served} is another model than the base: its {key} is {found}, not {wanted[key]}. Convert the "
+                "base itself with llama.cpp's convert_hf_to_gguf.py."
+            )
+
+
+def _shape(gguf_file: Path) -> dict[str, Any]:
+    """Architecture, layers and width of a GGUF model: enough to tell models apart within a second."""
+    try:
+        import gguf
+    except ImportError as error:
+        raise MissingExtraError from error
+    try:
+        fields = gguf.GGUFReader(gguf_file).fields
+        kind = fields["general.architecture"].contents()
+        found = {key: fields.get(f"{kind}.{key}") for key in ("block_count", "embedding_length")}
+        return {"architecture": kind, **{key: f and f.contents() for key, f in found.items()}}
+    except (ValueError, KeyError, IndexError, OSError) as error:
+        raise BaseModelError(f"{gguf_file} is a damaged GGUF file ({error}): download it again.") from error
 
 
 def _once(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
@@ -135,38 +170,42 @@ def _once(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
     final = cache / name
     if final.exists():
         return final
-    aside = cache / f".{os.getpid()}-{name}"
-    with disk_errors(cache):
+    aside = aside_of(final)
+    with disk_errors(cache), library_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(cache)
         try:
             make(aside)
+            sync_tree(aside)
             aside.rename(final)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            if aside.is_file():
-                aside.unlink()
-            raise
+        except OSError:
+            if not final.exists():  # else another run was faster, and made the same
+                raise
+        finally:
+            remove(aside)
+        sync_folder(cache)
     return final
 
 
 def _dequantise(gguf_file: Path, out: Path) -> None:
     """Write the GGUF model as a float32 Hugging Face folder."""
     try:
-        import gguf
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
         raise MissingExtraError from error
     # Refuse an unknown architecture in a second, before transformers spends minutes (or a stack trace) on it.
-    try:
-        reader = gguf.GGUFReader(gguf_file)
-        kind = reader.fields["general.architecture"].contents()
-    except (ValueError, KeyError, IndexError, OSError) as error:
-        raise BaseModelError(f"{gguf_file} is a damaged GGUF file ({error}): download it again.") from error
-    architecture_of({"model_type": kind})
+    architecture_of({"model_type": _shape(gguf_file)["architecture"]})
 
     where = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+    except (OSError, ValueError) as error:  # transformers says so of anything it cannot read, in many lines
+        what = str(error).partition("\n")[0]
+        raise BaseModelError(
+            f"{gguf_file} cannot be loaded ({what}): give the model as a Hugging Face folder."
+        ) from error
     # The weights are plain floats by now, but the model still says it is quantized, and TRL refuses to train
     # such a model ("do not support training").
     for owner, mark in (
@@ -178,7 +217,7 @@ def _dequantise(gguf_file: Path, out: Path) -> None:
         if hasattr(owner, mark):
             delattr(owner, mark)
     model.save_pretrained(out)
-    AutoTokenizer.from_pretrained(**where).save_pretrained(out)
+    tokenizer.save_pretrained(out)
     config = json.loads((out / "config.json").read_text())
     if "quantization_config" in config:
         raise BaseModelError(f"{gguf_file} stays marked as quantized after loading: give a folder instead.")

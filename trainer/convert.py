@@ -72,6 +72,11 @@ def _add_hyperparameters(writer: Any, config: dict[str, Any], folder: Path) -> N
     heads = config["num_attention_heads"]
     head_dim = config.get("head_dim") or config["hidden_size"] // heads
     rope = config.get("rope_parameters") or {}
+    if (kind := _rope_scaling(config)) is not None:
+        raise BaseModelError(
+            f"The rope scaling {kind!r} of {folder} is not converted here: convert it with llama.cpp's "
+            "convert_hf_to_gguf.py and pass the file with --served."
+        )
     writer.add_name(folder.name)
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
@@ -85,12 +90,16 @@ def _add_hyperparameters(writer: Any, config: dict[str, Any], folder: Path) -> N
     writer.add_value_length(head_dim)
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_vocab_size(config["vocab_size"])
-    kind = rope.get("rope_type", "default")
-    if kind != "default" or config.get("rope_scaling"):
-        raise BaseModelError(
-            f"The rope scaling {kind!r} of {folder} is not converted here: convert it with llama.cpp's "
-            "convert_hf_to_gguf.py and pass the file with --served."
-        )
+
+
+def _rope_scaling(config: dict[str, Any]) -> str | None:
+    """What kind there is, in the notation of transformers 5 (`rope_parameters`) or in the older one."""
+    for key in ("rope_parameters", "rope_scaling"):
+        rope = config.get(key) or {}
+        kind = rope.get("rope_type") or rope.get("type")
+        if kind not in (None, "default"):
+            return str(kind)
+    return None
 
 
 def _tokenizer_json(folder: Path) -> dict[str, Any]:
@@ -177,6 +186,7 @@ def _tensors(
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     """(GGUF name, float32 weight) of every tensor; the tied output head is left out, as llama.cpp expects."""
     import gguf
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     arch = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}[architecture.gguf_name]
@@ -187,7 +197,11 @@ def _tensors(
     if not files:
         raise BaseModelError(f"{folder} holds no .safetensors weights: download them, or give a GGUF file.")
     for file in files:
-        for key, weight in load_file(file).items():
+        try:
+            weights = load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise BaseModelError(f"{file} cannot be read ({error}): download it again.") from error
+        for key, weight in weights.items():
             if key == "lm_head.weight" and config.get("tie_word_embeddings"):
                 continue
             name = names.get_name(key, try_suffixes=(".weight", ".bias"))

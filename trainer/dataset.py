@@ -62,7 +62,10 @@ def served_prompts(problem: Problem, assertion: str, chat: Chat) -> tuple[str, s
 
 
 def with_example(stub: str, assertion: str) -> str:
-    """The stub with the assert as the example of its docstring, in place of the one that the model made up."""
+    """The stub with the assert as the example of its docstring, in place of those that the model made up.
+
+    A problem is kept only where they come last (`problems.parse_problem`).
+    """
     claim = ast.parse(assertion).body[0]
     assert isinstance(claim, ast.Assert)
     assert isinstance(claim.test, ast.Compare)

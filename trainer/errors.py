@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+WRITE_FAILED = ("os error", "inline_container", "No space left")
+"""In messages of safetensors and torch, which raise no OSError when a file cannot be written."""
+MEMORY_FULL = ("can't allocate memory", "out of memory")
 EXTRA = (
     "This command trains a model and needs the train extra; in a clone of UCoder run: pip install '.[train]'"
 )
@@ -52,3 +55,22 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise StoreError(
             f"Cannot write {path}: {error.strerror or error}; choose a folder you may write to."
         ) from error
+
+
+@contextmanager
+def library_errors(folder: Path) -> Iterator[None]:
+    """What the libraries say of a full disk or memory, in words that help; anything else is a defect and passes."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error)
+        if any(mark in text for mark in WRITE_FAILED):
+            raise StoreError(
+                f"Cannot write to {folder} ({text.splitlines()[0][:120]}): free some space, then run the same "
+                "command again to go on."
+            ) from error
+        if isinstance(error, MemoryError) or any(mark in text for mark in MEMORY_FULL):
+            raise BaseModelError(
+                "This needs more memory than there is: use --qlora, or a smaller base."
+            ) from error
+        raise

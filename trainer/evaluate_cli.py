@@ -15,7 +15,7 @@ from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
 from trainer.benchmarks import Task, load_benchmark
 from trainer.engines import open_engines
-from trainer.errors import TrainerError
+from trainer.errors import StoreError, TrainerError, disk_errors
 from trainer.evaluate import Report, evaluate, evaluate_references
 from trainer.progress import Teller
 from trainer.sampler import Draw, Sampler
@@ -24,6 +24,7 @@ from ucoder_lsp import models
 from ucoder_lsp.adapters import AdapterError, AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings, load
 from ucoder_lsp.engine.errors import EngineError
+from ucoder_lsp.files import aside_of, write_atomically
 
 CONTEXT_TOKENS = 4096
 
@@ -84,18 +85,30 @@ def evaluate_command(
         samples, max_tokens, (0.0 if samples == 1 else 0.8) if temperature is None else temperature, seed=0
     )
     try:
+        if output is not None:
+            _require_place_for(output)
         tasks = load_benchmark(benchmark, file)[:limit]
         with Sandbox(lowest_tier=1) as sandbox, _answers_in(keep) as store:
             if reference:
                 report = evaluate_references(tasks, sandbox, Teller())
             else:
                 report = _evaluate_model(tasks, sandbox, draw, store, settings, quantization, adapter)
+        _show(report, benchmark)
+        if output is not None:
+            with disk_errors(output):
+                write_atomically(output, json.dumps(report.to_json(), indent=1) + "\n")
     except (TrainerError, SandboxError, models.ModelError, EngineError, AdapterError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
-    _show(report, benchmark)
-    if output is not None:
-        output.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
+
+
+def _require_place_for(output: Path) -> None:
+    """Say before hours of measuring, not after them, that a report cannot be written there."""
+    if output.exists() and not output.is_file():
+        raise StoreError(f"{output} is no regular file: name one that --json may write.")
+    with disk_errors(output):
+        aside_of(output).touch()
+        aside_of(output).unlink()
 
 
 def _evaluate_model(

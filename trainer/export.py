@@ -107,6 +107,7 @@ def export_adapter(adapter_dir: Path, base_config: Mapping[str, Any], out: Path)
     """
     try:
         import gguf  # noqa: F401  # to say early that it is missing
+        import peft  # noqa: F401
         from safetensors.torch import load_file  # numpy has no bfloat16, in which QLoRA trains
     except ImportError as error:
         raise MissingExtraError from error
@@ -199,11 +200,10 @@ def _file_alpha(adapter: Mapping[str, Any]) -> float:
 
 def _peft_scale(adapter: Mapping[str, Any], module: str, rank: int) -> float:
     """The factor PEFT applies to B @ A of this module."""
-    alpha = float(adapter["lora_alpha"])
-    for pattern, value in (adapter.get("alpha_pattern") or {}).items():
-        # PEFT matches a pattern against the end of the module path (peft.utils.get_pattern_key).
-        if module == pattern or module.endswith(f".{pattern}"):
-            alpha = float(value)
+    from peft.utils.other import get_pattern_key
+
+    patterns = adapter.get("alpha_pattern") or {}
+    alpha = float(patterns.get(get_pattern_key(patterns, module), adapter["lora_alpha"]))
     return alpha / math.sqrt(rank) if adapter.get("use_rslora") else alpha / rank
 
 

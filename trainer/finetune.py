@@ -13,24 +13,20 @@ import os
 import shutil
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trainer.base import Base, computes_in_bfloat16, load_for_training
 from trainer.dataset import Example
-from trainer.errors import BaseModelError, MissingExtraError, StoreError, disk_errors
+from trainer.errors import BaseModelError, MissingExtraError, disk_errors, library_errors
 from trainer.export import check_exportable
 from trainer.store import digest
-from ucoder_lsp.files import sync_folder, write_atomically
+from ucoder_lsp.files import remove, sync_folder, sync_tree, write_atomically
 
 MAX_TOKENS = 1024
 """A longer example is cut: the prompts and answers of the loop have a few hundred tokens."""
-WRITE_FAILED = ("os error", "inline_container", "No space left")
-"""In messages of safetensors and torch, which raise no OSError when a file cannot be written."""
-MEMORY_FULL = ("can't allocate memory", "out of memory")
 Progress = Callable[[int, int, float], None]
 """Called with steps done, steps in all and the last loss."""
 
@@ -61,8 +57,8 @@ class Tuned:
 
     @property
     def gguf(self) -> Path:
-        """Where its export belongs."""
-        return self.folder / "adapter.gguf"
+        """Where its export belongs: beside the folder, which is published with it."""
+        return self.folder.with_name(f"{self.folder.name}.gguf")
 
 
 def finetune(
@@ -85,11 +81,14 @@ def finetune(
     )[:16]
     done = parent / key
     if not (done / "losses.json").is_file():
+        work = parent / f"{key}.part"
         with disk_errors(parent):
             parent.mkdir(parents=True, exist_ok=True)
-            with library_errors(parent):
-                work = parent / f"{key}.part"
-                _in_a_thread_that_ends(lambda: _train(base, rows, tuning, work, progress, teacher))
+            if not (work / "losses.json").is_file():
+                with library_errors(parent):
+                    _in_a_thread_that_ends(lambda: _train(base, rows, tuning, work, progress, teacher))
+            for checkpoint in work.glob("checkpoint-*"):
+                remove(checkpoint)
             os.replace(work, done)
             sync_folder(parent)
     losses = json.loads((done / "losses.json").read_text())
@@ -187,35 +186,15 @@ def _train(
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(work))
 
-    # 4. The adapter and its losses; the checkpoints are of no more use.
+    # 4. The adapter and, once that is on the disk, its losses: from then on the training is finished.
     losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
     if not losses or any(loss != loss for _, loss in losses):
         raise BaseModelError(
             "Fine-tuning ended without a usable loss: lower the learning rate or check the base."
         )
     trainer.model.save_pretrained(work, selected_adapters=["default"])
-    for folder in work.glob("checkpoint-*"):
-        shutil.rmtree(folder)
+    sync_tree(work)
     write_atomically(work / "losses.json", json.dumps(losses))
-
-
-@contextmanager
-def library_errors(folder: Path) -> Iterator[None]:
-    """What the libraries say of a full disk or memory, in words that help; anything else is a defect and passes."""
-    try:
-        yield
-    except Exception as error:
-        text = str(error)
-        if any(mark in text for mark in WRITE_FAILED):
-            raise StoreError(
-                f"Cannot write the checkpoint in {folder} ({text.splitlines()[0][:120]}): free some space, then run "
-                "the same command again to go on."
-            ) from error
-        if isinstance(error, MemoryError) or any(mark in text for mark in MEMORY_FULL):
-            raise BaseModelError(
-                "Fine-tuning needs more memory than there is: use --qlora, or a smaller base."
-            ) from error
-        raise
 
 
 def last_whole_checkpoint(work: Path) -> str | None:

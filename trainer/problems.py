@@ -143,6 +143,8 @@ def parse_problem(topic: str, text: str) -> Problem | Rejected:
     imports = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     lines = fence.group(1).splitlines()
     stub = "\n".join([*imports, *lines[function.lineno - 1 : function.body[0].end_lineno]])
+    if not _example_comes_last(stub):
+        return Rejected("its docstring is not laid out with the example last")
     return Problem(topic, title, task, hint, function.name, stub)
 
 
@@ -186,6 +188,18 @@ def _words(text: str) -> list[str]:
 def _field(text: str, name: str) -> str:
     found = re.search(rf"^{name}:[ \t]*(.+)$", text, re.MULTILINE)
     return found.group(1).strip() if found else ""
+
+
+def _example_comes_last(stub: str) -> bool:
+    """Whether the docstring ends as those of the exercises: from the first example on, nothing but examples.
+
+    The data set puts another example there and closes the docstring (`dataset.with_example`).
+    """
+    head, _, tail = stub.partition("\n    >>> ")
+    closed = parse_quietly(f'{head}\n    """\n    pass')
+    paragraphs = re.split(r"\n\s*\n", tail.removesuffix('"""'))[1:]
+    only_examples = all(not text.strip() or text.lstrip().startswith(">>> ") for text in paragraphs)
+    return closed is not None and ">>>" not in head and tail.endswith('"""') and only_examples
 
 
 def _is_typed(function: ast.FunctionDef) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -68,4 +68,5 @@ class Teller:
         if self.file is None:
             return
         state = {"stage": stage, "done": done, "total": total, "note": note}
-        write_atomically(self.file, json.dumps(state))
+        with suppress(OSError):  # only for who watches: a full disk stops the work where work is lost
+            write_atomically(self.file, json.dumps(state))

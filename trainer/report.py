@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +23,13 @@ def write_report(
     run: RunFolder,
     arm: str,
     funnel: Funnel,
-    losses: Sequence[tuple[int, float]],
+    losses: Mapping[str, Sequence[tuple[int, float]]],
     result: Result | None,
 ) -> Path:
-    """Write `report.html` of one arm; untrusted text (the model wrote it) is escaped."""
+    """Write `report.html` of one arm; untrusted text (the model wrote it) is escaped.
+
+    `losses` are those of each step that trained: not all of them are the same quantity, so each has its own curve.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -40,7 +43,7 @@ def write_report(
         about=run.read("run.json"),
         stages=[(name, _bars(counts)) for name, counts in funnel.stages.items()],
         examples=funnel.examples,
-        curve=curve(losses),
+        curves={name: curve(logged) for name, logged in losses.items()},
         result=result,
     )
     return run.write(f"{arm}/report.html", page)

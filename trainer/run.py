@@ -3,7 +3,8 @@
 RUN/run.json        base, profile and options; fixed by the first start
 RUN/progress.json   the stage at work
 RUN/shards/         the work of the stages (`store`)
-RUN/ARM/            dataset.jsonl, result.json, report.html of one arm: consensus, or the random control
+RUN/ARM/            dataset.jsonl, own-answers.jsonl, result.json, report.html of one arm: consensus, or the random
+                    control
 RUN/finetune/       adapters, by what they were made from
 """
 
@@ -100,18 +101,23 @@ class RunFolder:
         except StoreError:
             return True
 
-    def open(self, profile: Profile, base: str, model_id: str, excluded: frozenset[str]) -> None:
+    def open(
+        self, profile: Profile, base: str, model_id: str, excluded: frozenset[str], *, four_bit: bool
+    ) -> None:
         """Fix what the run is about at its first start; `StoreError` when it is about something else."""
         asked = {
             "profile": profile.to_json(),
             "base": base,
             "model_id": model_id,
             "excluded": digest(sorted(excluded)),
+            "qlora": four_bit,
         }
         known = self.read("run.json")
         if known is None:
             self.write("run.json", json.dumps(asked, indent=1))
-        elif known != asked:
+            return
+        known.setdefault("qlora", False)  # not kept by the first versions
+        if known != asked:
             different = ", ".join(key for key in asked if known.get(key) != asked[key])
             raise StoreError(
                 f"The run {self.path.name!r} was started with another {different}: repeat what it was started "

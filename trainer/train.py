@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,6 +71,9 @@ class Result:
     verdict: Verdict
     examples: int
     dataset_sha256: str
+    """Of ARM/dataset.jsonl."""
+    own_answers_sha256: str | None
+    """Of ARM/own-answers.jsonl, None where the profile does not sharpen."""
     report: Path
 
 
@@ -82,25 +85,43 @@ class Model:
     base: Base
     name: str
 
+    @property
+    def setting(self) -> str:
+        """What the setting `model` has to be for servers to serve this base."""
+        embedded = self.prepared.source_sha256 == models.EMBEDDED_SHA256
+        return EMBEDDED if embedded else str(self.prepared.source.resolve())
 
-def prepare(base: str, settings: Settings, teller: Teller) -> Model:
+    def is_configured(self, settings: Settings) -> bool:
+        """Whether servers serve this base: the setting `model` names this content, under whatever path."""
+        if settings.model == EMBEDDED:
+            return self.setting == EMBEDDED
+        configured = Path(settings.model).expanduser()
+        return configured.is_file() and file_hash(configured) == self.prepared.source_sha256
+
+
+def prepare(base: str, settings: Settings, teller: Teller, served: Path | None = None) -> Model:
     """The base model `embedded`, a GGUF file or a Hugging Face folder, ready to be sampled and trained.
 
+    `served` is a GGUF of the same model that is sampled and served instead of what is made here of the base.
     Raises `TrainerError` or `ModelError` before anything is sampled.
     """
     cache = settings.cache_dir / "bases"
     teller.say("Preparing the base model (once)")
     if base == EMBEDDED:
+        if served is not None:
+            raise TrainerError("--served belongs to a base of your own: name it with --base.")
         prepared = models.resolve(None, settings.cache_dir)
         return Model(prepared, prepare_base(prepared.source, cache, served=prepared.path), EMBEDDED)
     path = Path(base).expanduser()
-    both = prepare_base(path, cache)
+    both = prepare_base(path, cache, served)
     return Model(models.resolve(both.gguf, settings.cache_dir), both, path.name)
 
 
 def train(run: RunFolder, model: Model, options: Options, settings: Settings, teller: Teller) -> Result:
     """Run, or go on with, one training run."""
-    run.open(options.profile, model.name, model.prepared.model_id, options.excluded)
+    run.open(
+        options.profile, model.name, model.prepared.model_id, options.excluded, four_bit=options.four_bit
+    )
     run.clean()
     arm = run.arm(options.arm)
     if options.arm == "random":
@@ -127,13 +148,16 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
             rows = loop.examples([(s.problem, s.sources, s.asserts) for s in chosen])
         tuned = _tune(run, model, rows, options, loop, teller)
 
-    # Sharper: it answers all problems, and learns its own distribution at a lower temperature.
-    losses = tuned.losses
+    # Sharper: it answers the problems, and learns its own distribution at a lower temperature.
+    losses, own_sha256 = {"fine-tuning": tuned.losses}, None
     if options.profile.sharpen < 1:
         with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
             loop.sampler, loop.sandbox = sampler, sandbox
             answers = loop.own_answers(_adapted(sampler, tuned), held)
+        own_sha256 = dataset.sha256_of(dataset.to_jsonl(answers))
         tuned = _sharpen(run, model, answers, options, teller, tuned)
+        if answers:
+            losses["sharpening"] = tuned.losses
 
     # The gate: both models as they are served.
     with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
@@ -142,16 +166,17 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
     teller.say(f"Gate: {verdict.reason}")
 
     # Publication. The control arm is a measurement: kept for `ucoder eval --adapter`, never served by itself.
-    is_control = options.arm == "random"
+    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
     version = None
-    if verdict.accepted or is_control:
-        version = _publish(model, settings, run, options, tuned, verdict, activate=not is_control)
+    if verdict.accepted or options.arm == "random":
+        version = publish(registry, model, run, options, tuned, _metrics(verdict, losses))
     result = Result(
         version,
-        version is not None and not is_control,
+        version is not None and is_served(version, registry, model, settings),
         verdict,
         len(rows),
         dataset.sha256_of(dataset.to_jsonl(rows)),
+        own_sha256,
         arm / "report.html",
     )
     run.write(f"{options.arm}/result.json", json.dumps(asdict(result), indent=1, default=str))
@@ -205,7 +230,7 @@ def _tune(
     profile, arm = options.profile, run.arm(options.arm)
     run.write(f"{options.arm}/dataset.jsonl", dataset.to_jsonl(rows))
     if not rows:
-        write_report(arm, run, options.arm, loop.funnel, (), None)
+        write_report(arm, run, options.arm, loop.funnel, {}, None)
         raise TrainerError(
             f"No problem reached a consensus, so there is nothing to train on: see {arm / 'report.html'}, and use "
             "a larger profile or a stronger base."
@@ -231,6 +256,7 @@ def _sharpen(
     tuned: Tuned,
 ) -> Tuned:
     """The adapter taught by itself at a lower temperature, exported; unchanged where it answered nothing."""
+    run.write(f"{options.arm}/own-answers.jsonl", dataset.to_jsonl(answers))
     if not answers:
         return tuned
     profile = options.profile
@@ -255,28 +281,36 @@ def _exported(model: Model, tuned: Tuned) -> Tuned:
     return tuned
 
 
-def _publish(
+def _metrics(verdict: Verdict, losses: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, float]:
+    """What the registry keeps of how the adapter came to be."""
+    found = {
+        "gate_base": verdict.base.value, "gate_adapter": verdict.adapter.value, "gate_problems": verdict.problems,
+        "final_loss": losses["fine-tuning"][-1][1], "published_at": time.time(),
+    }  # fmt: skip
+    if "sharpening" in losses:
+        found["sharpening_loss"] = losses["sharpening"][-1][1]
+    return found
+
+
+def publish(
+    registry: AdapterRegistry,
     model: Model,
-    settings: Settings,
     run: RunFolder,
     options: Options,
     tuned: Tuned,
-    verdict: Verdict,
-    *,
-    activate: bool,
+    metrics: Mapping[str, float],
 ) -> str:
-    """Publish once: a run that was killed after publishing finds its own version again."""
-    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
+    """Publish once: a run that was killed after publishing finds its own version again.
+
+    What was published and then taken back stays so, however often the finished run is repeated.
+    """
+    activate = options.arm != "random"
     name = f"{run.path.name}/{options.arm}/{tuned.folder.name}"
     for version in registry.versions():
         if version.manifest.training_run == name:
             if activate and run.read(f"{options.arm}/result.json") is None:
                 registry.use(version.version)
             return version.version
-    metrics = {
-        "gate_base": verdict.base.value, "gate_adapter": verdict.adapter.value, "gate_problems": verdict.problems,
-        "final_loss": tuned.losses[-1][1], "published_at": time.time(),
-    }  # fmt: skip
     return registry.publish(
         tuned.gguf,
         base_name=model.name,
@@ -285,3 +319,9 @@ def _publish(
         peft=tuned.folder,
         activate=activate,
     ).version
+
+
+def is_served(version: str, registry: AdapterRegistry, model: Model, settings: Settings) -> bool:
+    """Whether servers use it from now on: it is the current adapter of the base that they serve."""
+    current = registry.current()
+    return current is not None and current.version == version and model.is_configured(settings)

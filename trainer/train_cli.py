@@ -10,13 +10,14 @@ import click
 from rich.console import Console
 
 from sandbox.errors import SandboxError
+from trainer.base import require_libraries
 from trainer.benchmarks import statements
 from trainer.errors import TrainerError
 from trainer.problems import word_shingles
 from trainer.profile import PROFILES
 from trainer.progress import Teller
 from trainer.run import RunFolder
-from trainer.train import Options, prepare
+from trainer.train import Model, Options, Result, prepare
 from trainer.train import train as train_run
 from ucoder_lsp.adapters import AdapterError
 from ucoder_lsp.config import Settings, load
@@ -49,6 +50,12 @@ def train() -> None:
     metavar="PATH",
     help="a GGUF file or a Hugging Face folder (default: the setting 'model', the embedded one if unset)",
 )
+@click.option(
+    "--served",
+    metavar="GGUF",
+    type=click.Path(path_type=Path),
+    help="a GGUF of the same base to sample and serve: a quantized one, or one that llama.cpp's own converter made",
+)
 @RUN_NAME
 @click.option(
     "--select",
@@ -68,8 +75,9 @@ def train() -> None:
     help="JSON lines whose texts no problem may repeat (8 words in a row): name the benchmarks you measure with",
 )
 def run_command(
-    profile: str, base: str | None, name: str | None, select: str, qlora: bool, exclude: tuple[Path, ...]
-) -> None:
+    profile: str, base: str | None, served: Path | None, name: str | None, select: str, qlora: bool,
+    exclude: tuple[Path, ...],
+) -> None:  # fmt: skip
     """Train an adapter and publish it, if it beats the base on held-out problems of its own.
 
     Killed or stopped, the same command goes on where it was. A running server serves the new adapter with its
@@ -80,11 +88,12 @@ def run_command(
     run = RunFolder(_runs(settings) / (name or profile))
     started = time.monotonic()
     try:
+        require_libraries(four_bit=qlora)
         shingles = word_shingles(text for file in exclude for text in statements(file))
         options = Options(PROFILES[profile], "random" if select == "random" else "consensus", qlora, shingles)
         with run.locked():
             teller = Teller(run.progress, console)
-            model = prepare(base or settings.model, settings, teller)
+            model = prepare(base or settings.model, settings, teller, served)
             result = train_run(run, model, options, settings, teller)
     except (TrainerError, SandboxError, ModelError, EngineError, AdapterError) as error:
         click.echo(f"Error: {error}", err=True)
@@ -96,10 +105,21 @@ def run_command(
     if result.version is None:
         click.echo(f"No adapter was published after {minutes:.0f} minutes: {result.verdict.reason}.")
     else:
-        served = "It is served from now on." if result.served else "It is not served (a control group)."
-        click.echo(f"Published {result.version} after {minutes:.0f} minutes. {served}")
+        click.echo(
+            f"Published {result.version} after {minutes:.0f} minutes. {_serving(result, model, settings)}"
+        )
     click.echo(f"Data set: {result.examples} examples, SHA-256 {result.dataset_sha256}")
+    if result.own_answers_sha256 is not None:
+        click.echo(f"Own answers: SHA-256 {result.own_answers_sha256}")
     click.echo(f"Report: {result.report}")
+
+
+def _serving(result: Result, model: Model, settings: Settings) -> str:
+    if result.served:
+        return "It is served from now on."
+    if not model.is_configured(settings):
+        return f"It is not served: to serve it, set model = {model.setting}"
+    return f"It is not served: `ucoder adapters use {result.version}` serves it."
 
 
 @train.command("status")

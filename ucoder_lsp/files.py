@@ -43,6 +43,23 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
+def sync_tree(path: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, is on the disk."""
+    for each in (path, *path.rglob("*")):
+        if each.is_dir():
+            sync_folder(each)
+        else:
+            sync_file(each)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, where there is one."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def aside_of(path: Path) -> Path:
     """Where this process writes before it renames to `path`: hidden, in the same folder, with its process id."""
     return path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -51,12 +68,8 @@ def aside_of(path: Path) -> Path:
 def remove_abandoned(folder: Path) -> None:
     """Remove what `aside_of` named in this folder for processes that are gone, files and folders."""
     for path in folder.glob(".*.part"):
-        if _is_alive(path.name.split(".")[-2]):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        if not _is_alive(path.name.split(".")[-2]):
+            remove(path)
 
 
 def _is_alive(pid: str) -> bool:

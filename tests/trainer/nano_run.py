@@ -1,19 +1,29 @@
 """A whole training run on the embedded model, as small as it can be: the process that the tests kill.
 
-python -m tests.trainer.nano_run RUN CACHE DATA ARM
+python -m tests.trainer.nano_run RUN CACHE DATA ARM [die]
+
+Its gate lets every adapter through: the one problem that is held out decides nothing, and the publication is to be
+tried. With `die` it kills itself between the publication of its adapter and the record of it, a moment too short to be
+hit from outside.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+import trainer.train
+from trainer.acceptance import Verdict
 from trainer.profile import PROFILES
 from trainer.progress import Teller
 from trainer.run import RunFolder
 from trainer.train import Arm, Options, prepare, train
+from ucoder_lsp.adapters import AdapterRegistry, AdapterVersion
 from ucoder_lsp.config import load
 
 NANO = replace(
@@ -23,7 +33,19 @@ NANO = replace(
 )  # fmt: skip
 
 
+class Dying(AdapterRegistry):
+    """Publishes, and is killed."""
+
+    def publish(self, *args: Any, **kwargs: Any) -> AdapterVersion:
+        super().publish(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("still alive")
+
+
 def main() -> None:
+    Verdict.accepted = property(lambda _: True)
+    if sys.argv[5:] == ["die"]:
+        trainer.train.AdapterRegistry = Dying
     folder, cache, data = map(Path, sys.argv[1:4])
     arm: Arm = "random" if sys.argv[4] == "random" else "consensus"
     settings, _ = load({"cache_dir": str(cache), "data_dir": str(data), "threads": 2}, {})

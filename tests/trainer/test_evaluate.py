@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 from pathlib import Path
@@ -13,9 +14,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks import arms
 from sandbox.inputs.target import parse_quietly
 from sandbox.pool import Sandbox
 from sandbox.program import Call
+from trainer import evaluate_cli
 from trainer.benchmarks import Task, load_benchmark
 from trainer.engines import Engines
 from trainer.errors import BaseModelError
@@ -160,6 +163,47 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     result = CliRunner().invoke(evaluate_command, [str(tmp_path / "other.jsonl"), "--benchmark", "humaneval"])
     assert result.exit_code == 2
     assert "is no humaneval file" in result.stderr
+
+
+@pytest.mark.parametrize("target", ["nowhere/out.json", "device"])
+def test_a_report_that_cannot_be_written_is_refused_before_measuring(tmp_path: Path, target: str) -> None:
+    (tmp_path / "device").symlink_to("/dev/null")  # a report is renamed into place, and a device is no place
+    options = [str(DEVELOPMENT), "--benchmark", "mbppplus", "--reference", "--json", str(tmp_path / target)]
+    result = CliRunner().invoke(evaluate_command, options)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1, "no progress of a measurement"
+
+
+def test_a_disk_that_fills_up_leaves_the_figures_and_the_earlier_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(evaluate_cli, "write_atomically", full)
+    out = tmp_path / "out.json"
+    out.write_text("{}")
+    options = [str(DEVELOPMENT), "--benchmark", "mbppplus", "--limit", "1", "--reference", "--json", str(out)]
+    result = CliRunner().invoke(evaluate_command, options)
+    assert result.exit_code == 2
+    assert "pass@1" in result.stdout
+    assert f"Error: No space left for {out}" in result.stderr
+    assert out.read_text() == "{}"
+
+
+def test_a_measurement_belongs_to_its_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmark of the arms finds a report again only under the version it was made of."""
+
+    def ucoder(command: list[str], **_: object) -> None:
+        version = command[command.index("--adapter") + 1] if "--adapter" in command else "base"
+        Path(command[command.index("--json") + 1]).write_text(json.dumps({"of": version}))
+
+    monkeypatch.setattr(arms.subprocess, "run", ucoder)
+    for version in ("0001-aa", "0002-bb", None, "0001-aa"):
+        arm = "consensus" if version else "base"
+        report = arms.measured(tmp_path, arm, version, "mbppplus", DEVELOPMENT, "greedy")
+        assert report == {"of": version or "base"}
 
 
 def test_answers_cannot_be_kept_where_none_are_sampled(tmp_path: Path) -> None:

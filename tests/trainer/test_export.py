@@ -30,8 +30,13 @@ TOLERANCE = 2e-3
         {"r": 8, "lora_alpha": 16},
         {"r": 16, "lora_alpha": 8, "use_rslora": True},
         {"r": 8, "lora_alpha": 16, "rank_pattern": {"q_proj": 4}, "alpha_pattern": {"down_proj": 40}},
+        {
+            "r": 8,
+            "lora_alpha": 16,
+            "alpha_pattern": {r"layers\.0\..*q_proj": 40, "q_proj": 4},
+        },
     ],
-    ids=["plain", "rslora", "patterns"],
+    ids=["plain", "rslora", "patterns", "regular expressions"],
 )
 def test_logits_match_peft(tmp_path: Path, kind: str, settings: dict[str, Any]) -> None:
     pytest.importorskip("peft", reason="needs the train extra")

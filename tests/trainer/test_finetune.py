@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -175,6 +176,34 @@ def test_a_stopped_fine_tuning_goes_on_from_its_checkpoint(base: Base, taught: b
     assert (tuned.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
+@pytest.mark.parametrize("moment", ["checkpoints", "name"])
+def test_a_kill_after_the_last_step_repeats_no_training(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """At the two last moments: before the checkpoints go, and before the folder gets its name."""
+    replace_file = os.replace
+
+    def killed(source: Path, target: Path | None = None) -> None:
+        if target is None or Path(target).parent == tmp_path:
+            raise KeyboardInterrupt
+        replace_file(source, target)
+
+    def no_step(done: int, total: int, loss: float) -> None:
+        raise AssertionError("it was trained already")
+
+    with monkeypatch.context() as patch:
+        if moment == "checkpoints":
+            patch.setattr("trainer.finetune.remove", killed)
+        else:
+            patch.setattr("os.replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(base, ROWS, TUNING, tmp_path, quiet)
+    tuned = finetune(base, ROWS, TUNING, tmp_path, no_step)
+    assert list(tmp_path.iterdir()) == [tuned.folder]
+    assert not list(tuned.folder.glob("checkpoint-*"))
+    assert len(tuned.losses) == 8
+
+
 def test_what_cannot_be_served_is_refused_before_training(base: Base, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
@@ -208,7 +237,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_adapter(base: Base, tmp_path:
         cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.startswith("Cannot write the checkpoint")
+    assert done.stdout.startswith("Cannot write to ")
     assert "run the same command again" in done.stdout
     assert not list(tmp_path.glob("*/losses.json"))
 

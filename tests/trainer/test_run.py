@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from tests.support import tiny_gguf
+from trainer import train_cli
 from trainer.acceptance import Verdict
 from trainer.dataset import Control
 from trainer.errors import StoreError, TrainerError
@@ -98,15 +100,23 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_finished(tmp_path: Path) 
 
 def test_a_run_keeps_what_it_was_started_with(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    run.open(PROFILES["tiny"], "embedded", "m", frozenset())
-    run.open(PROFILES["tiny"], "embedded", "m", frozenset())
+    run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
+    run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
     with pytest.raises(StoreError, match=r"another profile: .*--run name"):
-        run.open(PROFILES["small"], "embedded", "m", frozenset())
+        run.open(PROFILES["small"], "embedded", "m", frozenset(), four_bit=False)
     with pytest.raises(StoreError, match="another excluded"):
-        run.open(PROFILES["tiny"], "embedded", "m", frozenset({"a b"}))
+        run.open(PROFILES["tiny"], "embedded", "m", frozenset({"a b"}), four_bit=False)
+    with pytest.raises(StoreError, match="another qlora"):
+        run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=True)
+    about = run.read("run.json")
+    del about["qlora"]  # as an earlier version wrote it
+    run.write("run.json", json.dumps(about))
+    run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
+    with pytest.raises(StoreError, match="another qlora"):
+        run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=True)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(StoreError, match="is damaged"):
-        run.open(PROFILES["tiny"], "embedded", "m", frozenset())
+        run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
 
 
 def test_two_processes_do_not_train_in_one_run(tmp_path: Path) -> None:
@@ -147,20 +157,29 @@ def test_progress_is_lines_in_a_log_and_a_file_for_status(tmp_path: Path) -> Non
     assert (state["stage"], state["done"], state["total"]) == ("tests", 3, 3)
 
 
+def test_progress_that_cannot_be_written_stops_no_work(tmp_path: Path) -> None:
+    teller = Teller(tmp_path / "gone" / "progress.json")
+    with teller.stage("tests", 1, "problems") as step:
+        step(1)
+    teller.say("done")
+
+
 def test_the_report_escapes_what_the_model_wrote(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    run.open(PROFILES["tiny"], "embedded", "m", frozenset())
+    run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
     funnel = Funnel()
     funnel.count("problems", "kept", "<script>alert(1)</script>", "a < b & c")
     funnel.count("problems", "has no docstring", "t", "x")
     run.arm("consensus")
-    page = write_report(
-        tmp_path / "consensus", run, "consensus", funnel, [(1, 0.5), (2, 0.25)], None
-    ).read_text()
+    losses = {"fine-tuning": [(1, 0.5), (2, 0.25)], "sharpening": [(1, 0.125), (2, 0.0625)]}
+    page = write_report(tmp_path / "consensus", run, "consensus", funnel, losses, None).read_text()
     assert "<script>" not in page
     assert "a &lt; b &amp; c" in page
     assert "has no docstring" in page
-    assert "<polyline" in page
+    assert page.count("<polyline") == 2
+    assert re.findall(r"<h3>(fine-tuning|sharpening)</h3>\s*<p>From ([\d.]+) to ([\d.]+)", page) == [
+        ("fine-tuning", "0.500", "0.250"), ("sharpening", "0.125", "0.062")
+    ]  # fmt: skip
     assert curve([]) is None
     assert curve([(1, 0.0)]) is not None
 
@@ -178,6 +197,8 @@ def test_the_report_escapes_what_the_model_wrote(tmp_path: Path) -> None:
             ["run", "--base", "gpt2"],
             "does not know the architecture 'gpt2': use a base of type llama or qwen2",
         ),
+        (["run", "--served", "text.gguf"], "--served belongs to a base of your own: name it with --base"),
+        (["run", "--base", "folder", "--served", "text.gguf"], "text.gguf is no GGUF file"),
         (["run", "--exclude", "text.gguf"], "text.gguf cannot be read as JSON lines"),
         (["status"], "There is no run in"),
         (["status", "--run", "x"], "start one with `ucoder train run`"),
@@ -186,6 +207,9 @@ def test_the_report_escapes_what_the_model_wrote(tmp_path: Path) -> None:
 def test_bad_input_is_one_sentence(
     arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(
+        train_cli, "require_libraries", lambda **_: None
+    )  # the same with and without the extra
     monkeypatch.chdir(tmp_path)
     Path("text.gguf").write_text("hello")
     Path("folder").mkdir()
@@ -194,6 +218,29 @@ def test_bad_input_is_one_sentence(
     done = CliRunner().invoke(train, arguments)
     assert done.exit_code == 2
     assert done.stderr.splitlines()[-1].startswith("Error: ")
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "says"),
+    [
+        ("trl", [], "pip install 'ucoder[train]'"),
+        ("datasets", [], "pip install 'ucoder[train]'"),
+        ("bitsandbytes", ["--qlora"], "pip install 'ucoder[gpu]'"),
+    ],
+)
+def test_a_missing_library_is_told_before_anything_is_done(
+    missing: str, arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(*_: object) -> None:
+        raise AssertionError("a night would have begun")
+
+    pytest.importorskip("trl", reason="needs the train extra")
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setattr(train_cli, "prepare", prepare)
+    done = CliRunner().invoke(train, ["run", *arguments])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: ")
     assert says in done.stderr
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -99,6 +99,78 @@ def test_what_is_no_problem_is_rejected_with_its_reason(old: str, new: str, reas
     found = parse_problem("lists", TEXT.replace(old, new))
     assert isinstance(found, Rejected)
     assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fits"),
+    [
+        ("", "", True),
+        ('"""Find', 'r"""Find', True),
+        ('8\n    """', '8"""', True),
+        ("    8\n", "    8\n\n    >>> second_largest([1, 2])\n    1\n", True),
+        ('"""', "'''", False),
+        ("\n    ", "\n  ", False),
+        ("\n    ", "\n\t", False),
+        (">>> second_largest([4, 9, 7])\n", "    >>> second_largest([4, 9, 7])\n    ", False),
+        ("list.\n\n    >>>", "list. >>>", False),
+        ("    >>> second_largest([4, 9, 7])\n    8", "    second_largest([4, 9, 7]) -> 8", False),
+        ("    8\n", "    8\n\n    The list has two at least.\n", False),
+        ('"""\n```', '"""  # done\n```', False),
+    ],
+    ids=[
+        "asked",
+        "raw",
+        "closed",
+        "two",
+        "apostrophes",
+        "narrow",
+        "tab",
+        "deep",
+        "inline",
+        "arrow",
+        "text",
+        "comment",
+    ],
+)
+def test_a_docstring_is_kept_only_where_its_example_can_be_replaced(old: str, new: str, fits: bool) -> None:
+    found = parse_problem("lists", TEXT.replace(old, new) if old else TEXT)
+    if not fits:
+        assert isinstance(found, Rejected)
+        assert "laid out with the example last" in found.reason
+        return
+    assert isinstance(found, Problem)
+    stub = dataset.with_example(found.stub, "assert second_largest([5, 6]) == 5")
+    head = found.stub.partition("    >>> ")[0]
+    assert stub == f'{head}    >>> second_largest([5, 6])\n    5\n    """'
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                '"""',
+                "'''",
+                '    """',
+                "    ",
+                "\n    ",
+                "\n",
+                "    >>> f(1)\n    1\n",
+                "f(1) -> 1",
+                ">>> f(1)",
+                "\\",
+                "x",
+            ]
+        ),
+        max_size=12,
+    )
+)
+@example(["    ", "'''", "\n", "    >>> f(1)\n    1\n", "    ", "'''"])
+def test_another_example_never_breaks_a_stub(parts: list[str]) -> None:
+    code = "def f(x: int) -> int:\n" + "".join(parts)
+    found = parse_problem("numbers", f"T\n\nTask: Do.\n\n```python\n{code}\n```\n")
+    if isinstance(found, Problem):
+        (function,) = ast.parse(dataset.with_example(found.stub, "assert f(2) == 3") + "\n    pass").body
+        assert (ast.get_docstring(cast("ast.FunctionDef", function)) or "").endswith(">>> f(2)\n3")
 
 
 @given(st.text(max_size=400))
@@ -342,8 +414,8 @@ def test_examples_ask_in_both_forms_and_answer_shortly() -> None:
     assert ">>> second_largest([4, 9, 7])\n    7\n" in stub.prompt
     assert "    8\n" not in stub.prompt
     assert "numbers: list[int]) -> int:" in stub.completion
-    for example in (sentence, stub):
-        assert extract_function(example.completion, "second_largest") is not None
+    for row in (sentence, stub):
+        assert extract_function(row.completion, "second_largest") is not None
     assert dataset.from_jsonl(dataset.to_jsonl([sentence, stub])) == [sentence, stub]
 
 

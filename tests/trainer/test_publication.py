@@ -1,0 +1,110 @@
+"""What a run says of its adapter is true: published once, served only where servers serve it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.support import tiny_gguf
+from trainer import train_cli
+from trainer.acceptance import Verdict
+from trainer.base import Base
+from trainer.finetune import Tuned
+from trainer.passk import Estimate
+from trainer.profile import PROFILES
+from trainer.run import RunFolder
+from trainer.train import Model, Options, Result, is_served, publish
+from ucoder_lsp import models
+from ucoder_lsp.adapters import AdapterRegistry
+from ucoder_lsp.config import Settings
+
+SHARE = Estimate(0.5, 0.4, 0.6)
+VERDICT = Verdict(SHARE, SHARE, SHARE, 10)
+METRICS = {"final_loss": 0.5}
+OPTIONS = Options(PROFILES["tiny"])
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    path = tiny_gguf.write_model(tmp_path / "tiny.gguf")
+    prepared = models.PreparedModel(path, "id", path, models.file_sha256(path), "as-is")
+    return Model(prepared, Base(tmp_path, path), "tiny.gguf")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, model: Model) -> Settings:
+    """As of somebody who serves the model that was trained."""
+    return Settings(model=str(model.base.gguf), data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
+
+
+def trained(folder: Path) -> Tuned:
+    tuned = Tuned(folder / "0123", ((1, 0.5),))
+    tuned.folder.mkdir(parents=True)
+    (tuned.folder / "adapter_config.json").write_text("{}")
+    tiny_gguf.write_adapter(tuned.gguf, seed=1)
+    return tuned
+
+
+def test_a_run_that_was_killed_after_publishing_finds_its_version_again(
+    tmp_path: Path, model: Model, settings: Settings
+) -> None:
+    run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
+    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
+    version = publish(registry, model, run, OPTIONS, tuned, METRICS)
+    registry.use(None)  # as if killed before it became the current one
+    assert publish(registry, model, run, OPTIONS, tuned, METRICS) == version
+    assert [found.version for found in registry.versions()] == [version]
+    assert is_served(version, registry, model, settings)
+    # Once as GGUF, once as PEFT wrote it.
+    assert set(registry.get(version).manifest.files) == {"adapter.gguf", "peft/adapter_config.json"}
+
+
+def test_an_adapter_that_was_taken_back_is_not_called_served(
+    tmp_path: Path, model: Model, settings: Settings
+) -> None:
+    run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
+    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
+    version = publish(registry, model, run, OPTIONS, tuned, METRICS)
+    run.arm("consensus")
+    run.write("consensus/result.json", "{}")
+    registry.rollback()
+    assert publish(registry, model, run, OPTIONS, tuned, METRICS) == version
+    assert registry.current() is None
+    assert not is_served(version, registry, model, settings)
+
+
+def test_an_adapter_is_served_where_the_setting_names_its_base(
+    tmp_path: Path, model: Model, settings: Settings
+) -> None:
+    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
+    version = publish(registry, model, RunFolder(tmp_path / "run"), OPTIONS, trained(tmp_path), METRICS)
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(model.base.gguf.read_bytes())
+    other = tiny_gguf.write_model(tmp_path / "other.gguf", seed=1)
+    for named, served in ((copy, True), (other, False), ("embedded", False), (tmp_path / "gone.gguf", False)):
+        assert is_served(version, registry, model, replace(settings, model=str(named))) is served
+
+
+@pytest.mark.parametrize(
+    ("served", "configured", "says"),
+    [
+        (True, True, "It is served from now on."),
+        (False, True, "It is not served: `ucoder adapters use 0001-aa` serves it."),
+        (False, False, "It is not served: to serve it, set model = {base}"),
+    ],
+)
+def test_the_command_says_how_to_serve_what_is_not_served(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, served: bool, configured: bool, says: str
+) -> None:
+    result = Result("0001-aa", served, VERDICT, 2, "0" * 64, None, tmp_path / "report.html")
+    monkeypatch.setenv("UCODER_DATA_DIR", str(tmp_path / "data"))
+    if configured:
+        monkeypatch.setenv("UCODER_MODEL", str(model.base.gguf))
+    monkeypatch.setattr(train_cli, "prepare", lambda *_: model)
+    monkeypatch.setattr(train_cli, "train_run", lambda *_: result)
+    done = CliRunner().invoke(train_cli.train, ["run"])
+    assert done.exit_code == 0, done.output
+    assert says.format(base=model.base.gguf) in done.stdout
