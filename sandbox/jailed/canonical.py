@@ -339,10 +339,25 @@ _CONTAINERS: dict[type, Any] = {
 # ---------------------------------------------------------------------------------------------- reading
 
 
-class _Frozen(tuple):  # type: ignore[type-arg]
-    """A list or dict that a hostile child put into a set or used as a key: kept hashable."""
+class Member:
+    """A list, set or dict that stands in a set or as a key, as JavaScript's may: its bytes make it hashable.
 
-    __slots__ = ()
+    Not its text, which would quote the text of a member within it, and double with each level.
+    """
+
+    __slots__ = ("data", "value")
+
+    def __init__(self, value: object, data: memoryview) -> None:
+        self.value, self.data = value, data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Member) and self.data == other.data
+
+    def __hash__(self) -> int:
+        return hash(self.data)
+
+    def __repr__(self) -> str:
+        return repr(self.value)
 
 
 def decode(data: bytes) -> Any:
@@ -366,7 +381,7 @@ def result_of(data: bytes) -> bytes:
 
 def inspect(data: bytes) -> bool:
     """Check untrusted bytes from front to back; returns whether the value is opaque anywhere."""
-    reader = _Reader(data)
+    reader = _Reader(data, check_only=True)
     reader.read(0)
     if reader.at != len(data):
         raise Malformed("bytes after the value")
@@ -374,10 +389,14 @@ def inspect(data: bytes) -> bool:
 
 
 class _Reader:
-    """A bounded recursive reader: depth and every length are checked before anything is built."""
+    """A bounded recursive reader: depth and every length are checked before anything is built.
 
-    def __init__(self, data: bytes) -> None:
+    With `check_only` sets and dicts stay empty: nothing is hashed, so no member can be chosen to make that slow.
+    """
+
+    def __init__(self, data: bytes, check_only: bool = False) -> None:
         self.data, self.at, self.opaque = data, 0, False
+        self.check_only = check_only
 
     def read(self, depth: int) -> Any:
         if depth > MAX_DEPTH + 4:
@@ -439,26 +458,37 @@ class _Reader:
     def _sorted_items(self, depth: int) -> list[Any]:
         items, before = [], b""
         for _ in range(self._count()):
-            start = self.at
-            items.append(_hashable(self.read(depth + 1)))
-            here = self.data[start : self.at]
+            item, here = self._member(depth + 1)
             if here < before:
                 raise Malformed("set out of order")
             before = here
+            if not self.check_only:
+                items.append(item)
         return items
 
     def _dict(self, depth: int) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
         before = b""
         for _ in range(self._count()):
-            start = self.at
-            key = _hashable(self.read(depth + 1))
-            here = self.data[start : self.at]
+            key, here = self._member(depth + 1)
             if here < before:
                 raise Malformed("dict out of order")
             before = here
-            result[key] = self.read(depth + 1)
+            item = self.read(depth + 1)
+            if not self.check_only:
+                result[key] = item
         return result
+
+    def _member(self, depth: int) -> "tuple[Any, bytes]":
+        """What stands in a set or as a key, hashable, and its bytes."""
+        start = self.at
+        item = self.read(depth)
+        if not self.check_only:
+            try:
+                hash(item)
+            except TypeError:
+                item = Member(item, memoryview(self.data)[start : self.at])
+        return item, self.data[start : self.at]
 
     def _opaque(self, depth: int) -> Opaque:
         self.opaque = True
@@ -509,14 +539,6 @@ def _decimal(text: bytes) -> float:
         raise Malformed("bad float") from None
     if _float(value) != text:
         raise Malformed("float not in canonical form")
-    return value
-
-
-def _hashable(value: Any) -> Any:
-    try:
-        hash(value)
-    except TypeError:
-        return _Frozen([repr(value)])
     return value
 
 

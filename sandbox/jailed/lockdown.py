@@ -156,8 +156,13 @@ FORBIDDEN = (
     "shmget", "shmat", "semget", "msgget", "setpgid", "setsid", "landlock_create_ruleset",
 )  # fmt: skip
 ALLOWED = tuple(
-    n for n in CALLS if n not in FORBIDDEN and n not in ("clone", "clone3", "ioctl", "prlimit64", "mmap")
+    n
+    for n in CALLS
+    if n not in FORBIDDEN and n not in ("clone", "clone3", "fcntl", "ioctl", "prlimit64", "mmap")
 )
+
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC.
+_FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030)
 
 # glibc's fork() is clone() with exactly these flags beside the signal; a thread or a namespace needs others.
 _FORK_FLAGS = 0x01000000 | 0x00200000 | 17  # CHILD_SETTID | CHILD_CLEARTID | SIGCHLD
@@ -186,7 +191,8 @@ def _when(number: int | None, *body: bytes) -> bytes:
     """`if call == number: body`; the accumulator holds the call's number, and `body` must return."""
     if number is None:
         return b""
-    return _ins(0x15, 0, len(body), number) + b"".join(body)
+    instructions = b"".join(body)
+    return _ins(0x15, 0, len(instructions) // 8, number) + instructions
 
 
 def _prologue(arch: int, column: int) -> bytes:
@@ -199,7 +205,7 @@ def _prologue(arch: int, column: int) -> bytes:
 def zygote_filter() -> bytes:
     """The allow-list: known-harmless calls pass, known crimes kill, unknown calls do not exist (ENOSYS)."""
     arch, column = _architecture()
-    low = 16  # offset of the first argument's lower half
+    low, second = 16, 24  # offsets of the first two arguments' lower halves
     body = _prologue(arch, column)
     # mmap and mprotect pass whole: a JIT-free interpreter maps libraries, and W^X would break ctypes users.
     for name in ("mmap", *ALLOWED):
@@ -211,6 +217,10 @@ def zygote_filter() -> bytes:
     body += _when(  # prlimit64 of oneself only: lowering a sibling's limits would be sabotage
         CALLS["prlimit64"][column],
         _load(low), _ins(0x15, 0, 1, 0), _ret(ALLOW), _ret(ERRNO | EPERM),
+    )  # fmt: skip
+    body += _when(  # the others could make a descriptor send its owner signals, and the owner is whom it names
+        CALLS["fcntl"][column],
+        _load(second), *(_ins(0x15, 0, 1, command) + _ret(ALLOW) for command in _FCNTL_COMMANDS), _ret(KILL),
     )  # fmt: skip
     body += _when(CALLS["ioctl"][column], _ret(ERRNO | ENOTTY))
     for name in FORBIDDEN:

@@ -225,6 +225,46 @@ def test_signals_reach_nobody(box: Sandbox, target: str, number: str) -> None:
     assert attack(box, source).status is Status.SECCOMP
 
 
+@pytest.mark.parametrize(
+    ("command", "argument"),
+    [
+        (8, "os.getppid()"),
+        (8, "os.getpid() + 1"),
+        (10, "9"),
+        (15, "ctypes.byref((ctypes.c_int * 2)(1, os.getppid()))"),
+        (1024, "1"),
+        (1026, "1"),
+    ],
+    ids=["setown-parent", "setown-sibling", "setsig", "setown_ex", "setlease", "notify"],
+)
+def test_no_descriptor_sends_signals_to_others(box: Sandbox, command: int, argument: str) -> None:
+    """A pipe with O_ASYNC would send its owner any signal: the owner is a sibling, or the zygote."""
+    source = (
+        f"{CTYPES}import os\ndef f():\n    r, w = os.pipe()\n    return libc.fcntl(r, {command}, {argument})"
+    )
+    assert attack(box, source).status is Status.SECCOMP
+
+
+@pytest.mark.parametrize(
+    "request_number", [0x5452, 0x8901, 0x8902], ids=["FIOASYNC", "FIOSETOWN", "SIOCSPGRP"]
+)
+def test_no_ioctl_makes_a_descriptor_send_signals(box: Sandbox, request_number: int) -> None:
+    source = (
+        f"{CTYPES}import os\ndef f():\n    r, w = os.pipe()\n    one = ctypes.byref(ctypes.c_int(os.getppid()))\n"
+        f"    return [(libc.ioctl(fd, {request_number}, one), ctypes.get_errno()) for fd in (r, 3)]"
+    )
+    assert attack(box, source).value == Value.of([(-1, 25), (-1, 25)])
+
+
+def test_harmless_descriptor_flags_can_be_read_and_set(box: Sandbox) -> None:
+    source = (
+        f"{CTYPES}import os\ndef f():\n    r, w = os.pipe()\n    flags = libc.fcntl(r, 3)\n"
+        "    assert libc.fcntl(r, 2, 0) == libc.fcntl(r, 4, flags | os.O_NONBLOCK) == 0\n"
+        "    return os.get_inheritable(r), os.get_blocking(r), os.dup(r) > r, libc.fcntl(w, 1030, 0) > r"
+    )
+    assert attack(box, source).value == Value.of((True, False, True, True))
+
+
 # 13-19: the kernel's doors
 
 

@@ -91,6 +91,31 @@ def test_quick_and_thorough_writing_agree(obj: object) -> None:
     assert encode(obj) == b"".join(thorough.parts)
 
 
+@given(st.lists(st.sampled_from([b"S1:", b"Z1:", b"d1:", b"l1:", b"t1:"]), max_size=100))
+@example([b"S1:"] * 100)
+@example([b"d1:"] * 100)
+@settings(deadline=None)
+def test_members_that_python_could_not_hold_are_read_in_proportion(levels: list[bytes]) -> None:
+    """Python has no set of lists, but JavaScript has, and a hostile child nests what it likes."""
+    written = b"".join(levels) + b"l0:" + b"N" * levels.count(b"d1:")
+    value = Value.parse(written)
+    assert value == Value.parse(written)
+    assert len(repr(value.python())) < 20 * len(written)
+
+
+def test_members_that_python_could_not_hold_are_shown_and_told_apart() -> None:
+    assert Value.parse(b"S2:l1:i1;l1:i2;").text() in ("{[1], [2]}", "{[2], [1]}")
+    assert Value.parse(b"d1:S1:i1;N").text() == "{{1}: None}"
+    assert len(Value.parse(b"S3:l1:i1;l1:i1;l1:i2;").python()) == 2  # type: ignore[arg-type]
+
+
+def test_checking_never_hashes_what_a_child_wrote() -> None:
+    """Numbers of one and the same hash: a set compares each with all before it, and needs minutes for these."""
+    members = sorted(b"i%x;" % (n * (2**61 - 1)) for n in range(1, 100_001))
+    assert not Value.parse(b"S100000:" + b"".join(members)).opaque
+    assert not Value.parse(b"d100000:" + b"".join(member + b"N" for member in members)).opaque
+
+
 @pytest.mark.parametrize(
     ("left", "right"),
     [(1, True), (1, 1.0), ([1], (1,)), ("1", 1), (b"a", "a"), ({1}, frozenset({1})), (None, 0)],
