@@ -62,6 +62,18 @@ def test_a_run_that_was_killed_after_publishing_finds_its_version_again(
     assert set(registry.get(version).manifest.files) == {"adapter.gguf", "peft/adapter_config.json"}
 
 
+def test_a_damaged_version_of_another_night_does_not_cost_the_training(
+    tmp_path: Path, model: Model, settings: Settings
+) -> None:
+    run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
+    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
+    old, new = (registry.publish(tuned.gguf, base_name="b", training_run="r", metrics={}) for _ in range(2))
+    (old.folder / "manifest.json").write_text("{")
+    version = publish(registry, model, run, OPTIONS, tuned, METRICS)
+    assert registry.current() == registry.get(version)
+    assert version not in (old.version, new.version)
+
+
 def test_an_adapter_that_was_taken_back_is_not_called_served(
     tmp_path: Path, model: Model, settings: Settings
 ) -> None:

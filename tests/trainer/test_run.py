@@ -7,21 +7,17 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from tests.support import tiny_gguf
 from trainer import train_cli
-from trainer.acceptance import Verdict
 from trainer.dataset import Control
 from trainer.errors import StoreError, TrainerError
-from trainer.finetune import Tuned, last_whole_checkpoint
+from trainer.finetune import last_whole_checkpoint
 from trainer.loop import Funnel
-from trainer.passk import Estimate
 from trainer.problems import Problem
 from trainer.profile import PROFILES
 from trainer.progress import Teller
@@ -29,11 +25,8 @@ from trainer.report import curve, write_report
 from trainer.run import RunFolder
 from trainer.selection import Selected
 from trainer.store import Store
-from trainer.train import Model, Options, _publish, unselected
+from trainer.train import unselected
 from trainer.train_cli import train
-from ucoder_lsp.adapters import AdapterRegistry
-from ucoder_lsp.config import Settings
-from ucoder_lsp.models import PreparedModel
 
 
 def test_a_shard_is_made_once_and_found_again(tmp_path: Path) -> None:
@@ -224,9 +217,9 @@ def test_bad_input_is_one_sentence(
 @pytest.mark.parametrize(
     ("missing", "arguments", "says"),
     [
-        ("trl", [], "pip install 'ucoder[train]'"),
-        ("datasets", [], "pip install 'ucoder[train]'"),
-        ("bitsandbytes", ["--qlora"], "pip install 'ucoder[gpu]'"),
+        ("trl", [], "pip install '.[train]'"),
+        ("datasets", [], "pip install '.[train]'"),
+        ("bitsandbytes", ["--qlora"], "pip install '.[gpu]'"),
     ],
 )
 def test_a_missing_library_is_told_before_anything_is_done(
@@ -260,20 +253,3 @@ def test_the_control_arm_is_as_large_as_the_finished_run_and_knows_no_judge(tmp_
     picked = unselected(run, pool, held, seed=0)
     assert len(picked) == 20
     assert "f3" not in {problem.function for problem, _, _ in picked}
-
-
-def test_a_damaged_version_of_another_night_does_not_cost_the_training(tmp_path: Path) -> None:
-    data, tuned = tmp_path / "data", Tuned(tmp_path / "tuned", ((1, 0.5),))
-    tuned.folder.mkdir()
-    tiny_gguf.write_adapter(tuned.gguf, seed=1)
-    registry = AdapterRegistry(data / "adapters", "ab" * 32)
-    old, new = (registry.publish(tuned.gguf, base_name="b", training_run="r", metrics={}) for _ in range(2))
-    (old.folder / "manifest.json").write_text("{")
-    nothing = Estimate(0.0, 0.0, 0.0)
-    prepared = PreparedModel(tmp_path, "id", tmp_path, "ab" * 32, "as-is")
-    published = _publish(
-        Model(prepared, None, "base"), replace(Settings(), data_dir=data), RunFolder(tmp_path / "run"),
-        Options(PROFILES["tiny"]), tuned, Verdict(nothing, nothing, nothing, 1), activate=True,
-    )  # fmt: skip
-    assert registry.current() == registry.get(published)
-    assert published not in (old.version, new.version)
