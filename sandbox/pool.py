@@ -7,7 +7,6 @@ import os
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -64,7 +63,7 @@ class Sandbox:
         self.tier = force_tier if force_tier is not None else choose_tier(lowest_tier)
         self._encoded: dict[int, tuple[tuple[Probe, ...], Encoded]] = {}
         config = JailConfig(python, self.tier, hash_seed, tuple(warm), tuple(readable), tuple(path))
-        self._others = ThreadPoolExecutor(count, "ucoder-sandbox-other")  # starts no thread until used
+        self._nodes = javascript.Nodes(count)
         self._supervisor = Supervisor(config, count, prefork)
         try:
             from sandbox.tiers import prove
@@ -189,7 +188,7 @@ class Sandbox:
         """Hand runs to what drives their language: the zygotes for Python, a thread each for others."""
         for run in runs:
             if run.job.program.language == "javascript":
-                self._others.submit(javascript.drive, run)
+                self._nodes.submit(run)
         self._supervisor.submit([run for run in runs if run.job.program.language == "python"])
 
     def _prepare(self, job: Job) -> tuple[Job, EncodedProbes]:
@@ -223,9 +222,9 @@ class Sandbox:
     # ----------------------------------------------------------------------------------------- ending
 
     def close(self) -> None:
-        """End every jail. Jobs still waiting are given back as `infra`."""
+        """End every jail. Jobs that run or wait are given back as `infra`."""
         self._supervisor.close()
-        self._others.shutdown(cancel_futures=False)
+        self._nodes.close()
 
     def __enter__(self) -> Sandbox:
         return self
