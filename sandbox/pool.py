@@ -25,7 +25,11 @@ IN_FLIGHT = 256
 """Jobs that `stream` keeps in the sandbox at a time, so that a batch of any length needs little memory."""
 
 LANGUAGES = "python, javascript"
-COMPILE = "def check(source):\n    compile(source, '<program>', 'exec')\n"
+COMPILE = {
+    "python": "def check(source):\n    compile(source, '<program>', 'exec')\n",
+    "javascript": "function check(source) { new (require('vm').Script)(source); }",
+}
+"""For each language, a program that compiles another and does not run it."""
 
 
 class Sandbox:
@@ -87,11 +91,9 @@ class Sandbox:
         """
         for job in jobs:
             self._prepare(job)
-            if job.program.language == "python":
-                compiling = Job(Program(COMPILE), (Call("check", (job.program.source,)),), job.limits)
-                compiled = self.run_one(compiling).outcomes[0]
-            else:
-                compiled = self.run_one(Job(job.program, (), job.limits)).load
+            compiler = Program(COMPILE[job.program.language], job.program.language)
+            compiling = Job(compiler, (Call("check", (job.program.source,)),), job.limits)
+            compiled = self.run_one(compiling).outcomes[0]
             if compiled.status is not Status.OK:
                 reason = compiled.message or compiled.exception or compiled.status.value
                 raise ProgramError(f"the program does not compile: {reason}")

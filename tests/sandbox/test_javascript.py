@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import javascript
-from sandbox.errors import ArgumentError, SandboxUnavailable
+from sandbox.errors import ArgumentError, ProgramError, SandboxUnavailable
 from sandbox.limits import Limits
 from sandbox.outcome import JobResult, Status
 from sandbox.pool import Sandbox
@@ -231,3 +231,9 @@ def test_closing_while_a_jail_is_built_leaves_nothing_running(
         threads.close()
         assert [r.load.status for r in results] == [Status.INFRA]
     assert until(lambda: not marked(mark))
+
+
+def test_checking_a_program_compiles_it_and_does_not_run_it(tier_1: Sandbox) -> None:
+    tier_1.check([Job(Program("throw new Error('it ran')", "javascript"), ())])
+    with pytest.raises(ProgramError, match="does not compile: Unexpected"):
+        tier_1.check([Job(Program("function f( {", "javascript"), ())])
