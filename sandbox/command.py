@@ -112,7 +112,7 @@ def _arguments(
     uid = JAIL_UID if os.geteuid() == 0 else 0
     start = (
         "import sys; sys.path.insert(0, '/ucoder'); from sandbox.jailed import launch; "
-        f"launch.main({channel}, {uid}, {str(workdir)!r}, {cpu_s}, {memory_bytes}, {file_bytes}, {list(argv)!r})"
+        f"launch.main({uid}, {str(workdir)!r}, {cpu_s}, {memory_bytes}, {file_bytes}, {list(argv)!r}, {channel})"
     )
     return [*args, "--", str(ours.executable), "-I", "-S", "-B", "-c", start]
 

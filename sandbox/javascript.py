@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import json
 import os
-import select
+import selectors
 import shutil
+import signal
 import subprocess
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from io import FileIO
 from pathlib import Path
+from typing import cast
 
-from sandbox.errors import ArgumentError, InterpreterMissing
+from sandbox.errors import ArgumentError, InterpreterMissing, SandboxUnavailable
 from sandbox.interpreter import locate
 from sandbox.jail import JAIL_UID, JAILED, base_arguments, parents
 from sandbox.limits import MIB
@@ -24,8 +31,11 @@ from sandbox.program import Call, Check, Expression, Job, Probe, Script, Sequenc
 from sandbox.run import Run
 
 HOME = Path("/ucoder/sandbox/jailed")
-START_S = 2.0
-"""Seconds that Node may take to start, on top of the first probe's own."""
+START_S = 5.0
+"""Seconds that Node may take to start: before its driver speaks, no clock of the program runs."""
+
+LOOK_S = 0.05
+"""How often a conversation with Node looks whether anybody still waits for its end."""
 
 
 class EncodedForNode:
@@ -101,67 +111,134 @@ def node() -> Path:
     return Path(found).resolve()
 
 
-def drive(run: Run) -> None:
-    """Run one job to its terminal record; called in a thread of its own, it never raises."""
-    ended = False
-    while not ended:
+class Nodes:
+    """Threads that see runs through, at most `count` at a time; each run gets its terminal record, whatever happens."""
+
+    def __init__(self, count: int) -> None:
+        self._threads = ThreadPoolExecutor(count, "ucoder-sandbox-node")  # starts no thread until used
+        # Held while `_closed` is set or obeyed: no run is accepted that nobody would look at any more.
+        self._gate = threading.Lock()
+        self._closed = False
+
+    def submit(self, run: Run) -> None:
+        with self._gate:
+            if self._closed:
+                raise SandboxUnavailable("this sandbox has been closed; make a new one")
+            self._threads.submit(self._drive, run)
+
+    def close(self) -> None:
+        """End every Node. Runs that go on or wait are given back as `infra`."""
+        with self._gate:
+            self._closed = True
+        self._threads.shutdown()
+
+    def _drive(self, run: Run) -> None:
+        ended = False
+        while not ended:
+            if run.abandoned:
+                run.give_up()
+                ended = True
+            elif self._closed:
+                ended = run.infra_failed("the sandbox was closed")
+            else:
+                ended = self._attempt(run)
+        run.done = True
+        run.finished(run.result())
+
+    def _attempt(self, run: Run) -> bool:
+        """One Node process; returns whether the run is complete."""
         try:
-            status, timed_out = _one_process(run)
-            ended = run.child_ended(status, 0.0, timed_out)
-        except OSError as error:
-            ended = run.infra_failed(f"Node cannot be started: {error}")
-    run.done = True
-    run.finished(run.result())
+            ending = _one_process(run, lambda: self._closed or run.abandoned)
+            if ending is None:
+                return False
+            status, timed_out = ending
+            return run.child_ended(status, 0.0, timed_out)
+        except Exception as error:  # whatever it is, it is not the program's fault, and somebody waits
+            return run.infra_failed(f"Node could not be run: {error}")
 
 
-def _one_process(run: Run) -> tuple[int, bool]:
+def _one_process(run: Run, stopped: Callable[[], bool]) -> tuple[int, bool] | None:
+    """How one Node ended: its status as from wait, and whether time ran out. None: it was `stopped`."""
     message = run.begin()
-    job_read, job_write = os.pipe()
-    answer_read, answer_write = os.pipe()
-    try:
+    with ExitStack() as files:  # every descriptor is a file, so that it is closed once
+        (job, to_job), (stdin, to_stdin), (answers, to_answers) = (_pipe(files) for _ in range(3))
         process = subprocess.Popen(
-            _command(run.job, job_read, answer_write), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, pass_fds=[job_read, answer_write], env={}, start_new_session=True,
+            _command(run.job, job.fileno(), to_answers.fileno()), stdin=stdin, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, pass_fds=[job.fileno(), to_answers.fileno()], env={},
+            start_new_session=True,
         )  # fmt: skip
-        os.close(answer_write)
-        answer_write = -1
-        timed_out = _converse(run, process, job_write, message, answer_read)
-        job_write = -1
-        process.kill()
-        code = process.wait()
-    finally:
-        for fd in (job_read, job_write, answer_read, answer_write):
-            if fd >= 0:
-                os.close(fd)
-    # bubblewrap reports a signal as a shell does; the supervisor's own kill is told apart by `timed_out`.
-    return (code - 128 if code > 128 else max(code, 0) << 8), timed_out
+        try:
+            for theirs in (job, stdin, to_answers):
+                theirs.close()
+            sending = {to_job: message, to_stdin: run.script_stdin.encode("utf-8", "surrogatepass")}
+            timed_out = _converse(run, process.pid, sending, answers, stopped)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # the jail's every process dies with bubblewrap
+            code = process.wait()
+    return None if stopped() else (_status(code), timed_out)
+
+
+def _pipe(files: ExitStack) -> tuple[FileIO, FileIO]:
+    read, write = os.pipe()
+    return (
+        files.enter_context(os.fdopen(read, "rb", buffering=0)),
+        files.enter_context(os.fdopen(write, "wb", buffering=0)),
+    )
 
 
 def _converse(
-    run: Run, process: subprocess.Popen[bytes], job_write: int, message: bytes, answers: int
+    run: Run, pid: int, sending: dict[FileIO, bytes], answers: FileIO, stopped: Callable[[], bool]
 ) -> bool:
-    """Hand the job over and read answers until the end; returns whether time ran out."""
-    assert process.stdin is not None
+    """Hand everything over and read answers until Node has ended; returns whether time ran out first.
+
+    Raises `SandboxUnavailable` when nothing was heard of it: the driver speaks before it looks at the program.
+    """
+    heard = timed_out = False
+    deadline = time.monotonic() + START_S
+    with selectors.DefaultSelector() as selector, os.fdopen(os.pidfd_open(pid), "rb", buffering=0) as exit_:
+        # A program may close its end of any pipe and stay: only its exit, too, ends the conversation.
+        for source in (answers, exit_):
+            selector.register(source, selectors.EVENT_READ)
+        for stream, data in sending.items():
+            os.set_blocking(stream.fileno(), False)
+            selector.register(stream, selectors.EVENT_WRITE, memoryview(data))
+        # Not stopped before it is heard: a bubblewrap that dies while it builds its jail leaves half of it running.
+        while selector.get_map() and not run.faulty and not (heard and stopped()):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                timed_out = True
+                break
+            for key, _ in selector.select(min(left, LOOK_S)):
+                file = cast(FileIO, key.fileobj)
+                if file is answers:
+                    more = answers.read(1 << 16)
+                    if run.feed(more):
+                        heard, deadline = True, run.deadline(time.monotonic())
+                elif file is exit_:
+                    more = b""
+                else:
+                    more = _send(file, key.data)
+                    selector.modify(file, selectors.EVENT_WRITE, more)
+                if not more:
+                    selector.unregister(file)
+                    file.close()
+    if not heard and not run.faulty:
+        raise SandboxUnavailable("it did not start in its jail")
+    return timed_out
+
+
+def _send(stream: FileIO, data: memoryview) -> memoryview:
+    """What is left of `data`."""
     try:
-        with os.fdopen(job_write, "wb") as stream:
-            stream.write(message)
-        process.stdin.write(run.script_stdin.encode("utf-8", "surrogatepass"))
-        process.stdin.close()
+        return data[stream.write(data) :]
     except BrokenPipeError:
-        return False  # it ended before it had read everything: its status says how
-    deadline = run.deadline(time.monotonic()) + START_S
-    while (left := deadline - time.monotonic()) > 0:
-        if not select.select([answers], [], [], left)[0]:
-            continue
-        data = os.read(answers, 1 << 16)
-        if not data:
-            process.wait(5)
-            return False
-        if run.feed(data):
-            deadline = run.deadline(time.monotonic())
-        if run.faulty:
-            return False
-    return True
+        return data[:0]  # nobody reads any more: if that matters, the answers say so
+
+
+def _status(code: int) -> int:
+    """How what ran in the jail ended, as from wait: bubblewrap reports a signal as a shell does, above 128."""
+    number = -code if code < 0 else code - 128  # below 0 it is bubblewrap itself that was killed
+    return number if 0 < number <= signal.SIGSYS else code << 8
 
 
 def _command(job: Job, job_fd: int, answer_fd: int) -> list[str]:

@@ -7,7 +7,6 @@ import os
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +25,11 @@ IN_FLIGHT = 256
 """Jobs that `stream` keeps in the sandbox at a time, so that a batch of any length needs little memory."""
 
 LANGUAGES = "python, javascript"
-COMPILE = "def check(source):\n    compile(source, '<program>', 'exec')\n"
+COMPILE = {
+    "python": "def check(source):\n    compile(source, '<program>', 'exec')\n",
+    "javascript": "function check(source) { new (require('vm').Script)(source); }",
+}
+"""For each language, a program that compiles another and does not run it."""
 
 
 class Sandbox:
@@ -64,7 +67,7 @@ class Sandbox:
         self.tier = force_tier if force_tier is not None else choose_tier(lowest_tier)
         self._encoded: dict[int, tuple[tuple[Probe, ...], Encoded]] = {}
         config = JailConfig(python, self.tier, hash_seed, tuple(warm), tuple(readable), tuple(path))
-        self._others = ThreadPoolExecutor(count, "ucoder-sandbox-other")  # starts no thread until used
+        self._nodes = javascript.Nodes(count)
         self._supervisor = Supervisor(config, count, prefork)
         try:
             from sandbox.tiers import prove
@@ -88,11 +91,9 @@ class Sandbox:
         """
         for job in jobs:
             self._prepare(job)
-            if job.program.language == "python":
-                compiling = Job(Program(COMPILE), (Call("check", (job.program.source,)),), job.limits)
-                compiled = self.run_one(compiling).outcomes[0]
-            else:
-                compiled = self.run_one(Job(job.program, (), job.limits)).load
+            compiler = Program(COMPILE[job.program.language], job.program.language)
+            compiling = Job(compiler, (Call("check", (job.program.source,)),), job.limits)
+            compiled = self.run_one(compiling).outcomes[0]
             if compiled.status is not Status.OK:
                 reason = compiled.message or compiled.exception or compiled.status.value
                 raise ProgramError(f"the program does not compile: {reason}")
@@ -189,7 +190,7 @@ class Sandbox:
         """Hand runs to what drives their language: the zygotes for Python, a thread each for others."""
         for run in runs:
             if run.job.program.language == "javascript":
-                self._others.submit(javascript.drive, run)
+                self._nodes.submit(run)
         self._supervisor.submit([run for run in runs if run.job.program.language == "python"])
 
     def _prepare(self, job: Job) -> tuple[Job, EncodedProbes]:
@@ -223,9 +224,9 @@ class Sandbox:
     # ----------------------------------------------------------------------------------------- ending
 
     def close(self) -> None:
-        """End every jail. Jobs still waiting are given back as `infra`."""
+        """End every jail. Jobs that run or wait are given back as `infra`."""
         self._supervisor.close()
-        self._others.shutdown(cancel_futures=False)
+        self._nodes.close()
 
     def __enter__(self) -> Sandbox:
         return self

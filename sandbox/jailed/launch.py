@@ -1,8 +1,8 @@
 """First thing in a command's jail: become the dedicated user, set the limits, and turn into the command.
 
-Run by `sandbox.command` with the Python that runs the supervisor, inside the jail. It tells `sandbox.command`
-that the jail stands, on a descriptor that the command never gets: without that word nothing ran in it, with it
-whatever follows is the command's own doing.
+Run with the Python that runs the supervisor, inside the jail. It tells `sandbox.command` that the jail stands, on a
+descriptor that the command never gets: without that word nothing ran in it, with it whatever follows is the command's
+own doing. `sandbox.javascript` has no use for the word: it believes its driver's frames alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ STANDS = b"stands"
 
 
 def main(
-    channel: int, uid: int, folder: str, cpu_s: int, memory_bytes: int, file_bytes: int, command: list[str]
+    uid: int,
+    folder: str,
+    cpu_s: int,
+    memory_bytes: int,
+    file_bytes: int,
+    command: list[str],
+    channel: int | None = None,
 ) -> None:
     lockdown.drop_privileges(uid)
     os.chdir(folder)
@@ -30,8 +36,9 @@ def main(
     ):
         resource.setrlimit(what, (limit, limit))
     lockdown.install_filter(lockdown.load_filter(lockdown.command_filter()))
-    os.write(channel, STANDS)
-    os.close(channel)
+    if channel is not None:
+        os.write(channel, STANDS)
+        os.close(channel)
     try:
         os.execvp(command[0], command)  # noqa: S606 - the command it was asked to become
     except OSError as error:

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from sandbox.errors import ArgumentError
+from sandbox import javascript
+from sandbox.errors import ArgumentError, ProgramError, SandboxUnavailable
 from sandbox.limits import Limits
 from sandbox.outcome import JobResult, Status
 from sandbox.pool import Sandbox
 from sandbox.program import Call, Check, Expression, Job, Probe, Program, Script, Sequence
+from sandbox.run import Run
 from sandbox.values import Mutated, Value
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
 
 LIMITS = Limits(probe_wall_s=2.0, job_wall_s=20.0, cpu_s=20)
+PATIENT = Limits(probe_wall_s=200.0, job_wall_s=200.0, cpu_s=200)
+SLEEP = "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, "
+HANG = f"{SLEEP}Infinity);"
 
 
 def run(box: Sandbox, source: str, *probes: Probe, limits: Limits = LIMITS) -> JobResult:
@@ -26,6 +39,35 @@ def values(result: JobResult) -> list[object]:
     return [
         o.value.python() if o.value is not None else (o.status.value, o.exception) for o in result.outcomes
     ]
+
+
+def nodes() -> list[int]:
+    """The jails of Node that this process has started and not yet reaped."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            for pid in (task / "children").read_text(encoding="ascii").split():
+                if b"driver.js" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(int(pid))
+    return found
+
+
+def marked(mark: bytes) -> list[int]:
+    """All processes of this host that have `mark` in their environment or on their command line."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (process / "environ").read_bytes() + (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+    return found
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    """Whether it becomes true, in far more time than it needs."""
+    end = time.monotonic() + 30
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
 
 
 def test_the_same_behaviour_is_the_same_value_in_both_languages(tier_1: Sandbox) -> None:
@@ -93,3 +135,105 @@ def test_programs_that_do_not_compile_and_bad_arguments(tier_1: Sandbox) -> None
     for bad in ((1,), {1: 2}, b"x", {1}):
         with pytest.raises(ArgumentError):
             run(tier_1, "function f(x) {}", Call("f", (bad,)))
+
+
+# Every Node comes to an end, and every caller gets its answer
+
+
+def test_a_program_that_closes_the_answers_and_stays_is_ended(tier_1: Sandbox) -> None:
+    result = run(tier_1, f"require('fs').closeSync(+process.argv[3]); {HANG}", Call("f"))
+    assert [o.status for o in (result.load, *result.outcomes)] == [Status.WALL] * 2
+    assert nodes() == []
+
+
+def test_standard_input_that_nobody_reads_holds_nobody_up(tier_1: Sandbox) -> None:
+    assert run(tier_1, HANG, Script("x" * 300_000)).outcomes[0].status is Status.WALL
+    assert values(run(tier_1, "console.log(1);", Script("x" * 300_000))) == ["1\n"]
+
+
+@pytest.mark.parametrize("code", [1, 193, 200, 255])
+def test_the_code_that_a_program_leaves_with_is_not_taken_for_a_signal(tier_1: Sandbox, code: int) -> None:
+    ending = run(tier_1, "", Expression(f"process.reallyExit({code})")).outcomes[0]
+    assert (ending.status, ending.message) == (Status.NO_RESULT, f"the process left with code {code}")
+
+
+def test_a_node_that_is_killed_from_outside_is_started_again(tier_1: Sandbox) -> None:
+    with ThreadPoolExecutor(1) as caller:
+        result = caller.submit(run, tier_1, f"{SLEEP}1000);", Expression("5"))
+        assert until(lambda: bool(nodes()))
+        os.kill(nodes()[0], signal.SIGKILL)
+        assert values(result.result()) == [5]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [lambda *_: ["/nowhere/bwrap"], lambda *_: ["/bin/false"], lambda *_: 1 / 0],
+    ids=["missing", "failing", "bug"],
+)
+def test_where_node_cannot_be_run_the_job_is_given_back(
+    tier_1: Sandbox, monkeypatch: pytest.MonkeyPatch, broken: Callable[..., list[str]]
+) -> None:
+    monkeypatch.setattr(javascript, "_command", broken)
+    result = run(tier_1, "", Expression("1"), Expression("2"))
+    assert [o.status for o in (result.load, *result.outcomes)] == [Status.INFRA] * 3
+
+
+def test_no_descriptor_is_closed_twice_or_kept(tier_1: Sandbox) -> None:
+    run(tier_1, "", Expression("1"))
+    before = sorted(os.listdir("/proc/self/fd"))
+    for source in ("", HANG, "require('fs').closeSync(+process.argv[2])", "process.reallyExit(0)"):
+        run(tier_1, source, Script("x" * 300_000), limits=Limits())
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+async def test_cancelling_ends_the_node_that_runs(tier_1: Sandbox) -> None:
+    job = Job(Program(HANG, "javascript"), (Call("f"),), PATIENT)
+    waiting = asyncio.create_task(tier_1.arun([job] * 4))  # two run, two wait
+    assert await asyncio.to_thread(until, lambda: len(nodes()) == 2)
+    waiting.cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting
+    assert values(await asyncio.to_thread(run, tier_1, "", Expression("1"))) == [1]
+    assert await asyncio.to_thread(until, lambda: not nodes())
+
+
+def test_closing_gives_jobs_back_and_takes_no_more(tier_1: Sandbox) -> None:
+    job = Job(Program(HANG, "javascript"), (Call("f"),), PATIENT)
+    with ThreadPoolExecutor(1) as caller:
+        box = Sandbox(1, force_tier=1)
+        results = caller.submit(box.run, [job, job])
+        assert until(lambda: bool(nodes()))
+        box.close()
+        assert [o.status for r in results.result() for o in (r.load, *r.outcomes)] == [Status.INFRA] * 4
+    assert nodes() == []
+    with pytest.raises(SandboxUnavailable, match="closed"):
+        box.run_one(job)
+
+
+def test_closing_while_a_jail_is_built_leaves_nothing_running(
+    tier_1: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = f"ucoder-test-{os.getpid()}-{time.monotonic_ns()}".encode()
+    command = javascript._command
+
+    def marking(*args: object) -> list[str]:
+        jail, *rest = command(*args)
+        return [jail, "--setenv", "MARK", mark.decode(), *rest]
+
+    monkeypatch.setattr(javascript, "_command", marking)
+    monkeypatch.setattr(javascript, "LOOK_S", 0.001)
+    job = Job(Program(HANG, "javascript"), (Call("f"),), PATIENT)
+    for milliseconds in range(24):
+        threads = javascript.Nodes(1)
+        results: list[JobResult] = []
+        threads.submit(Run(job, javascript.EncodedForNode(job.probes), 1, results.append))
+        time.sleep(milliseconds / 1000)
+        threads.close()
+        assert [r.load.status for r in results] == [Status.INFRA]
+    assert until(lambda: not marked(mark))
+
+
+def test_checking_a_program_compiles_it_and_does_not_run_it(tier_1: Sandbox) -> None:
+    tier_1.check([Job(Program("throw new Error('it ran')", "javascript"), ())])
+    with pytest.raises(ProgramError, match="does not compile: Unexpected"):
+        tier_1.check([Job(Program("function f( {", "javascript"), ())])
