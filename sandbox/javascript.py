@@ -248,7 +248,8 @@ def _status(code: int) -> int:
 def _command(job: Job, job_fd: int, answer_fd: int) -> list[str]:
     binary, python = node(), locate()
     args = base_arguments([*python.readable, binary])
-    args += [*parents(HOME), "--ro-bind", str(JAILED), str(HOME), "--remount-ro", "/", "--chdir", "/"]
+    args += [*parents(HOME), "--ro-bind", str(JAILED), str(HOME)]
+    args += ["--remount-ro", "/tmp", "--remount-ro", "/", "--chdir", "/"]  # noqa: S108 - the jail's own
     uid = JAIL_UID if os.geteuid() == 0 else 0
     heap = max(16, job.limits.memory_bytes // MIB)
     command = [

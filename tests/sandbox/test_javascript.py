@@ -192,6 +192,14 @@ def test_a_program_starts_no_process_and_signals_none(tier_1: Sandbox, attempt: 
     assert values(run(tier_1, source, Call("f"))) == ["EPERM"]
 
 
+def test_nothing_can_be_written_whoever_started_the_jail(tier_1: Sandbox) -> None:
+    for folder in ("/", "/tmp", "/etc"):
+        attempt = Expression(
+            f"(() => {{ try {{ require('fs').mkdirSync('{folder}/x'); }} catch (e) {{ return e.code; }} }})()"
+        )
+        assert values(run(tier_1, "", attempt)) == ["EROFS"]
+
+
 # Every Node comes to an end, and every caller gets its answer
 
 
