@@ -1,14 +1,15 @@
 """JavaScript on Node: the second language, through the same probes, frames and outcomes as the first.
 
 Node needs threads and address space that a locked Python child does not get, so there is no zygote to fork: each
-process is a Node of its own in a bubblewrap jail (namespaces, dedicated user, no network, nothing writable,
-forbidden system calls refused), 60 to 100 ms each. Numbers that are whole count as int, others as float; a plain
-object is a dict. Not covered: keyword arguments, and a limit on memory other than V8's own heap.
+process is a Node of its own in a bubblewrap jail (namespaces, dedicated user, no network, nothing writable, no other
+process, forbidden system calls refused), 60 to 100 ms each. Numbers that are whole count as int, others as float; a
+plain object is a dict. Not covered: keyword arguments, and `memory` as a status: V8 throws a RangeError or aborts.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import selectors
 import shutil
@@ -33,6 +34,9 @@ from sandbox.run import Run
 HOME = Path("/ucoder/sandbox/jailed")
 START_S = 5.0
 """Seconds that Node may take to start: before its driver speaks, no clock of the program runs."""
+
+NODE_BYTES = 128 * MIB
+"""What Node holds before it runs anything (Node 20: 48 MB, and 8 MiB of stack for each of up to four more threads)."""
 
 LOOK_S = 0.05
 """How often a conversation with Node looks whether anybody still waits for its end."""
@@ -244,7 +248,8 @@ def _status(code: int) -> int:
 def _command(job: Job, job_fd: int, answer_fd: int) -> list[str]:
     binary, python = node(), locate()
     args = base_arguments([*python.readable, binary])
-    args += [*parents(HOME), "--ro-bind", str(JAILED), str(HOME), "--remount-ro", "/", "--chdir", "/"]
+    args += [*parents(HOME), "--ro-bind", str(JAILED), str(HOME)]
+    args += ["--remount-ro", "/tmp", "--remount-ro", "/", "--chdir", "/"]  # noqa: S108 - the jail's own
     uid = JAIL_UID if os.geteuid() == 0 else 0
     heap = max(16, job.limits.memory_bytes // MIB)
     command = [
@@ -252,7 +257,7 @@ def _command(job: Job, job_fd: int, answer_fd: int) -> list[str]:
     ]  # fmt: skip
     start = (
         "import sys; sys.path.insert(0, '/ucoder'); from sandbox.jailed import launch; "
-        f"launch.main({uid}, '/', {max(1, round(job.limits.cpu_s))}, {64 << 30}, 0, {command!r})"
+        f"launch.runtime({uid}, {math.ceil(job.limits.cpu_s)}, {job.limits.memory_bytes + NODE_BYTES}, {command!r})"
     )
     return [
         *args,

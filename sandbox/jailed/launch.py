@@ -1,14 +1,16 @@
-"""First thing in a command's jail: become the dedicated user, set the limits, and turn into the command.
+"""First thing in a jail without a zygote: become the dedicated user, set the limits, and turn into the command.
 
-Run with the Python that runs the supervisor, inside the jail. It tells `sandbox.command` that the jail stands, on a
-descriptor that the command never gets: without that word nothing ran in it, with it whatever follows is the command's
-own doing. `sandbox.javascript` has no use for the word: it believes its driver's frames alone.
+Run with the Python that runs the supervisor, inside the jail, for a whole command (`sandbox.command`) or for the
+runtime of a language that needs threads (`sandbox.javascript`). A command's jail tells that it stands, on a descriptor
+that the command never gets: without that word nothing ran in it, with it whatever follows is the command's own doing.
+A runtime needs no such word: its driver's frames alone are believed.
 """
 
 from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 
 from sandbox.jailed import lockdown
@@ -17,25 +19,40 @@ STANDS = b"stands"
 
 
 def main(
-    uid: int,
-    folder: str,
-    cpu_s: int,
-    memory_bytes: int,
-    file_bytes: int,
-    command: list[str],
-    channel: int | None = None,
+    uid: int, folder: str, cpu_s: int, memory_bytes: int, file_bytes: int, command: list[str], channel: int
 ) -> None:
+    """Become a command that may start processes and write files; `channel` gets the word that the jail stands."""
     lockdown.drop_privileges(uid)
     os.chdir(folder)
-    for what, limit in (
-        (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_FSIZE, file_bytes),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 1024),
-    ):
-        resource.setrlimit(what, (limit, limit))
-    lockdown.install_filter(lockdown.load_filter(lockdown.command_filter()))
+    _limit(resource.RLIMIT_CPU, cpu_s)
+    _limit(resource.RLIMIT_AS, memory_bytes)
+    _limit(resource.RLIMIT_FSIZE, file_bytes)
+    _limit(resource.RLIMIT_NOFILE, 1024)
+    _become(command, lockdown.command_filter(), channel=channel)
+
+
+def runtime(uid: int, cpu_s: int, memory_bytes: int, command: list[str]) -> None:
+    """Become one process with threads, which starts no other, signals none and writes no file.
+
+    `memory_bytes` is what it may hold and write to (RLIMIT_DATA): a runtime reserves far more address space than
+    it uses. The limit is a process's own, so it is worth something only because there is no second one.
+    """
+    lockdown.drop_privileges(uid)
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))  # SIGXCPU comes first, and says what it was
+    _limit(resource.RLIMIT_DATA, memory_bytes)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_NOFILE, 64)  # what lies in a pipe or a socket is the kernel's memory
+    _become(command, lockdown.command_filter(), one_process_filter())
+
+
+def _limit(what: int, limit: int) -> None:
+    resource.setrlimit(what, (limit, limit))
+
+
+def _become(command: list[str], *filters: bytes, channel: int | None = None) -> None:
+    _limit(resource.RLIMIT_CORE, 0)
+    for code in filters:
+        lockdown.install_filter(lockdown.load_filter(code))
     if channel is not None:
         os.write(channel, STANDS)
         os.close(channel)
@@ -44,3 +61,37 @@ def main(
     except OSError as error:
         sys.stderr.write("cannot start %s: %s\n" % (command[0], error.strerror))
         os._exit(127)
+
+
+PROCESSES_AND_SIGNALS = (
+    "fork", "vfork", "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open", "pidfd_send_signal",
+)  # fmt: skip
+_CLONE_THREAD = 0x00010000
+_SAID_KILLED = 128 + signal.SIGKILL
+
+
+def one_process_filter() -> bytes:
+    """On top of a command's filter: threads but no processes, no signals (but a thread's own, for abort), no lies.
+
+    SIGXCPU cannot be caught: setting its handler does nothing and reports success, since Node insists on it. And
+    the exit code by which bubblewrap reports a SIGKILL is not the program's to choose: only the host sends that one.
+    """
+    arch, column = lockdown._architecture()
+    calls, load, when, ret, ins = lockdown.CALLS, lockdown._load, lockdown._when, lockdown._ret, lockdown._ins
+    first = 16  # offset of the first argument's lower half
+    body = lockdown._prologue(arch, column)
+    for name in PROCESSES_AND_SIGNALS:
+        body += when(calls[name][column], ret(lockdown.ERRNO | lockdown.EPERM))
+    body += when(
+        calls["clone"][column],
+        load(first), ins(0x45, 1, 0, _CLONE_THREAD), ret(lockdown.ERRNO | lockdown.EPERM), ret(lockdown.ALLOW),
+    )  # fmt: skip
+    body += when(
+        calls["rt_sigaction"][column],
+        load(first), ins(0x15, 0, 1, signal.SIGXCPU), ret(lockdown.ERRNO), ret(lockdown.ALLOW),
+    )  # fmt: skip
+    body += when(
+        calls["exit_group"][column],
+        load(first), ins(0x54, 0, 0, 0xFF), ins(0x15, 0, 1, _SAID_KILLED), ret(lockdown.KILL), ret(lockdown.ALLOW),
+    )  # fmt: skip
+    return body + ret(lockdown.ALLOW)

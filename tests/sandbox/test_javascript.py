@@ -16,7 +16,7 @@ import pytest
 
 from sandbox import javascript
 from sandbox.errors import ArgumentError, ProgramError, SandboxUnavailable
-from sandbox.limits import Limits
+from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Status
 from sandbox.pool import Sandbox
 from sandbox.program import Call, Check, Expression, Job, Probe, Program, Script, Sequence
@@ -137,6 +137,69 @@ def test_programs_that_do_not_compile_and_bad_arguments(tier_1: Sandbox) -> None
             run(tier_1, "function f(x) {}", Call("f", (bad,)))
 
 
+# What a program may use
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "while (true) kept.push(Buffer.alloc(1 << 24, 1));",
+        "while (true) kept.push(new SharedArrayBuffer(1 << 24));",
+        "while (true) { kept.push(new ArrayBuffer(0, {maxByteLength: 1 << 24})); kept.at(-1).resize(1 << 24); }",
+        "while (true) kept.push({ n: kept.length });",
+        "while (true) kept.push(String.fromCharCode(...new Array(1 << 16).fill(kept.length & 255)));",
+        "new Uint8Array(2 ** 33);",
+        "const { Worker } = require('worker_threads');\n"
+        f"for (let i = 0; i < 64; i++) new Worker('const k = []; while (true) k.push([0])', {{ eval: true }}); {HANG}",
+    ],
+    ids=["buffers", "shared", "resizable", "objects", "strings", "at-once", "threads"],
+)
+def test_memory_is_limited_outside_of_v8s_heap_too(tier_1: Sandbox, source: str) -> None:
+    limits = Limits(probe_wall_s=20.0, job_wall_s=20.0, cpu_s=20, memory_bytes=64 * MIB)
+    result = run(tier_1, f"function f() {{ const kept = []; {source} }}", Call("f"), limits=limits)
+    # Where it died after its answer, that is void.
+    assert result.outcomes[0].status in (Status.EXCEPTION, Status.SIGNAL, Status.PROTOCOL)
+    assert values(run(tier_1, "", Expression("1"))) == [1]
+
+
+def test_what_fits_into_the_memory_limit_is_not_refused(tier_1: Sandbox) -> None:
+    limits = Limits(probe_wall_s=20.0, job_wall_s=20.0, cpu_s=20, memory_bytes=64 * MIB)
+    for source in (
+        "Buffer.alloc(48 << 20, 1).length >> 20",
+        "Array.from({length: 48}, () => new Array(1 << 16).fill(0)).length",
+    ):
+        assert values(run(tier_1, "", Expression(source), limits=limits)) == [48]
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "cp.spawnSync(process.execPath, ['-v'])",
+        "cp.execFileSync(process.execPath, ['-v'])",
+        "cp.fork('/x')",
+        *(
+            f"process.kill({whom}, 'SIG{name}')"
+            for whom in ("process.pid", "-1")
+            for name in ("KILL", "STOP")
+        ),
+    ],
+)
+def test_a_program_starts_no_process_and_signals_none(tier_1: Sandbox, attempt: str) -> None:
+    source = (
+        "const cp = require('child_process');\n"
+        f"function f() {{ try {{ return {attempt}.error.code; }} catch (error) {{ return error.code; }} }}"
+    )
+    assert values(run(tier_1, source, Call("f"))) == ["EPERM"]
+
+
+def test_nothing_can_be_written_whoever_started_the_jail(tier_1: Sandbox) -> None:
+    for folder in ("/", "/tmp", "/etc"):
+        attempt = Expression(
+            f"(() => {{ try {{ require('fs').mkdirSync('{folder}/x'); }} catch (e) {{ return e.code; }} }})()"
+        )
+        assert values(run(tier_1, "", attempt)) == ["EROFS"]
+
+
 # Every Node comes to an end, and every caller gets its answer
 
 
@@ -155,6 +218,19 @@ def test_standard_input_that_nobody_reads_holds_nobody_up(tier_1: Sandbox) -> No
 def test_the_code_that_a_program_leaves_with_is_not_taken_for_a_signal(tier_1: Sandbox, code: int) -> None:
     ending = run(tier_1, "", Expression(f"process.reallyExit({code})")).outcomes[0]
     assert (ending.status, ending.message) == (Status.NO_RESULT, f"the process left with code {code}")
+
+
+def test_no_program_says_that_it_was_killed_from_outside(tier_1: Sandbox) -> None:
+    for code in (137, 256 + 137, 137 - 256):
+        ending = run(tier_1, "", Expression(f"process.reallyExit({code})")).outcomes[0]
+        assert ending.status is Status.SECCOMP
+
+
+def test_cpu_time_that_is_used_up_is_the_programs_fault(tier_1: Sandbox) -> None:
+    limits = Limits(probe_wall_s=20.0, job_wall_s=20.0, cpu_s=1)
+    for source in ("", "process.on('SIGXCPU', () => 0);"):
+        result = run(tier_1, source, Expression("(() => { while (true); })()"), limits=limits)
+        assert result.outcomes[0].status is Status.CPU
 
 
 def test_a_node_that_is_killed_from_outside_is_started_again(tier_1: Sandbox) -> None:
