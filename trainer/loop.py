@@ -129,7 +129,10 @@ class Loop:
         return made
 
     def own_answers(self, adapted: Sampler, held: Sequence[Selected]) -> list[Example]:
-        """What the adapter itself answers to every problem that is not held out: right or wrong, but a program."""
+        """What the adapter itself answers to the problems that are not held out: right or wrong, but a program.
+
+        Problems without a value to show in the prompt are left out.
+        """
         known = {item.problem.function for item in held}
         work = [work for work in self.work if work.problem.function not in known]
 
