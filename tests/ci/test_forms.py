@@ -7,33 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.forms import form_of, normal_form
-
-SOURCE = '''\
-"""Doc."""
-import os
-
-RATE = 7
-
-
-def helper(n: int) -> int:
-    """Twice n."""
-    double: int = n * 2
-    return double
-
-
-def public(values: list[int]) -> list[int]:
-    return [helper(v) for v in values]
-
-
-class Box:
-    size = 3
-
-    def area(self) -> int:
-        return self.size * RATE
-
-    def _secret(self):
-        return self.area()
-'''
+from tests.ci.sample_module import SOURCE
 
 
 @pytest.mark.parametrize(
