@@ -38,6 +38,9 @@ START_S = 5.0
 NODE_BYTES = 128 * MIB
 """What Node holds before it runs anything (Node 20: 48 MB, and 8 MiB of stack for each of up to four more threads)."""
 
+MAX_INT = 2**53 - 1
+"""Largest whole number that JavaScript tells from its neighbours (Number.MAX_SAFE_INTEGER)."""
+
 LOOK_S = 0.05
 """How often a conversation with Node looks whether anybody still waits for its end."""
 
@@ -103,6 +106,8 @@ def _check(number: int, value: object, depth: int) -> None:
             f"probe {number}: an argument is a {type(value).__name__}; JavaScript programs take None, bool, int, "
             "float, str, list and dict"
         )
+    elif (type(value) is float and not math.isfinite(value)) or (type(value) is int and abs(value) > MAX_INT):
+        raise ArgumentError(f"probe {number}: an argument is a number that JavaScript does not get exactly")
 
 
 def node() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import shutil
 import signal
@@ -132,9 +133,10 @@ def test_hostile_programs_are_stopped(tier_1: Sandbox) -> None:
 
 def test_programs_that_do_not_compile_and_bad_arguments(tier_1: Sandbox) -> None:
     assert run(tier_1, "function f( {", Call("f")).load.exception == "SyntaxError"
-    for bad in ((1,), {1: 2}, b"x", {1}):
+    for bad in ((1,), {1: 2}, b"x", {1}, math.nan, [-math.inf], 2**53, {"n": -(2**60)}):
         with pytest.raises(ArgumentError):
             run(tier_1, "function f(x) {}", Call("f", (bad,)))
+    assert values(run(tier_1, "function f(x) { return x; }", Call("f", (2**53 - 1,)))) == [2**53 - 1]
 
 
 # What a program may use
