@@ -213,8 +213,8 @@ class Sandbox:
     # ----------------------------------------------------------------------------------------- looking
 
     def zygotes(self) -> list[int]:
-        """Process numbers of the jails, oldest first: they change when a jail had to be replaced."""
-        return [worker.process.pid for worker in list(self._supervisor.workers.values())]
+        """Process numbers of the zygotes, oldest first: they change when a jail had to be replaced."""
+        return [worker.pid for worker in list(self._supervisor.workers.values())]
 
     def busy(self) -> int:
         """How many candidates are running at this moment."""

@@ -312,7 +312,7 @@ class Supervisor:
             if run.feed(drain(child)):
                 child.deadline = run.deadline(moment)
             elif child.killed:
-                child.worker.process.kill()  # its zygote does not reap it: lose the worker
+                child.worker.kill()  # its zygote does not reap it: lose the worker
                 child.deadline = moment + 1.0
             else:
                 child.timed_out = True

@@ -342,6 +342,28 @@ def test_jobs_survive_the_death_of_zygotes(tier_1: Sandbox) -> None:
     assert results == {n: Value.of(n) for n in range(300)}
 
 
+def ends(pid: int) -> bool:
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("jobs", [0, 1, 6])
+def test_a_stuck_zygote_is_given_up_and_its_jobs_answered(jobs: int) -> None:
+    with Sandbox(1, prefork=1) as box:
+        (zygote,) = box.zygotes()
+        os.kill(zygote, signal.SIGSTOP)
+        limits = Limits(probe_wall_s=0.5, job_wall_s=1)
+        results = box.run([Job(Program("def f(): return 1"), (Call("f"),), limits)] * jobs)
+        assert {r.outcomes[0].status for r in results} <= {Status.OK, Status.WALL, Status.INFRA}
+        if jobs:
+            assert ends(zygote)
+            good = box.run_one(Job(Program("x = 1"), (Expression("x"),)))
+            assert good.outcomes[0].value == Value.of(1)
+    assert ends(zygote)
+
+
 def test_nothing_is_left_when_the_supervisor_is_killed() -> None:
     program = (
         "from sandbox.pool import Sandbox\nfrom sandbox.program import *\nimport sys\n"
@@ -357,10 +379,22 @@ def test_nothing_is_left_when_the_supervisor_is_killed() -> None:
     process.kill()
     process.wait()
     process.stdout.close()
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in zygotes) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not [pid for pid in zygotes if Path(f"/proc/{pid}").exists()]
+    assert all(map(ends, zygotes))
+
+
+def test_tier_2_dies_with_its_supervisor_even_where_it_is_stuck(tier_2: Sandbox) -> None:
+    program = "import time\nfrom sandbox.pool import Sandbox\nbox = Sandbox(1, force_tier=2)\n"
+    program += "print(*box.zygotes(), flush=True)\ntime.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert process.stdout is not None
+    zygote = int(process.stdout.readline())
+    os.kill(zygote, signal.SIGSTOP)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert ends(zygote)
 
 
 def test_short_soak_gives_every_job_exactly_one_right_record(tmp_path: Path) -> None:
