@@ -123,6 +123,9 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             pass_fds=[theirs.fileno()], env=environment, close_fds=True, start_new_session=True, cwd="/",
         )  # fmt: skip
+    except BaseException:
+        ours.close()
+        raise
     finally:
         theirs.close()
     return process, ours

@@ -20,7 +20,7 @@ from sandbox.outcome import JobResult, Status
 from sandbox.program import Call, Job, Probe, Program
 from sandbox.run import Run
 from sandbox.supervisor import Supervisor
-from sandbox.wire import Encoded, EncodedProbes
+from sandbox.wire import Encoded, EncodedProbes, check_probes
 
 IN_FLIGHT = 256
 """Jobs that `stream` keeps in the sandbox at a time, so that a batch of any length needs little memory."""
@@ -193,14 +193,18 @@ class Sandbox:
         self._supervisor.submit([run for run in runs if run.job.program.language == "python"])
 
     def _prepare(self, job: Job) -> tuple[Job, EncodedProbes]:
+        source = job.program.source
+        if type(source) is not str:
+            raise ProgramError(f"the program must be text (str itself), not {type(source).__name__}")
         if job.program.language == "javascript":
             if self.tier != 1:
                 raise SandboxUnavailable("JavaScript runs in tier 1 only, and this host offers less")
             javascript.node()
+            check_probes(job.probes)
             return job, javascript.EncodedForNode(job.probes)
         if job.program.language != "python":
             raise ProgramError(f"programs in {job.program.language!r} cannot be run; known: {LANGUAGES}")
-        if "\0" in job.program.source:
+        if "\0" in source:
             raise ProgramError("the program contains a NUL character, which no Python source may")
         key = id(job.probes)
         known = self._encoded.get(key)

@@ -145,13 +145,14 @@ class Supervisor:
                 child.worker.kill_child(child)
 
     def _patience(self) -> float | None:
-        """Seconds until some clock needs looking at; None when nothing runs and all is prepared."""
+        """Seconds until some clock needs looking at; None when nothing runs or waits, and all is prepared."""
         if self.running:
             moment = now()
             return max(0.0005, min(self._next_look(child) for child in self.running) - moment)
         if len(self.workers) < self.count:
             return 0.0
-        return REST_S if any(len(w.ready) < self.prefork for w in self.workers.values()) else None
+        unprepared = any(len(w.ready) < self.prefork for w in self.workers.values())
+        return REST_S if self.waiting or unprepared else None
 
     @staticmethod
     def _next_look(child: Child) -> float:
@@ -183,10 +184,7 @@ class Supervisor:
         for child in lost:
             run = child.run
             assert run is not None
-            if run.infra_failed("its zygote was lost"):
-                self._finish(run)
-            else:
-                self.waiting.appendleft(run)
+            self._retry(run, "its zygote was lost")
 
     def _hear(self, worker: Worker) -> None:
         while True:
@@ -244,7 +242,12 @@ class Supervisor:
                 worker.fork(FORK_AT_ONCE)
 
     def _give(self, child: Child, run: Run) -> None:
-        message = run.begin()
+        try:
+            message = run.begin()
+        except Exception as error:  # this thread is everybody's: a run that cannot be sent must not end it
+            child.worker.ready.appendleft(child)
+            self._retry(run, f"the job cannot be sent: {error!r}")
+            return
         child.run = run
         moment = now()
         child.deadline = run.deadline(moment)
@@ -334,6 +337,13 @@ class Supervisor:
         if run.abandoned:
             run.give_up()
         if run.abandoned or run.child_ended(status, cpu_s, child.timed_out):
+            self._finish(run)
+        else:
+            self.waiting.appendleft(run)
+
+    def _retry(self, run: Run, failure: str) -> None:
+        """The sandbox failed this run: it goes first in the queue again, or is given back as `infra`."""
+        if run.infra_failed(failure):
             self._finish(run)
         else:
             self.waiting.appendleft(run)

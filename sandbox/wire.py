@@ -67,7 +67,8 @@ class Encoded:
     """
 
     def __init__(self, probes: tuple[Probe, ...]) -> None:
-        """Raises `ArgumentError` for an argument that is not plain data."""
+        """Raises `ArgumentError` for a probe that is not plain text and data."""
+        check_probes(probes)
         self.plain = [_encode_probe(number, probe) for number, probe in enumerate(probes)]
         self.scripts = {i: probe.stdin for i, probe in enumerate(probes) if isinstance(probe, Script)}
         self._blobs: dict[int, bytes] = {}
@@ -83,6 +84,44 @@ class Encoded:
         return self._blobs[stop]
 
 
+def check_probes(probes: tuple[Probe, ...]) -> None:
+    """For every language: refuse a probe without text where text is due.
+
+    An instance of a subclass of `str` is none: it cannot be sent, and says what it likes about itself here.
+    """
+    for number, probe in enumerate(probes):
+        match probe:
+            case Call():
+                _check_call(number, probe)
+            case Sequence():
+                _check_kind(number, "steps", probe.steps, tuple, list)
+                for call in (probe.construct, *probe.steps):
+                    _check_call(number, call)
+            case Expression() | Check():
+                _check_kind(number, "source", probe.source, str)
+            case Script():
+                _check_kind(number, "stdin", probe.stdin, str)
+            case _:
+                raise ArgumentError(
+                    f"probe {number} is a {type(probe).__name__}, which is not a kind of probe"
+                )
+
+
+def _check_call(number: int, call: Call) -> None:
+    _check_kind(number, "step", call, Call)
+    _check_kind(number, "function", call.function, str)
+    _check_kind(number, "args", call.args, tuple, list)
+    _check_kind(number, "kwargs", call.kwargs, dict)
+    for name in call.kwargs:
+        _check_kind(number, "name of an argument", name, str)
+
+
+def _check_kind(number: int, what: str, value: object, *kinds: type) -> None:
+    if type(value) not in kinds:
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise ArgumentError(f"probe {number}: {what} must be {expected}, not {type(value).__name__}")
+
+
 def _encode_probe(number: int, probe: Probe) -> tuple[object, ...] | None:
     match probe:
         case Call():
@@ -95,10 +134,7 @@ def _encode_probe(number: int, probe: Probe) -> tuple[object, ...] | None:
         case Check():
             return ("check", probe.source)
         case Script():
-            if type(probe.stdin) is not str:
-                raise ArgumentError(f"probe {number}: stdin must be text, not {type(probe.stdin).__name__}")
             return None
-    raise ArgumentError(f"probe {number} is a {type(probe).__name__}, which is not a kind of probe")
 
 
 def _call(number: int, call: Call) -> tuple[str, bytes | str, bool]:

@@ -71,7 +71,10 @@ class Worker:
     @classmethod
     def start(cls, config: JailConfig) -> Worker:
         """Start a jail and wait until its zygote is warm and locked; raises `SandboxUnavailable`."""
-        process, control = start_zygote(config)
+        try:
+            process, control = start_zygote(config)
+        except OSError as error:
+            raise SandboxUnavailable(f"the jail cannot be started: {error}") from None
         control.settimeout(START_WALL_S)
         try:
             hello, said_by, _, _ = control.recvmsg(256, socket.CMSG_SPACE(CREDENTIALS.size))
@@ -97,8 +100,16 @@ class Worker:
         return cls(config, process, control, pid, zygote, hello[1])
 
     def fork(self, count: int = 1, ahead: bool = False) -> bool:
-        """Ask for more children; their jobs may be sent at once. False where the zygote is gone or busy."""
-        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(min(count, MOST_FORKS))]
+        """Ask for more children; their jobs may be sent at once.
+
+        False where the zygote is gone or busy, or this process has no descriptors left.
+        """
+        pairs: list[tuple[socket.socket, socket.socket]] = []
+        with suppress(OSError):  # fewer then, or none
+            for _ in range(min(count, MOST_FORKS)):
+                pairs.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM))
+        if not pairs:
+            return False
         slots = range(self._next_slot, self._next_slot + len(pairs))
         fds = array.array("i", [theirs.fileno() for _, theirs in pairs])
         message = (b"F" if ahead else b"f") + struct.pack(f"<{len(pairs)}I", *slots)

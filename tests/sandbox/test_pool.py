@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from enum import StrEnum
 from itertools import count
 from pathlib import Path
 
@@ -32,7 +37,8 @@ from sandbox.errors import (
 from sandbox.limits import Limits
 from sandbox.outcome import Status
 from sandbox.pool import Sandbox
-from sandbox.program import Call, Check, Expression, Job, Program, Script, Sequence
+from sandbox.program import Call, Check, Expression, Job, Probe, Program, Script, Sequence
+from sandbox.run import Run
 from sandbox.soak import soak
 from sandbox.values import Mutated, Value
 from sandbox.worker import Worker
@@ -232,6 +238,92 @@ def test_bad_input_is_a_typed_error_before_anything_runs(tier_1: Sandbox) -> Non
         Sandbox(1, "no-such-python")
     with pytest.raises(SandboxError):
         Sandbox(0)
+
+
+class Text(StrEnum):
+    """Text by its looks; its type is not one that can travel."""
+
+    F = "f"
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        Call(Text.F),
+        Call(print),  # type: ignore[arg-type]
+        Call("f", 5),  # type: ignore[arg-type]
+        Call("f", (), {1: 2}),  # type: ignore[dict-item]
+        Call("f", (), {print: 2}),  # type: ignore[dict-item]
+        Call("f", (), [("a", 1)]),  # type: ignore[arg-type]
+        Sequence(Call(Text.F)),
+        Sequence(Call("f"), (Call(Text.F),)),
+        Sequence(Call("f"), ("step",)),  # type: ignore[arg-type]
+        Sequence("f"),  # type: ignore[arg-type]
+        Expression(Text.F),
+        Check(b"f()"),  # type: ignore[arg-type]
+        Script(Text.F),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_probes_that_are_not_plain_text_and_data_are_refused(
+    tier_1: Sandbox, probe: Probe, language: str
+) -> None:
+    if language == "javascript" and shutil.which("node") is None:
+        pytest.skip("Node is not installed")
+    with pytest.raises(ArgumentError, match="probe 1"):
+        tier_1.run([Job(Program("def f(): return 1", language), (Expression("1"), probe))])
+
+
+@pytest.mark.parametrize("source", [Text.F, b"x = 1", None])
+def test_programs_that_are_not_plain_text_are_refused(tier_1: Sandbox, source: str) -> None:
+    with pytest.raises(ProgramError, match="text"):
+        tier_1.run([Job(Program(source), ())])
+
+
+def test_a_job_that_cannot_be_sent_is_answered_and_the_others_go_on(
+    tier_1: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Run.begin
+
+    def failing(run: Run) -> bytes:
+        if run.job.program.source == "bad":
+            raise ValueError("it cannot be written")
+        return begin(run)
+
+    monkeypatch.setattr(Run, "begin", failing)
+    jobs = [Job(Program(source), (Expression("1"),)) for source in ("x = 1", "bad", "x = 2")]
+    first, bad, last = tier_1.run(jobs)
+    assert (bad.load.status, bad.outcomes[0].status) == (Status.INFRA, Status.INFRA)
+    assert "it cannot be written" in bad.load.message
+    assert first.outcomes[0].value == last.outcomes[0].value == Value.of(1)
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3])
+@pytest.mark.parametrize("what", ["socketpair", "Popen"])
+def test_a_moment_without_descriptors_is_survived(
+    what: str, failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = count(failures, -1)
+
+    def exhausted(*arguments: object, **options: object) -> object:
+        if next(left) > 0:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(*arguments, **options)
+
+    with Sandbox(1, prefork=1) as box:
+        if what == "Popen":
+            real: Callable[..., object] = subprocess.Popen
+            monkeypatch.setattr(jail.subprocess, "Popen", exhausted)
+            (zygote,) = box.zygotes()
+            os.kill(zygote, signal.SIGKILL)
+            assert ends(zygote)
+        else:
+            real = socket.socketpair
+            monkeypatch.setattr(socket, "socketpair", exhausted)
+        results = box.run([Job(Program("def f(): return 1"), (Call("f"),))] * 6)
+        assert [r.outcomes[0].value for r in results] == [Value.of(1)] * 6
+    assert next(left) < 1
 
 
 def test_without_bubblewrap_nothing_runs_and_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
