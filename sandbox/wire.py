@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import binascii
 import marshal
-import math
 import struct
 from dataclasses import dataclass
 from typing import Protocol
@@ -34,7 +33,8 @@ class ProtocolError(Exception):
 class Frame:
     """One checked frame.
 
-    `kind` is L (loaded), P (answers, the first to probe `index`), C (none is kept back from now on) or E (end).
+    `kind` is S (set up, with every limit in force), L (loaded), P (answers, the first to probe `index`), C (none is
+    kept back from now on) or E (end).
     """
 
     kind: bytes
@@ -189,7 +189,7 @@ def job_message(job: Job, seed: int, first: int, careful: bool, script: str | No
     limits = job.limits
     blob = marshal.dumps(
         (
-            max(1, math.ceil(limits.cpu_s)), limits.memory_bytes,
+            limits.cpu_s, limits.memory_bytes,
             (
                 careful, seed, job.program.source, limits.result_bytes, limits.stdout_bytes, first, script,
                 probes,
@@ -239,9 +239,9 @@ def _parse(payload: bytes) -> Frame:
     if at + n_value + n_exception + n_message + n_stdout != len(payload):
         raise ProtocolError("a frame whose parts do not add up")
     status = _STATUSES.get(code)
-    if kind not in (b"L", b"P", b"C", b"E") or status is None:
+    if kind not in (b"S", b"L", b"P", b"C", b"E") or status is None:
         raise ProtocolError("a frame of unknown kind")
-    if kind in (b"C", b"E"):
+    if kind in (b"S", b"C", b"E"):
         return Frame(kind, index, [])
     value = payload[at : at + n_value]
     at += n_value

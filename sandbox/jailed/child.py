@@ -29,6 +29,7 @@ LENGTH = struct.Struct("<I")
 BODY = struct.Struct("<cIBdIIII")  # kind, index, status, wall, lengths of value, exception, message, stdout
 pack_header, pack_body, pack_length, unpack_length = HEADER.pack, BODY.pack, LENGTH.pack, LENGTH.unpack_from
 END = BODY.pack(b"E", 0, 0, 0.0, 0, 0, 0, 0)
+SET_UP = BODY.pack(b"S", 0, 0, 0.0, 0, 0, 0, 0)
 CAREFUL = BODY.pack(b"C", 0, 0, 0.0, 0, 0, 0, 0)
 OK, EXCEPTION, MEMORY, OUTPUT = 0, 1, 2, 3
 MESSAGE_BYTES = 1000
@@ -193,6 +194,11 @@ class Child:
         setitimer(ITIMER_REAL, 0 if job[0] else BATCH_S)
         setrlimit(RLIMIT_AS, (memory, memory))
         setrlimit(RLIMIT_CPU, (cpu_s, cpu_s + 1))
+        # Before anything of the program runs: a child that ends without having said this is no failure of it, and
+        # no program can pass for such a child.
+        self.seed = job[1]
+        self.frame(SET_UP)
+        write(CHANNEL, self.out.pop())
         self.perform(job)
 
     def perform(self, job: "tuple[Any, ...]") -> None:

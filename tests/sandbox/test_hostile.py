@@ -438,6 +438,8 @@ def say(*parts): os.write(3, b''.join(parts))
     [
         "say(frame_of(b'P', 0, b'i2a;'))",  # before loading was reported
         "say(frame_of(b'E', 0))",
+        "say(frame_of(b'S', 0))",
+        "say(frame_of(b'C', 0), frame_of(b'C', 0))",
         "say(frame_of(b'L', 0), frame_of(b'L', 0))",
         "say(frame_of(b'L', 0), frame_of(b'P', 5, b'i2a;'))",
         "say(frame_of(b'L', 0), frame_of(b'P', 0, b'i2a;', seed=1))",

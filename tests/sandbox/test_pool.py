@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import marshal
+import math
 import os
 import random
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -22,7 +25,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sandbox import jail
+from sandbox import jail, wire
 from sandbox import soak as soak_module
 from sandbox.cli import sandbox as command
 from sandbox.command import run_command
@@ -231,13 +234,45 @@ def test_bad_input_is_a_typed_error_before_anything_runs(tier_1: Sandbox) -> Non
             tier_1.check([Job(Program(source), ())])
     with pytest.raises(ProgramError, match="cobol"):
         tier_1.run([Job(Program("x", "cobol"), ())])
-    for wrong in ({"probe_wall_s": 0}, {"job_wall_s": 0.1}, {"memory_bytes": 1}, {"cpu_s": -1}):
-        with pytest.raises(LimitsError):
-            Limits(**wrong)  # type: ignore[arg-type]
     with pytest.raises(InterpreterMissing, match="no-such-python"):
         Sandbox(1, "no-such-python")
     with pytest.raises(SandboxError):
         Sandbox(0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"probe_wall_s": 0}, {"probe_wall_s": math.nan}, {"probe_wall_s": "3"}, {"job_wall_s": 0.1},
+        {"job_wall_s": math.inf}, {"probe_wall_s": 1e10, "job_wall_s": 1e10}, {"probe_wall_s": True},
+        {"cpu_s": -1}, {"cpu_s": "3"}, {"cpu_s": 1e30}, {"cpu_s": math.inf}, {"cpu_s": 1.5}, {"cpu_s": 10**9},
+        {"memory_bytes": 1}, {"memory_bytes": 5e8}, {"memory_bytes": 2**70}, {"memory_bytes": None},
+        {"result_bytes": 2**40}, {"stdout_bytes": 0}, {"stdout_bytes": 1e3},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_limits_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(LimitsError, match="|".join(wrong)):
+        Limits(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_largest_limits_can_be_set(box: Sandbox) -> None:
+    day, mib = 86_400, 1 << 20
+    limits = Limits(day, day, day, (1 << 46), 1024 * mib, 1024 * mib)
+    result = box.run_one(Job(Program("x = 1"), (Expression("x"), Script()), limits))
+    assert [o.value for o in result.outcomes] == [Value.of(1), Value.of("")]
+
+
+def test_a_child_that_cannot_be_set_up_is_no_failure_of_the_program(
+    box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def impossible(*_: object) -> bytes:
+        blob = marshal.dumps((1, 1 << 70, (True, 1, "x = 1", 1, 1, 0, None, b"")), 2)
+        return struct.pack("<I", len(blob)) + blob
+
+    monkeypatch.setattr(wire, "job_message", impossible)
+    result = box.run_one(Job(Program("x = 1"), (Expression("x"),)))
+    assert (result.load.status, result.outcomes[0].status) == (Status.INFRA, Status.INFRA)
 
 
 class Text(StrEnum):
