@@ -30,6 +30,9 @@ RUNNING_PER_WORKER = 4
 REST_S = 0.002
 """Children for the next request are forked after a pause of this length: first comes whoever waits for this one."""
 
+START_AGAIN_S, START_AGAIN_MOST_S = 0.05, 5.0
+"""Pause after a jail that could not be started: twice as long after each further one, up to the second."""
+
 FORK_AT_ONCE = 8
 """Children asked for in one message while there is more work than children."""
 
@@ -48,6 +51,7 @@ class Supervisor:
         self.closing = self.abandoned = False
         self.idle = False
         self.failed_starts = 0
+        self.next_start = 0.0
         # Held while `closing` is set or obeyed: no job is accepted that nobody would look at any more.
         self.gate = threading.Lock()
         self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -149,10 +153,12 @@ class Supervisor:
         if self.running:
             moment = now()
             return max(0.0005, min(self._next_look(child) for child in self.running) - moment)
-        if len(self.workers) < self.count:
-            return 0.0
         unprepared = any(len(w.ready) < self.prefork for w in self.workers.values())
-        return REST_S if self.waiting or unprepared else None
+        rest = REST_S if unprepared or (self.waiting and self.workers) else None
+        if len(self.workers) == self.count:
+            return rest
+        start = max(0.0, self.next_start - now())
+        return start if rest is None else min(rest, start)
 
     @staticmethod
     def _next_look(child: Child) -> float:
@@ -212,11 +218,15 @@ class Supervisor:
     def _staff(self) -> bool:
         """Start missing workers while nothing runs; False when there is nobody to give work to."""
         while len(self.workers) < self.count and (not self.running or not self.workers):
+            if now() < self.next_start:
+                break
             try:
                 self._start_worker()
                 self.failed_starts = 0
             except SandboxUnavailable as error:
                 self.failed_starts += 1
+                pause = min(START_AGAIN_MOST_S, START_AGAIN_S * 2.0 ** min(self.failed_starts, 10))
+                self.next_start = now() + pause
                 if self.failed_starts < 5 or self.workers:
                     break
                 for run in self.waiting:

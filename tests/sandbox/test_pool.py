@@ -361,6 +361,30 @@ def test_a_moment_without_descriptors_is_survived(
     assert next(left) < 1
 
 
+def test_a_jail_that_cannot_be_started_again_is_tried_ever_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts, steps = [], []
+
+    def failing(config: object) -> Worker:
+        attempts.append(config)
+        raise SandboxUnavailable("no jail today")
+
+    with Sandbox(1) as box:
+        step = box._supervisor._step
+        monkeypatch.setattr(box._supervisor, "_step", lambda: steps.append(step()))
+        monkeypatch.setattr(Worker, "start", failing)
+        os.kill(box.zygotes()[0], signal.SIGKILL)
+        time.sleep(1.0)
+        assert 0 < len(attempts) < 10
+        assert len(steps) < 100
+        answered = box.run_one(Job(Program("x = 1"), (Expression("x"),)))
+        assert (answered.load.status, answered.load.message) == (Status.INFRA, "no jail today")
+        monkeypatch.undo()
+        answered = box.run_one(Job(Program("x = 1"), (Expression("x"),)))
+        assert answered.outcomes[0].value == Value.of(1)
+
+
 def test_without_bubblewrap_nothing_runs_and_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jail.shutil, "which", lambda _: None)
     with pytest.raises(SandboxUnavailable, match="apt install bubblewrap"):
