@@ -99,6 +99,63 @@ def test_scripts_read_stdin_and_print_and_share_nothing(box: Sandbox) -> None:
     ]
 
 
+FAST_IO = """
+import io, os, sys
+class Fast(io.IOBase):
+    newlines = 0
+    def __init__(self, file):
+        self.fd, self.writable, self.buffer = file.fileno(), "r" not in file.mode, io.BytesIO()
+    def read(self):
+        while data := os.read(self.fd, max(os.fstat(self.fd).st_size, 8192)):
+            self.buffer.write(data)
+        return self.buffer.getvalue()
+    def flush(self):
+        if self.writable:
+            os.write(self.fd, self.buffer.getvalue())
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print(open(0).read()[::-1], end='')",
+        "import os\nos.write(1, os.read(0, 100)[::-1])",
+        "import os, sys\nos.write(sys.stdout.fileno(), os.read(sys.stdin.fileno(), 100)[::-1])",
+        "import sys\nopen(1, 'w').write(sys.stdin.read()[::-1])",
+        "import sys, io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)\nprint(input()[::-1], end='')",
+        "import sys\nsys.stdout = sys.__stdout__\nprint(sys.__stdin__.readline()[::-1], end='')",
+        "import atexit, os\natexit.register(lambda: os.write(1, b'cba'))",
+        "print('cba', end='')\nexit()\nprint('not reached')",
+        "print('cba', end='')\nquit(0)",
+        "import os\nprint('a', end='')\nos.write(1, b'cb')",
+        FAST_IO + "given, out = Fast(sys.stdin), Fast(sys.stdout)\nout.buffer.write(given.read()[::-1])\nout.flush()",
+    ],
+)  # fmt: skip
+def test_scripts_may_use_their_descriptors_as_in_a_process_of_their_own(box: Sandbox, source: str) -> None:
+    assert answers(box, source, Script("abc"), Script("abc")) == ["cba", "cba"]
+
+
+def test_a_script_gets_all_of_a_long_text_or_an_error(box: Sandbox) -> None:
+    text = "0123456789" * 6_000
+    both = "import os, sys\nprint(sys.stdin.read() == b''.join(iter(lambda: os.read(0, 999), b'')).decode())"
+    assert answers(box, both, Script(text), Script("")) == ["True\n", "True\n"]
+    assert answers(box, both, Script(text * 2)) == [("exception", "OSError")]
+    assert answers(box, "import sys\nprint(len(sys.stdin.read()))", Script(text * 20)) == ["1200000\n"]
+
+
+def test_a_script_that_writes_too_much_to_its_descriptor_ends_as_output(box: Sandbox) -> None:
+    for source in ("os.write(1, b'x' * 70_000)", "while True: os.write(1, b'x' * 999)"):
+        assert answers(box, f"import os\n{source}", Script()) == [("output", "")]
+    assert answers(box, "import os\nos.close(1)\nprint('x')", Script()) == ["x\n"]
+
+
+def test_exit_is_there_as_in_every_python(box: Sandbox) -> None:
+    assert (
+        answers(box, "def f(): exit(3)\ndef g(): quit()", Call("f"), Call("g"))
+        == [("exception", "SystemExit")] * 2
+    )
+
+
 def test_async_functions_and_generators_are_run(box: Sandbox) -> None:
     source = (
         "import asyncio\nasync def f(x):\n    await asyncio.sleep(0.001)\n    return x\n"
