@@ -28,6 +28,9 @@ WARM = (
     "string", "typing", "copy", "random", "json", "datetime", "dataclasses", "enum", "abc",
 )  # fmt: skip
 
+WARM_OUT_OF_REACH = ("asyncio", "decimal", "fractions", "statistics")
+"""Warm besides where root starts tier 2: its own interpreter may lie where the dedicated user cannot read it."""
+
 NO_BUBBLEWRAP = (
     "bubblewrap is not installed, and without it no candidate can be run safely: install the package "
     "`bubblewrap` (Debian, Ubuntu: `sudo apt install bubblewrap`), then check with `ucoder sandbox doctor`"
@@ -103,11 +106,12 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
     readable = [*SYSTEM_LIBRARIES, "/dev/null", "/dev/zero", "/dev/urandom", *map(str, mounted)]
     path = [str(p) for p in (*config.path, *python.site_packages)]
     uid = JAIL_UID if os.geteuid() == 0 else 0
+    warm = [*config.warm, *(WARM_OUT_OF_REACH if config.tier == 2 and uid else ())]
     root = str(home.parent.parent)
     start = (
         f"import sys; sys.path.insert(0, {root!r}); from sandbox.jailed import footprint; "
         f"footprint.make_room(); from sandbox.jailed import zygote; "
-        f"zygote.main({theirs.fileno()}, {uid}, {readable!r}, {root!r}, {path!r}, {list(config.warm)!r})"
+        f"zygote.main({theirs.fileno()}, {uid}, {readable!r}, {root!r}, {path!r}, {warm!r})"
     )
     command = [str(python.executable), "-s", "-S", "-B", "-c", start]
     environment = {

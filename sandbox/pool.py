@@ -160,22 +160,32 @@ class Sandbox:
     def stream(self, jobs: Iterable[Job], in_flight: int = IN_FLIGHT) -> Iterator[tuple[int, JobResult]]:
         """Run a batch of any length, lazily: yields (index, result) as jobs end, in the order they end.
 
-        At most `in_flight` jobs are read ahead from `jobs`, so memory does not grow with the batch.
+        At most `in_flight` jobs are read ahead from `jobs`, so memory does not grow with the batch. A job that
+        cannot be run ends the batch with its error, after the results of all jobs before it.
         """
+        if in_flight < 1:
+            raise SandboxError(f"in_flight must be at least 1, not {in_flight}")
         done: queue.SimpleQueue[tuple[int, JobResult]] = queue.SimpleQueue()
 
         def put(index: int) -> Callable[[JobResult], None]:
             return lambda result: done.put((index, result))
 
         waiting = 0
+        refused: SandboxError | None = None
         for index, job in enumerate(jobs):
-            self._submit([Run(*self._prepare(job), self.tier, put(index))])
+            try:
+                self._submit([Run(*self._prepare(job), self.tier, put(index))])
+            except SandboxError as error:
+                refused = error
+                break
             waiting += 1
             while waiting >= in_flight or not done.empty():
                 yield done.get()
                 waiting -= 1
         for _ in range(waiting):
             yield done.get()
+        if refused is not None:
+            raise refused
 
     async def astream(
         self, jobs: Iterable[Job], in_flight: int = IN_FLIGHT

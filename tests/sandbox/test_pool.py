@@ -233,6 +233,11 @@ def test_a_request_finds_the_pages_of_its_zygote_copied() -> None:
     assert sorted(counted)[10] < 22
 
 
+@pytest.mark.parametrize("module", ["asyncio", "decimal", "fractions", "statistics"])
+def test_what_programs_often_import_is_there_in_every_tier(box: Sandbox, module: str) -> None:
+    assert answers(box, f"import {module}", Expression(f"{module}.__name__")) == [module]
+
+
 # What happens to the rest of a job
 
 
@@ -275,6 +280,16 @@ async def test_async_interface_reports_progress_and_keeps_the_order(tier_1: Sand
     assert sorted(seen) == list(range(20))
     streamed = {index async for index, _ in tier_1.astream(iter(jobs))}
     assert streamed == set(range(20))
+
+
+def test_a_stream_gives_out_what_is_in_flight_before_it_refuses_a_job(tier_1: Sandbox) -> None:
+    good = Job(Program("def f(): return 1"), (Call("f"),))
+    batch = tier_1.stream(iter([good, good, good, Job(Program("x = 1"), (Call("f", (object(),)),)), good]))
+    assert sorted(next(batch)[0] for _ in range(3)) == [0, 1, 2]
+    with pytest.raises(ArgumentError):
+        next(batch)
+    with pytest.raises(SandboxError, match="in_flight"):
+        next(tier_1.stream(iter([good]), in_flight=0))
 
 
 async def test_cancelling_leaves_the_sandbox_healthy(tier_1: Sandbox) -> None:
@@ -635,10 +650,13 @@ def test_soak_sees_what_is_left_running_and_what_grows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(soak_module, "GONE_S", 0.2)
-    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(tmp_path)])
-    assert soak_module._left(str(tmp_path)) == [left.pid]
-    left.kill()
-    left.wait()
+    waits = "import time; print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", waits, str(tmp_path)], stdout=subprocess.PIPE) as left:
+        assert left.stdout is not None
+        left.stdout.readline()  # before that its command line may still be empty
+        seen = soak_module._left(str(tmp_path))
+        left.kill()
+    assert seen == [left.pid]
     assert soak_module._left(str(tmp_path)) == []
     for growth, complaints in ((0, 0), (100, 0), (1000, 1)):
         report = soak_module.SoakReport(0)
@@ -661,6 +679,10 @@ def test_run_a_file_from_the_command_line(tmp_path: Path) -> None:
     file.write_text("def f(a, b): return [a, b]\nif __name__ == '__main__': print(input()[::-1])\n")
     called = CliRunner().invoke(command, ["run", str(file), "--call", "f(1, 'x')"])
     assert "f(1, 'x'): [1, 'x']" in called.output
+    unpacked = CliRunner().invoke(command, ["run", str(file), "--call", "f(1, **{'b': 2})"])
+    assert unpacked.output.endswith("[1, 2]\n")
+    unhashable = CliRunner().invoke(command, ["run", str(file), "--call", "f(1, {[]: 1})"])
+    assert (unhashable.exit_code, "TypeError" in unhashable.output) == (1, True)
     script = CliRunner().invoke(command, ["run", str(file), "--stdin", "abc"])
     assert "cba" in script.output
     file.write_text("def f(:\n")
