@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -87,13 +88,11 @@ def _call(text: str) -> Probe:
             f"{text!r} is not a Python expression: {error.msg}", param_hint="--call"
         ) from None
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        try:
-            args = tuple(ast.literal_eval(arg) for arg in node.args)
-            return Call(
-                node.func.id, args, {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
-            )
-        except ValueError:
-            return Expression(text)
+        named = {k.arg: k.value for k in node.keywords if k.arg is not None}
+        with suppress(ValueError, TypeError):
+            if len(named) == len(node.keywords):  # no `**`
+                args = tuple(ast.literal_eval(arg) for arg in node.args)
+                return Call(node.func.id, args, {name: ast.literal_eval(arg) for name, arg in named.items()})
     return Expression(text)
 
 

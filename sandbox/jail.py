@@ -28,6 +28,9 @@ WARM = (
     "string", "typing", "copy", "random", "json", "datetime", "dataclasses", "enum", "abc",
 )  # fmt: skip
 
+WARM_OUT_OF_REACH = ("asyncio", "decimal", "fractions", "statistics")
+"""Warm besides where root starts tier 2: its own interpreter may lie where the dedicated user cannot read it."""
+
 NO_BUBBLEWRAP = (
     "bubblewrap is not installed, and without it no candidate can be run safely: install the package "
     "`bubblewrap` (Debian, Ubuntu: `sudo apt install bubblewrap`), then check with `ucoder sandbox doctor`"
@@ -95,16 +98,20 @@ def parents(path: Path) -> list[str]:
 def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a zygote; returns the process (bubblewrap in tier 1) and the supervisor's end of its channel."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(
+        socket.SOL_SOCKET, socket.SO_PASSCRED, 1
+    )  # the greeting comes with the zygote's process number
     python, home = config.interpreter, Path("/ucoder/sandbox/jailed") if config.tier == 1 else JAILED
     mounted = [*python.readable, *config.readable]
     readable = [*SYSTEM_LIBRARIES, "/dev/null", "/dev/zero", "/dev/urandom", *map(str, mounted)]
     path = [str(p) for p in (*config.path, *python.site_packages)]
     uid = JAIL_UID if os.geteuid() == 0 else 0
+    warm = [*config.warm, *(WARM_OUT_OF_REACH if config.tier == 2 and uid else ())]
     root = str(home.parent.parent)
     start = (
         f"import sys; sys.path.insert(0, {root!r}); from sandbox.jailed import footprint; "
         f"footprint.make_room(); from sandbox.jailed import zygote; "
-        f"zygote.main({theirs.fileno()}, {uid}, {readable!r}, {root!r}, {path!r}, {list(config.warm)!r})"
+        f"zygote.main({theirs.fileno()}, {uid}, {readable!r}, {root!r}, {path!r}, {warm!r})"
     )
     command = [str(python.executable), "-s", "-S", "-B", "-c", start]
     environment = {
@@ -120,6 +127,9 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             pass_fds=[theirs.fileno()], env=environment, close_fds=True, start_new_session=True, cwd="/",
         )  # fmt: skip
+    except BaseException:
+        ours.close()
+        raise
     finally:
         theirs.close()
     return process, ours

@@ -19,7 +19,7 @@ from sandbox.outcome import JobResult, Status
 from sandbox.program import Call, Job, Probe, Program
 from sandbox.run import Run
 from sandbox.supervisor import Supervisor
-from sandbox.wire import Encoded, EncodedProbes
+from sandbox.wire import Encoded, EncodedProbes, check_probes
 
 IN_FLIGHT = 256
 """Jobs that `stream` keeps in the sandbox at a time, so that a batch of any length needs little memory."""
@@ -161,22 +161,32 @@ class Sandbox:
     def stream(self, jobs: Iterable[Job], in_flight: int = IN_FLIGHT) -> Iterator[tuple[int, JobResult]]:
         """Run a batch of any length, lazily: yields (index, result) as jobs end, in the order they end.
 
-        At most `in_flight` jobs are read ahead from `jobs`, so memory does not grow with the batch.
+        At most `in_flight` jobs are read ahead from `jobs`, so memory does not grow with the batch. A job that
+        cannot be run ends the batch with its error, after the results of all jobs before it.
         """
+        if in_flight < 1:
+            raise SandboxError(f"in_flight must be at least 1, not {in_flight}")
         done: queue.SimpleQueue[tuple[int, JobResult]] = queue.SimpleQueue()
 
         def put(index: int) -> Callable[[JobResult], None]:
             return lambda result: done.put((index, result))
 
         waiting = 0
+        refused: SandboxError | None = None
         for index, job in enumerate(jobs):
-            self._submit([Run(*self._prepare(job), self.tier, put(index))])
+            try:
+                self._submit([Run(*self._prepare(job), self.tier, put(index))])
+            except SandboxError as error:
+                refused = error
+                break
             waiting += 1
             while waiting >= in_flight or not done.empty():
                 yield done.get()
                 waiting -= 1
         for _ in range(waiting):
             yield done.get()
+        if refused is not None:
+            raise refused
 
     async def astream(
         self, jobs: Iterable[Job], in_flight: int = IN_FLIGHT
@@ -194,14 +204,18 @@ class Sandbox:
         self._supervisor.submit([run for run in runs if run.job.program.language == "python"])
 
     def _prepare(self, job: Job) -> tuple[Job, EncodedProbes]:
+        source = job.program.source
+        if type(source) is not str:
+            raise ProgramError(f"the program must be text (str itself), not {type(source).__name__}")
         if job.program.language == "javascript":
             if self.tier != 1:
                 raise SandboxUnavailable("JavaScript runs in tier 1 only, and this host offers less")
             javascript.node()
+            check_probes(job.probes)
             return job, javascript.EncodedForNode(job.probes)
         if job.program.language != "python":
             raise ProgramError(f"programs in {job.program.language!r} cannot be run; known: {LANGUAGES}")
-        if "\0" in job.program.source:
+        if "\0" in source:
             raise ProgramError("the program contains a NUL character, which no Python source may")
         key = id(job.probes)
         known = self._encoded.get(key)
@@ -214,8 +228,8 @@ class Sandbox:
     # ----------------------------------------------------------------------------------------- looking
 
     def zygotes(self) -> list[int]:
-        """Process numbers of the jails, oldest first: they change when a jail had to be replaced."""
-        return [worker.process.pid for worker in list(self._supervisor.workers.values())]
+        """Process numbers of the zygotes, oldest first: they change when a jail had to be replaced."""
+        return [worker.pid for worker in list(self._supervisor.workers.values())]
 
     def busy(self) -> int:
         """How many candidates are running at this moment."""

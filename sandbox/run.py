@@ -50,7 +50,7 @@ class Run:
         self._first = self._stop = 0
         self._ended = False
         self._fault: ProtocolError | None = None
-        self._loaded = False
+        self._begun = self._told = self._loaded = False  # said anything; that it keeps nothing back; loaded
         self._at_once = False  # whether the child keeps no answer back
         self._careful = len(job.probes) == 1
         self.reader: FrameReader | None = None
@@ -65,7 +65,8 @@ class Run:
         first = next((i for i, outcome in enumerate(outcomes) if outcome is None), 0)
         seed = random.getrandbits(32)
         self.reader = FrameReader(seed, self.job)
-        self._ended, self._fault, self._loaded = False, None, False
+        self._ended, self._fault = False, None
+        self._begun = self._told = self._loaded = False
         self._at = self._first = first
         if scripts and first in scripts:
             self._stop = first + 1
@@ -84,7 +85,7 @@ class Run:
     # ------------------------------------------------------------------------------------- reading a child
 
     def feed(self, data: bytes) -> bool:
-        """Take in what the child wrote; returns whether it made progress. Never raises."""
+        """Take in what the child wrote; returns whether it answered anything. Never raises."""
         if self._fault is not None or not data:
             return False
         assert self.reader is not None
@@ -95,7 +96,7 @@ class Run:
         except ProtocolError as error:
             self._fault = error
             return False
-        return bool(frames)
+        return any(frame.outcomes for frame in frames)
 
     @property
     def faulty(self) -> bool:
@@ -104,8 +105,9 @@ class Run:
     def _take(self, frame: Frame) -> None:
         if self._ended:
             raise ProtocolError("a frame after the end")
-        if frame.kind == b"C":
-            self._at_once = self._careful = True
+        first, self._begun = not self._begun, True
+        if not frame.outcomes and frame.kind != b"E":
+            self._note(frame.kind, first)
         elif frame.kind == b"L":
             if self._loaded:
                 raise ProtocolError("loaded twice")
@@ -127,6 +129,16 @@ class Run:
                 raise ProtocolError("an end before the last answer")
             self._ended = True
 
+    def _note(self, kind: bytes, first: bool) -> None:
+        """Take in what a child says of itself: that it is set up, or that it keeps nothing back from now on."""
+        if kind == b"S":
+            if not first:
+                raise ProtocolError("set up when it had begun")
+        elif self._told:
+            raise ProtocolError("told twice that nothing is kept back")
+        else:
+            self._told = self._at_once = self._careful = True
+
     # -------------------------------------------------------------------------------------- a child's end
 
     def child_ended(self, status: int, cpu_s: float, timed_out: bool) -> bool:
@@ -135,6 +147,8 @@ class Run:
         ending = classify(status, cpu_s, timed_out, self.job)
         if self._fault is None and ending.status is Status.INFRA:
             return self.infra_failed(ending.message)  # even after its last answer: it had no time to leave
+        if self._fault is None and not self._begun and not timed_out:
+            return self.infra_failed(f"a child could not be set up: {ending.message}")
         if self._fault is None and self._ended and self.reader.buffer:
             self._fault = ProtocolError("bytes after the end")
         if self._fault is None and self._ended and status != 0:

@@ -192,7 +192,7 @@ def _all(jobs: int) -> Iterator[Job]:
 
 
 def _victims(box: Sandbox) -> list[int]:
-    """A jail, its zygote, or any of its candidates."""
+    """A zygote, or any of its candidates."""
     pids = box.zygotes()
     for pid in pids:
         with suppress(FileNotFoundError, ProcessLookupError):  # it may end while it is looked at

@@ -30,6 +30,9 @@ RUNNING_PER_WORKER = 4
 REST_S = 0.002
 """Children for the next request are forked after a pause of this length: first comes whoever waits for this one."""
 
+START_AGAIN_S, START_AGAIN_MOST_S = 0.05, 5.0
+"""Pause after a jail that could not be started: twice as long after each further one, up to the second."""
+
 FORK_AT_ONCE = 8
 """Children asked for in one message while there is more work than children."""
 
@@ -48,6 +51,7 @@ class Supervisor:
         self.closing = self.abandoned = False
         self.idle = False
         self.failed_starts = 0
+        self.next_start = 0.0
         # Held while `closing` is set or obeyed: no job is accepted that nobody would look at any more.
         self.gate = threading.Lock()
         self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -145,13 +149,16 @@ class Supervisor:
                 child.worker.kill_child(child)
 
     def _patience(self) -> float | None:
-        """Seconds until some clock needs looking at; None when nothing runs and all is prepared."""
+        """Seconds until some clock needs looking at; None when nothing runs or waits, and all is prepared."""
         if self.running:
             moment = now()
             return max(0.0005, min(self._next_look(child) for child in self.running) - moment)
-        if len(self.workers) < self.count:
-            return 0.0
-        return REST_S if any(len(w.ready) < self.prefork for w in self.workers.values()) else None
+        unprepared = any(len(w.ready) < self.prefork for w in self.workers.values())
+        rest = REST_S if unprepared or (self.waiting and self.workers) else None
+        if len(self.workers) == self.count:
+            return rest
+        start = max(0.0, self.next_start - now())
+        return start if rest is None else min(rest, start)
 
     @staticmethod
     def _next_look(child: Child) -> float:
@@ -183,10 +190,7 @@ class Supervisor:
         for child in lost:
             run = child.run
             assert run is not None
-            if run.infra_failed("its zygote was lost"):
-                self._finish(run)
-            else:
-                self.waiting.appendleft(run)
+            self._retry(run, "its zygote was lost")
 
     def _hear(self, worker: Worker) -> None:
         while True:
@@ -214,11 +218,15 @@ class Supervisor:
     def _staff(self) -> bool:
         """Start missing workers while nothing runs; False when there is nobody to give work to."""
         while len(self.workers) < self.count and (not self.running or not self.workers):
+            if now() < self.next_start:
+                break
             try:
                 self._start_worker()
                 self.failed_starts = 0
             except SandboxUnavailable as error:
                 self.failed_starts += 1
+                pause = min(START_AGAIN_MOST_S, START_AGAIN_S * 2.0 ** min(self.failed_starts, 10))
+                self.next_start = now() + pause
                 if self.failed_starts < 5 or self.workers:
                     break
                 for run in self.waiting:
@@ -244,7 +252,12 @@ class Supervisor:
                 worker.fork(FORK_AT_ONCE)
 
     def _give(self, child: Child, run: Run) -> None:
-        message = run.begin()
+        try:
+            message = run.begin()
+        except Exception as error:  # this thread is everybody's: a run that cannot be sent must not end it
+            child.worker.ready.appendleft(child)
+            self._retry(run, f"the job cannot be sent: {error!r}")
+            return
         child.run = run
         moment = now()
         child.deadline = run.deadline(moment)
@@ -312,7 +325,7 @@ class Supervisor:
             if run.feed(drain(child)):
                 child.deadline = run.deadline(moment)
             elif child.killed:
-                child.worker.process.kill()  # its zygote does not reap it: lose the worker
+                child.worker.kill()  # its zygote does not reap it: lose the worker
                 child.deadline = moment + 1.0
             else:
                 child.timed_out = True
@@ -334,6 +347,13 @@ class Supervisor:
         if run.abandoned:
             run.give_up()
         if run.abandoned or run.child_ended(status, cpu_s, child.timed_out):
+            self._finish(run)
+        else:
+            self.waiting.appendleft(run)
+
+    def _retry(self, run: Run, failure: str) -> None:
+        """The sandbox failed this run: it goes first in the queue again, or is given back as `infra`."""
+        if run.infra_failed(failure):
             self._finish(run)
         else:
             self.waiting.appendleft(run)

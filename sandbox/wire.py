@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import binascii
 import marshal
-import math
 import struct
 from dataclasses import dataclass
 from typing import Protocol
@@ -34,7 +33,8 @@ class ProtocolError(Exception):
 class Frame:
     """One checked frame.
 
-    `kind` is L (loaded), P (answers, the first to probe `index`), C (none is kept back from now on) or E (end).
+    `kind` is S (set up, with every limit in force), L (loaded), P (answers, the first to probe `index`), C (none is
+    kept back from now on) or E (end).
     """
 
     kind: bytes
@@ -67,7 +67,8 @@ class Encoded:
     """
 
     def __init__(self, probes: tuple[Probe, ...]) -> None:
-        """Raises `ArgumentError` for an argument that is not plain data."""
+        """Raises `ArgumentError` for a probe that is not plain text and data."""
+        check_probes(probes)
         self.plain = [_encode_probe(number, probe) for number, probe in enumerate(probes)]
         self.scripts = {i: probe.stdin for i, probe in enumerate(probes) if isinstance(probe, Script)}
         self._blobs: dict[int, bytes] = {}
@@ -83,6 +84,44 @@ class Encoded:
         return self._blobs[stop]
 
 
+def check_probes(probes: tuple[Probe, ...]) -> None:
+    """For every language: refuse a probe without text where text is due.
+
+    An instance of a subclass of `str` is none: it cannot be sent, and says what it likes about itself here.
+    """
+    for number, probe in enumerate(probes):
+        match probe:
+            case Call():
+                _check_call(number, probe)
+            case Sequence():
+                _check_kind(number, "steps", probe.steps, tuple, list)
+                for call in (probe.construct, *probe.steps):
+                    _check_call(number, call)
+            case Expression() | Check():
+                _check_kind(number, "source", probe.source, str)
+            case Script():
+                _check_kind(number, "stdin", probe.stdin, str)
+            case _:
+                raise ArgumentError(
+                    f"probe {number} is a {type(probe).__name__}, which is not a kind of probe"
+                )
+
+
+def _check_call(number: int, call: Call) -> None:
+    _check_kind(number, "step", call, Call)
+    _check_kind(number, "function", call.function, str)
+    _check_kind(number, "args", call.args, tuple, list)
+    _check_kind(number, "kwargs", call.kwargs, dict)
+    for name in call.kwargs:
+        _check_kind(number, "name of an argument", name, str)
+
+
+def _check_kind(number: int, what: str, value: object, *kinds: type) -> None:
+    if type(value) not in kinds:
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise ArgumentError(f"probe {number}: {what} must be {expected}, not {type(value).__name__}")
+
+
 def _encode_probe(number: int, probe: Probe) -> tuple[object, ...] | None:
     match probe:
         case Call():
@@ -95,10 +134,7 @@ def _encode_probe(number: int, probe: Probe) -> tuple[object, ...] | None:
         case Check():
             return ("check", probe.source)
         case Script():
-            if type(probe.stdin) is not str:
-                raise ArgumentError(f"probe {number}: stdin must be text, not {type(probe.stdin).__name__}")
             return None
-    raise ArgumentError(f"probe {number} is a {type(probe).__name__}, which is not a kind of probe")
 
 
 def _call(number: int, call: Call) -> tuple[str, bytes | str, bool]:
@@ -153,7 +189,7 @@ def job_message(job: Job, seed: int, first: int, careful: bool, script: str | No
     limits = job.limits
     blob = marshal.dumps(
         (
-            max(1, math.ceil(limits.cpu_s)), limits.memory_bytes,
+            limits.cpu_s, limits.memory_bytes,
             (
                 careful, seed, job.program.source, limits.result_bytes, limits.stdout_bytes, first, script,
                 probes,
@@ -203,9 +239,9 @@ def _parse(payload: bytes) -> Frame:
     if at + n_value + n_exception + n_message + n_stdout != len(payload):
         raise ProtocolError("a frame whose parts do not add up")
     status = _STATUSES.get(code)
-    if kind not in (b"L", b"P", b"C", b"E") or status is None:
+    if kind not in (b"S", b"L", b"P", b"C", b"E") or status is None:
         raise ProtocolError("a frame of unknown kind")
-    if kind in (b"C", b"E"):
+    if kind in (b"S", b"C", b"E"):
         return Frame(kind, index, [])
     value = payload[at : at + n_value]
     at += n_value

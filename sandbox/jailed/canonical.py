@@ -18,7 +18,8 @@ child wrote are what its program returned. It promises that reading them is boun
 from __future__ import annotations
 
 import sys
-from types import GeneratorType
+from collections import OrderedDict
+from types import GeneratorType, MemberDescriptorType
 from typing import Any
 
 MAX_DEPTH = 100
@@ -82,15 +83,19 @@ class Generated:
 
 
 class Described:
-    """State of an instance of one of the program's own classes: type name and attributes."""
+    """State of an instance of one of the program's own classes: type name and attributes.
+
+    What it holds as an instance of `dict`, `int` or another builtin type stands under None, as no attribute does.
+    """
 
     __slots__ = ("attributes", "name")
 
-    def __init__(self, name: str, attributes: dict[str, object]) -> None:
+    def __init__(self, name: str, attributes: "dict[str | None, object]") -> None:
         self.name, self.attributes = name, attributes
 
     def __repr__(self) -> str:
-        return "<%s %s>" % (self.name, ", ".join("%s=%r" % item for item in self.attributes.items()))
+        shown = ["%r" % (v,) if k is None else "%s=%r" % (k, v) for k, v in self.attributes.items()]
+        return "<%s %s>" % (self.name, ", ".join(shown))
 
 
 class Opaque:
@@ -135,8 +140,8 @@ class Array:
 def encode(value: object, limit: int = 1 << 26, describe: bool = False) -> bytes:
     """Write `value`; raises `TooLarge` as soon as more than `limit` bytes are needed.
 
-    With `describe`, instances of Python classes are written with their attributes instead of as opaque: for
-    the state a call sequence leaves behind.
+    With `describe`, instances of Python classes are written with all that they hold instead of as opaque: for
+    the state a call sequence leaves behind. Those that hold something out of sight stay opaque.
     """
     data = _quick(value)
     if data is None:
@@ -242,7 +247,7 @@ class _Writer:
             if isinstance(v, numpy.generic) and kind.__module__ == "numpy" and v.dtype.kind in "biufcSU":
                 self.write(v.item())
                 return
-        if self.describe and type(kind) is type and "__dict__" in dir(kind):
+        if self.describe and type(kind) is type:
             self._container(v, Described)
             return
         self._opaque(kind)
@@ -308,11 +313,59 @@ class _Writer:
         self.write(v.items)
 
     def _described(self, v: Any) -> None:
-        attributes = object.__getattribute__(v, "__dict__") if type(v) is not Described else v.attributes
-        name = type(v).__name__ if type(v) is not Described else v.name
+        state = _state(v, type(v)) if type(v) is not Described else v.attributes
+        if state is None:
+            self._opaque(type(v))
+            return
         self._put(b"D")
-        self.write(str(name))
-        self.write({str(k): i for k, i in dict(attributes).items()})
+        self.write(str(type(v).__name__ if type(v) is not Described else v.name))
+        self.write(state)
+
+
+_CONTENT: "dict[type, Any]" = {
+    OrderedDict: lambda v: [*OrderedDict.items(v)],
+    dict: lambda v: dict([*dict.items(v)]),
+    list: lambda v: [*list.__iter__(v)],
+    tuple: lambda v: (*tuple.__iter__(v),),
+    set: lambda v: {*set.__iter__(v)},
+    frozenset: lambda v: frozenset({*frozenset.__iter__(v)}),
+    str: str.__str__,
+    bytes: lambda v: bytes([*bytes.__iter__(v)]),
+    bytearray: lambda v: bytearray([*bytearray.__iter__(v)]),
+    int: int.__int__,
+    float: float.__float__,
+}
+"""What an instance of a subclass holds as an instance of this class, by the class's own methods."""
+_WORD = tuple.__itemsize__
+
+
+def _state(v: Any, kind: type) -> "dict[str | None, object] | None":
+    """All that an instance holds: its attributes, also those in slots, and its content under None.
+
+    None where there is more than that, as in an exception or a C type: told by the size of an instance, which the
+    parts that can be seen must account for. Two objects that differ out of sight would be called equal.
+    """
+    if kind is object:
+        return None  # all it has is its identity
+    state: "dict[str | None, object]" = {}
+    base = next((cls for cls in kind.__mro__ if cls in _CONTENT), object)
+    if base is not object:
+        state[None] = _CONTENT[base](v)
+    room = kind.__basicsize__ - base.__basicsize__
+    for cls in kind.__mro__[: kind.__mro__.index(base)]:
+        for name, member in vars(cls).items():
+            if type(member) is MemberDescriptorType:
+                room -= _WORD
+                try:
+                    state[str(name)] = member.__get__(v, kind)
+                except AttributeError:
+                    continue  # a slot that nothing was put in
+    if kind.__dictoffset__:
+        # Where the sign is negative the dict lies before the instance, or behind items of any number.
+        room -= _WORD if kind.__dictoffset__ > 0 or kind.__itemsize__ else 0
+        state.update({str(k): i for k, i in object.__getattribute__(v, "__dict__").items()})
+    room -= _WORD if kind.__weakrefoffset__ > 0 else 0
+    return state if room <= 0 and kind.__itemsize__ == base.__itemsize__ else None
 
 
 def _take(iterator: Any) -> Generated:

@@ -7,6 +7,7 @@ job's number, payload); the CRC turns damage into a protocol error, it does not 
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import io
 import struct
@@ -17,7 +18,7 @@ import types
 from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # type: ignore[import-not-found]
 from binascii import crc32
 from marshal import dumps, loads
-from os import _exit, read, write
+from os import O_NONBLOCK, _exit, close, dup2, pipe2, read, write
 from resource import RLIMIT_AS, RLIMIT_CPU, setrlimit
 from time import perf_counter
 from typing import Any
@@ -28,6 +29,7 @@ HEADER = struct.Struct("<II")
 LENGTH = struct.Struct("<I")
 BODY = struct.Struct("<cIBdIIII")  # kind, index, status, wall, lengths of value, exception, message, stdout
 pack_header, pack_body, pack_length, unpack_length = HEADER.pack, BODY.pack, LENGTH.pack, LENGTH.unpack_from
+SET_UP = BODY.pack(b"S", 0, 0, 0.0, 0, 0, 0, 0)
 END = BODY.pack(b"E", 0, 0, 0.0, 0, 0, 0, 0)
 CAREFUL = BODY.pack(b"C", 0, 0, 0.0, 0, 0, 0, 0)
 OK, EXCEPTION, MEMORY, OUTPUT = 0, 1, 2, 3
@@ -55,6 +57,8 @@ def g(*xs):
     return {"%s" % x: (x, {0.5}) for x in xs}
 """
 FILENAME = "<candidate>"
+PIPE, PAGE = 1 << 16, 1 << 12
+"""Bytes that a pipe holds, and in how large pieces."""
 LOOP_SOURCE = ""
 _loop_module: Any = None
 
@@ -131,6 +135,9 @@ class CapturedBytes:
 
     def __init__(self, captured: Captured) -> None:
         self.captured = captured
+        # What a text layer of the program's own asks for.
+        self.readable, self.writable, self.seekable = captured.readable, captured.writable, captured.seekable
+        self.isatty, self.fileno, self.close = captured.isatty, captured.fileno, captured.close
 
     def write(self, data: Any) -> int:
         taken = bytes(data)
@@ -148,6 +155,55 @@ class Discarded(Captured):
 
     def take(self, data: bytes) -> None:
         pass
+
+
+class Printed(Captured):
+    """A script's standard output: descriptor 1 as well, up to what a pipe holds.
+
+    What is written to the descriptor comes first: in a process of its own, too, `print` waits until the end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.reader, self.writer = pipe2(O_NONBLOCK)
+        dup2(self.writer, 1)
+
+    def fileno(self) -> int:
+        return 1
+
+    def collect(self) -> None:
+        """Take what was written to the descriptor; where no further page fits, some of it may be missing."""
+        try:
+            write(self.writer, bytes(PAGE))
+        except BlockingIOError:
+            self.overflowed = True
+            raise OutputLimit from None
+        written = read(self.reader, PIPE)[:-PAGE]
+        later, self.parts = self.parts, []
+        self.take(written)
+        self.parts += later
+
+
+class Given(io.BytesIO):
+    """A script's standard input in memory, and on descriptor 0 as well where a pipe holds all of it.
+
+    Where it does not, reading the descriptor fails: an empty one would make the program answer wrongly.
+    """
+
+    name = "<stdin>"
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        reader, writer = pipe2(O_NONBLOCK)
+        complete = write(writer, data) == len(data)
+        if not complete and len(data) <= PIPE:
+            raise OSError("a pipe holds less than it should: others hold too many")
+        dup2(reader if complete else writer, 0)
+        close(reader)
+        close(writer)
+
+    def fileno(self) -> int:
+        return 0
 
 
 def receive() -> "tuple[Any, ...]":
@@ -184,6 +240,8 @@ class Child:
         self.inside = False
         self.rehearsing = False
         self.prepare()
+        # As `site` makes them, which the jail does without.
+        builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
         signal(SIGALRM, self.on_alarm)
         sys.stderr = Discarded(0)
 
@@ -193,6 +251,11 @@ class Child:
         setitimer(ITIMER_REAL, 0 if job[0] else BATCH_S)
         setrlimit(RLIMIT_AS, (memory, memory))
         setrlimit(RLIMIT_CPU, (cpu_s, cpu_s + 1))
+        if job[6] is not None:
+            self.connect(job[6])
+        # Before anything of the program runs: a child that ends without having said this is no failure of it, and
+        # no program can pass for such a child. Written without `frame`, which would touch three pages more.
+        write(CHANNEL, pack_header(len(SET_UP), crc32(SET_UP, job[1])) + SET_UP)
         self.perform(job)
 
     def perform(self, job: "tuple[Any, ...]") -> None:
@@ -202,7 +265,7 @@ class Child:
         self.stdout_limit = stdout_limit
         self.captured.room = stdout_limit
         if script is not None:
-            self.run_script(first, source, script)
+            self.run_script(first, source)
         elif self.answer(b"L", 0, self.load, source):
             self.answer_all(first, loads(probes)[first:])  # noqa: S302 - from the supervisor as well
         self.end_batch()
@@ -235,14 +298,20 @@ class Child:
             asyncio.set_event_loop_policy(event_loop().JailPolicy())
         exec(compile(source, FILENAME, "exec"), self.namespace)
 
-    def run_script(self, index: int, source: str, stdin: str) -> None:
+    def connect(self, stdin: str) -> None:
+        """Give a script its standard input and output, by name and by number."""
+        given = io.TextIOWrapper(Given(stdin.encode("utf-8", "surrogatepass")), "utf-8", "surrogatepass")
+        given.mode = "r"  # type: ignore[misc]
+        sys.stdin = sys.__stdin__ = given  # type: ignore[misc]
+        self.captured = sys.__stdout__ = Printed()  # type: ignore[misc, assignment]
+
+    def run_script(self, index: int, source: str) -> None:
         main = types.ModuleType("__main__")
         sys.modules["__main__"] = main
         code: list[Any] = []
         if not self.answer(b"L", 0, lambda _: code.append(compile(source, FILENAME, "exec")), None):
             return
-        data = stdin.encode("utf-8", "surrogatepass")
-        sys.stdin = io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogatepass")
+        printed: Any = self.captured
 
         def run(_: object) -> str:
             try:
@@ -250,7 +319,12 @@ class Child:
             except SystemExit as stop:
                 if stop.code not in (None, 0):
                     raise
-            return b"".join(self.captured.parts).decode("utf-8", "surrogatepass")
+            finally:
+                atexit._run_exitfuncs()  # as an interpreter does that ends
+                if sys.stdout is not printed:
+                    sys.stdout.flush()
+                printed.collect()
+            return b"".join(printed.parts).decode("utf-8", "surrogatepass")
 
         self.answer(b"P", index, run, None)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.jail import WARM
 from sandbox.pool import Sandbox
 from sandbox.tiers import TIER_2_LANDLOCK, landlock_here, namespaces
 
@@ -18,8 +17,7 @@ def _open(tier: int) -> Sandbox:
         pytest.skip("bubblewrap cannot build a jail on this host: see `ucoder sandbox doctor`")
     if tier == 2 and landlock_here() < TIER_2_LANDLOCK:
         pytest.skip(f"tier 2 needs Landlock {TIER_2_LANDLOCK}, this kernel has {landlock_here()}")
-    # asyncio is warm because in tier 2 root's own interpreter may be out of the jail user's reach.
-    return Sandbox(2, force_tier=tier, warm=(*WARM, "asyncio"))
+    return Sandbox(2, force_tier=tier)
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,10 @@ def test_a_program_without_probes_that_leaves_without_an_end_is_never_a_pass() -
 def test_answers_kept_back_by_a_child_that_died_are_asked_for_again() -> None:
     run = Run(JOB, ENCODED, 1, lambda _: None)
     run.begin()
+    assert run.reader is not None
+    run.feed(frame(run.reader.seed, b"S"))
     assert not run.child_ended(signal.SIGSEGV, 0.0, False), "nothing is known yet: not even whether it loaded"
+    assert run.infra == 0
     run.begin()
     assert run.reader is not None
     seed = run.reader.seed
@@ -157,6 +160,31 @@ def test_a_hang_is_charged_to_its_probe_at_once_where_nothing_was_kept_back(kept
     assert not run.child_ended(signal.SIGKILL, 0.0, True)
     first = run.outcomes[1]
     assert first is None if kept_back else first is not None and first.status is Status.WALL
+
+
+@pytest.mark.parametrize("status", [0, 1 << 8, signal.SIGSEGV])
+def test_a_child_that_ends_before_it_began_says_nothing_about_its_program(status: int) -> None:
+    assert {outcome.status for outcome in judge(b"", status).outcomes} == {Status.INFRA}
+
+
+@pytest.mark.parametrize("kinds", [b"SS", b"LS", b"SCS", b"CC", b"SCLC"])
+def test_what_is_said_once_is_said_once(kinds: bytes) -> None:
+    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run.begin()
+    assert run.reader is not None
+    for kind in kinds:
+        assert not run.faulty
+        run.feed(frame(run.reader.seed, bytes([kind])))
+    assert run.faulty
+
+
+def test_only_answers_are_progress() -> None:
+    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run.begin()
+    assert run.reader is not None
+    seed = run.reader.seed
+    said = [frame(seed, b"S"), frame(seed, b"C"), frame(seed, b"L")]
+    assert [run.feed(data) for data in said] == [False, False, True]
 
 
 @pytest.mark.parametrize("status", [1 << 8, 11, 31])

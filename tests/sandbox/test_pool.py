@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import marshal
+import math
 import os
 import random
+import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from enum import StrEnum
 from itertools import count
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from sandbox import jail
+from sandbox import jail, wire
 from sandbox import soak as soak_module
 from sandbox.cli import sandbox as command
 from sandbox.command import run_command
@@ -32,7 +40,8 @@ from sandbox.errors import (
 from sandbox.limits import Limits
 from sandbox.outcome import Status
 from sandbox.pool import Sandbox
-from sandbox.program import Call, Check, Expression, Job, Program, Script, Sequence
+from sandbox.program import Call, Check, Expression, Job, Probe, Program, Script, Sequence
+from sandbox.run import Run
 from sandbox.soak import soak
 from sandbox.values import Mutated, Value
 from sandbox.worker import Worker
@@ -88,6 +97,63 @@ def test_scripts_read_stdin_and_print_and_share_nothing(box: Sandbox) -> None:
         "8\n",
         ("exception", "ValueError"),
     ]
+
+
+FAST_IO = """
+import io, os, sys
+class Fast(io.IOBase):
+    newlines = 0
+    def __init__(self, file):
+        self.fd, self.writable, self.buffer = file.fileno(), "r" not in file.mode, io.BytesIO()
+    def read(self):
+        while data := os.read(self.fd, max(os.fstat(self.fd).st_size, 8192)):
+            self.buffer.write(data)
+        return self.buffer.getvalue()
+    def flush(self):
+        if self.writable:
+            os.write(self.fd, self.buffer.getvalue())
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print(open(0).read()[::-1], end='')",
+        "import os\nos.write(1, os.read(0, 100)[::-1])",
+        "import os, sys\nos.write(sys.stdout.fileno(), os.read(sys.stdin.fileno(), 100)[::-1])",
+        "import sys\nopen(1, 'w').write(sys.stdin.read()[::-1])",
+        "import sys, io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)\nprint(input()[::-1], end='')",
+        "import sys\nsys.stdout = sys.__stdout__\nprint(sys.__stdin__.readline()[::-1], end='')",
+        "import atexit, os\natexit.register(lambda: os.write(1, b'cba'))",
+        "print('cba', end='')\nexit()\nprint('not reached')",
+        "print('cba', end='')\nquit(0)",
+        "import os\nprint('a', end='')\nos.write(1, b'cb')",
+        FAST_IO + "given, out = Fast(sys.stdin), Fast(sys.stdout)\nout.buffer.write(given.read()[::-1])\nout.flush()",
+    ],
+)  # fmt: skip
+def test_scripts_may_use_their_descriptors_as_in_a_process_of_their_own(box: Sandbox, source: str) -> None:
+    assert answers(box, source, Script("abc"), Script("abc")) == ["cba", "cba"]
+
+
+def test_a_script_gets_all_of_a_long_text_or_an_error(box: Sandbox) -> None:
+    text = "0123456789" * 6_000
+    both = "import os, sys\nprint(sys.stdin.read() == b''.join(iter(lambda: os.read(0, 999), b'')).decode())"
+    assert answers(box, both, Script(text), Script("")) == ["True\n", "True\n"]
+    assert answers(box, both, Script(text * 2)) == [("exception", "OSError")]
+    assert answers(box, "import sys\nprint(len(sys.stdin.read()))", Script(text * 20)) == ["1200000\n"]
+
+
+def test_a_script_that_writes_too_much_to_its_descriptor_ends_as_output(box: Sandbox) -> None:
+    for source in ("os.write(1, b'x' * 70_000)", "while True: os.write(1, b'x' * 999)"):
+        assert answers(box, f"import os\n{source}", Script()) == [("output", "")]
+    assert answers(box, "import os\nos.close(1)\nprint('x')", Script()) == ["x\n"]
+
+
+def test_exit_is_there_as_in_every_python(box: Sandbox) -> None:
+    assert (
+        answers(box, "def f(): exit(3)\ndef g(): quit()", Call("f"), Call("g"))
+        == [("exception", "SystemExit")] * 2
+    )
 
 
 def test_async_functions_and_generators_are_run(box: Sandbox) -> None:
@@ -150,6 +216,28 @@ def test_a_candidate_costs_few_pages(tier_1: Sandbox) -> None:
     assert sorted(counted)[10] < 330  # type: ignore[type-var, operator]
 
 
+def test_a_request_finds_the_pages_of_its_zygote_copied() -> None:
+    """Forking ahead leaves them shared; 32 were copied while somebody waited for the ends, 11 are left."""
+
+    def faults(pid: int) -> int:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+    counted = []
+    with Sandbox(1, prefork=8) as box:
+        (zygote,) = box.zygotes()
+        for n in range(21):
+            time.sleep(0.05)  # it forks ahead
+            before = faults(zygote)
+            box.run([Job(Program(f"# {n} {k}\ndef f(): return {k}"), (Call("f"),)) for k in range(8)])
+            counted.append(faults(zygote) - before)
+    assert sorted(counted)[10] < 22
+
+
+@pytest.mark.parametrize("module", ["asyncio", "decimal", "fractions", "statistics"])
+def test_what_programs_often_import_is_there_in_every_tier(box: Sandbox, module: str) -> None:
+    assert answers(box, f"import {module}", Expression(f"{module}.__name__")) == [module]
+
+
 # What happens to the rest of a job
 
 
@@ -194,6 +282,16 @@ async def test_async_interface_reports_progress_and_keeps_the_order(tier_1: Sand
     assert streamed == set(range(20))
 
 
+def test_a_stream_gives_out_what_is_in_flight_before_it_refuses_a_job(tier_1: Sandbox) -> None:
+    good = Job(Program("def f(): return 1"), (Call("f"),))
+    batch = tier_1.stream(iter([good, good, good, Job(Program("x = 1"), (Call("f", (object(),)),)), good]))
+    assert sorted(next(batch)[0] for _ in range(3)) == [0, 1, 2]
+    with pytest.raises(ArgumentError):
+        next(batch)
+    with pytest.raises(SandboxError, match="in_flight"):
+        next(tier_1.stream(iter([good]), in_flight=0))
+
+
 async def test_cancelling_leaves_the_sandbox_healthy(tier_1: Sandbox) -> None:
     forever = Limits(probe_wall_s=60, job_wall_s=60, cpu_s=60)
     hang = Job(Program("def f():\n    while True: pass"), (Call("f"),), forever)
@@ -225,13 +323,155 @@ def test_bad_input_is_a_typed_error_before_anything_runs(tier_1: Sandbox) -> Non
             tier_1.check([Job(Program(source), ())])
     with pytest.raises(ProgramError, match="cobol"):
         tier_1.run([Job(Program("x", "cobol"), ())])
-    for wrong in ({"probe_wall_s": 0}, {"job_wall_s": 0.1}, {"memory_bytes": 1}, {"cpu_s": -1}):
-        with pytest.raises(LimitsError):
-            Limits(**wrong)  # type: ignore[arg-type]
     with pytest.raises(InterpreterMissing, match="no-such-python"):
         Sandbox(1, "no-such-python")
     with pytest.raises(SandboxError):
         Sandbox(0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"probe_wall_s": 0}, {"probe_wall_s": math.nan}, {"probe_wall_s": "3"}, {"job_wall_s": 0.1},
+        {"job_wall_s": math.inf}, {"probe_wall_s": 1e10, "job_wall_s": 1e10}, {"probe_wall_s": True},
+        {"cpu_s": -1}, {"cpu_s": "3"}, {"cpu_s": 1e30}, {"cpu_s": math.inf}, {"cpu_s": 1.5}, {"cpu_s": 10**9},
+        {"memory_bytes": 1}, {"memory_bytes": 5e8}, {"memory_bytes": 2**70}, {"memory_bytes": None},
+        {"result_bytes": 2**40}, {"stdout_bytes": 0}, {"stdout_bytes": 1e3},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_limits_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(LimitsError, match="|".join(wrong)):
+        Limits(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_largest_limits_can_be_set(box: Sandbox) -> None:
+    day, mib = 86_400, 1 << 20
+    limits = Limits(day, day, day, (1 << 46), 1024 * mib, 1024 * mib)
+    result = box.run_one(Job(Program("x = 1"), (Expression("x"), Script()), limits))
+    assert [o.value for o in result.outcomes] == [Value.of(1), Value.of("")]
+
+
+def test_a_child_that_cannot_be_set_up_is_no_failure_of_the_program(
+    box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def impossible(*_: object) -> bytes:
+        blob = marshal.dumps((1, 1 << 70, (True, 1, "x = 1", 1, 1, 0, None, b"")), 2)
+        return struct.pack("<I", len(blob)) + blob
+
+    monkeypatch.setattr(wire, "job_message", impossible)
+    result = box.run_one(Job(Program("x = 1"), (Expression("x"),)))
+    assert (result.load.status, result.outcomes[0].status) == (Status.INFRA, Status.INFRA)
+
+
+class Text(StrEnum):
+    """Text by its looks; its type is not one that can travel."""
+
+    F = "f"
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        Call(Text.F),
+        Call(print),  # type: ignore[arg-type]
+        Call("f", 5),  # type: ignore[arg-type]
+        Call("f", (), {1: 2}),  # type: ignore[dict-item]
+        Call("f", (), {print: 2}),  # type: ignore[dict-item]
+        Call("f", (), [("a", 1)]),  # type: ignore[arg-type]
+        Sequence(Call(Text.F)),
+        Sequence(Call("f"), (Call(Text.F),)),
+        Sequence(Call("f"), ("step",)),  # type: ignore[arg-type]
+        Sequence("f"),  # type: ignore[arg-type]
+        Expression(Text.F),
+        Check(b"f()"),  # type: ignore[arg-type]
+        Script(Text.F),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_probes_that_are_not_plain_text_and_data_are_refused(
+    tier_1: Sandbox, probe: Probe, language: str
+) -> None:
+    if language == "javascript" and shutil.which("node") is None:
+        pytest.skip("Node is not installed")
+    with pytest.raises(ArgumentError, match="probe 1"):
+        tier_1.run([Job(Program("def f(): return 1", language), (Expression("1"), probe))])
+
+
+@pytest.mark.parametrize("source", [Text.F, b"x = 1", None])
+def test_programs_that_are_not_plain_text_are_refused(tier_1: Sandbox, source: str) -> None:
+    with pytest.raises(ProgramError, match="text"):
+        tier_1.run([Job(Program(source), ())])
+
+
+def test_a_job_that_cannot_be_sent_is_answered_and_the_others_go_on(
+    tier_1: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Run.begin
+
+    def failing(run: Run) -> bytes:
+        if run.job.program.source == "bad":
+            raise ValueError("it cannot be written")
+        return begin(run)
+
+    monkeypatch.setattr(Run, "begin", failing)
+    jobs = [Job(Program(source), (Expression("1"),)) for source in ("x = 1", "bad", "x = 2")]
+    first, bad, last = tier_1.run(jobs)
+    assert (bad.load.status, bad.outcomes[0].status) == (Status.INFRA, Status.INFRA)
+    assert "it cannot be written" in bad.load.message
+    assert first.outcomes[0].value == last.outcomes[0].value == Value.of(1)
+
+
+@pytest.mark.parametrize("failures", [1, 2, 3])
+@pytest.mark.parametrize("what", ["socketpair", "Popen"])
+def test_a_moment_without_descriptors_is_survived(
+    what: str, failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = count(failures, -1)
+
+    def exhausted(*arguments: object, **options: object) -> object:
+        if next(left) > 0:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return real(*arguments, **options)
+
+    with Sandbox(1, prefork=1) as box:
+        if what == "Popen":
+            real: Callable[..., object] = subprocess.Popen
+            monkeypatch.setattr(jail.subprocess, "Popen", exhausted)
+            (zygote,) = box.zygotes()
+            os.kill(zygote, signal.SIGKILL)
+            assert ends(zygote)
+        else:
+            real = socket.socketpair
+            monkeypatch.setattr(socket, "socketpair", exhausted)
+        results = box.run([Job(Program("def f(): return 1"), (Call("f"),))] * 6)
+        assert [r.outcomes[0].value for r in results] == [Value.of(1)] * 6
+    assert next(left) < 1
+
+
+def test_a_jail_that_cannot_be_started_again_is_tried_ever_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts, steps = [], []
+
+    def failing(config: object) -> Worker:
+        attempts.append(config)
+        raise SandboxUnavailable("no jail today")
+
+    with Sandbox(1) as box:
+        step = box._supervisor._step
+        monkeypatch.setattr(box._supervisor, "_step", lambda: steps.append(step()))
+        monkeypatch.setattr(Worker, "start", failing)
+        os.kill(box.zygotes()[0], signal.SIGKILL)
+        time.sleep(1.0)
+        assert 0 < len(attempts) < 10
+        assert len(steps) < 100
+        answered = box.run_one(Job(Program("x = 1"), (Expression("x"),)))
+        assert (answered.load.status, answered.load.message) == (Status.INFRA, "no jail today")
+        monkeypatch.undo()
+        answered = box.run_one(Job(Program("x = 1"), (Expression("x"),)))
+        assert answered.outcomes[0].value == Value.of(1)
 
 
 def test_without_bubblewrap_nothing_runs_and_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,6 +582,28 @@ def test_jobs_survive_the_death_of_zygotes(tier_1: Sandbox) -> None:
     assert results == {n: Value.of(n) for n in range(300)}
 
 
+def ends(pid: int) -> bool:
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("jobs", [0, 1, 6])
+def test_a_stuck_zygote_is_given_up_and_its_jobs_answered(jobs: int) -> None:
+    with Sandbox(1, prefork=1) as box:
+        (zygote,) = box.zygotes()
+        os.kill(zygote, signal.SIGSTOP)
+        limits = Limits(probe_wall_s=0.5, job_wall_s=1)
+        results = box.run([Job(Program("def f(): return 1"), (Call("f"),), limits)] * jobs)
+        assert {r.outcomes[0].status for r in results} <= {Status.OK, Status.WALL, Status.INFRA}
+        if jobs:
+            assert ends(zygote)
+            good = box.run_one(Job(Program("x = 1"), (Expression("x"),)))
+            assert good.outcomes[0].value == Value.of(1)
+    assert ends(zygote)
+
+
 def test_nothing_is_left_when_the_supervisor_is_killed() -> None:
     program = (
         "from sandbox.pool import Sandbox\nfrom sandbox.program import *\nimport sys\n"
@@ -357,10 +619,22 @@ def test_nothing_is_left_when_the_supervisor_is_killed() -> None:
     process.kill()
     process.wait()
     process.stdout.close()
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in zygotes) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not [pid for pid in zygotes if Path(f"/proc/{pid}").exists()]
+    assert all(map(ends, zygotes))
+
+
+def test_tier_2_dies_with_its_supervisor_even_where_it_is_stuck(tier_2: Sandbox) -> None:
+    program = "import time\nfrom sandbox.pool import Sandbox\nbox = Sandbox(1, force_tier=2)\n"
+    program += "print(*box.zygotes(), flush=True)\ntime.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert process.stdout is not None
+    zygote = int(process.stdout.readline())
+    os.kill(zygote, signal.SIGSTOP)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert ends(zygote)
 
 
 def test_short_soak_gives_every_job_exactly_one_right_record(tmp_path: Path) -> None:
@@ -376,10 +650,13 @@ def test_soak_sees_what_is_left_running_and_what_grows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(soak_module, "GONE_S", 0.2)
-    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(tmp_path)])
-    assert soak_module._left(str(tmp_path)) == [left.pid]
-    left.kill()
-    left.wait()
+    waits = "import time; print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", waits, str(tmp_path)], stdout=subprocess.PIPE) as left:
+        assert left.stdout is not None
+        left.stdout.readline()  # before that its command line may still be empty
+        seen = soak_module._left(str(tmp_path))
+        left.kill()
+    assert seen == [left.pid]
     assert soak_module._left(str(tmp_path)) == []
     for growth, complaints in ((0, 0), (100, 0), (1000, 1)):
         report = soak_module.SoakReport(0)
@@ -402,6 +679,10 @@ def test_run_a_file_from_the_command_line(tmp_path: Path) -> None:
     file.write_text("def f(a, b): return [a, b]\nif __name__ == '__main__': print(input()[::-1])\n")
     called = CliRunner().invoke(command, ["run", str(file), "--call", "f(1, 'x')"])
     assert "f(1, 'x'): [1, 'x']" in called.output
+    unpacked = CliRunner().invoke(command, ["run", str(file), "--call", "f(1, **{'b': 2})"])
+    assert unpacked.output.endswith("[1, 2]\n")
+    unhashable = CliRunner().invoke(command, ["run", str(file), "--call", "f(1, {[]: 1})"])
+    assert (unhashable.exit_code, "TypeError" in unhashable.output) == (1, True)
     script = CliRunner().invoke(command, ["run", str(file), "--stdin", "abc"])
     assert "cba" in script.output
     file.write_text("def f(:\n")

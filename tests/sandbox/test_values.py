@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import io
+import itertools
 import math
+import random
+import re
+import threading
+from collections import Counter, OrderedDict, deque
+from types import SimpleNamespace
+from typing import Generic, TypeVar
 
 import pytest
 from hypothesis import example, given, settings
@@ -140,6 +150,89 @@ def test_subclasses_and_objects_are_opaque() -> None:
     for obj in (Sly(3), object(), print, [Sly(1)], {"a": object()}, type):
         assert Value.of(obj).opaque
         assert Value.of(obj) != Value.of(obj)
+
+
+class Bag(dict):  # type: ignore[type-arg]
+    pass
+
+
+class Number(int):
+    pass
+
+
+class Recent(OrderedDict):  # type: ignore[type-arg]
+    def __init__(self, *items: tuple[object, object]) -> None:
+        super().__init__(items)
+        self.size = 2
+
+
+class Slotted:
+    __slots__ = ("__hidden", "value")
+
+    def __init__(self, value: object, hidden: object = None) -> None:
+        self.value, self.__hidden = value, hidden
+
+
+class Mixed(Slotted):
+    def __init__(self, value: object, more: object) -> None:
+        super().__init__(value)
+        self.more = more
+
+
+class Stack(Generic[TypeVar("T")]):  # type: ignore[misc]
+    def __init__(self, *items: object) -> None:
+        self.items = list(items)
+
+
+class Tree:
+    def __init__(self, value: object) -> None:
+        self.value, self.root = value, self
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (Counter("ab"), Counter("abb")), (Bag(a=1), Bag(a=2)), (Number(1), Number(2)),
+        (Recent((1, 2), (3, 4)), Recent((3, 4), (1, 2))), (OrderedDict(a=1), OrderedDict(a=2)),
+        (Slotted(1), Slotted(2)), (Slotted(1, 2), Slotted(1, 3)), (Mixed(1, 2), Mixed(1, 3)),
+        (Mixed(1, 2), Mixed(2, 2)), (Stack(1), Stack(2)), (Tree(1), Tree(2)), (Bag(a=Number(1)), Bag(a=Number(2))),
+        (SimpleNamespace(a=1), SimpleNamespace(a=2)),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_all_that_a_described_object_holds_is_part_of_it(left: object, right: object) -> None:
+    for obj in (left, right):
+        assert Value.parse(encode(obj, describe=True)) == Value.parse(
+            encode(copy.deepcopy(obj), describe=True)
+        )
+        assert Value.of(obj).opaque
+    assert encode(left, describe=True) != encode(right, describe=True)
+
+
+class Fails(ValueError):
+    pass
+
+
+class Partial(functools.partial):  # type: ignore[type-arg]
+    pass
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        ValueError(1), Fails(1), len, lambda: 1, Partial(print, 1), random.Random(1), object(), Slotted,
+        itertools.repeat(1), itertools.count(), re.compile("a"), deque([1]), io.StringIO("x"), [Stack(Fails(1))],
+        threading.Lock(),
+    ],
+    ids=lambda obj: type(obj).__name__,
+)  # fmt: skip
+def test_an_object_that_holds_something_out_of_sight_is_opaque_when_described(obj: object) -> None:
+    assert Value.parse(encode(obj, describe=True)).opaque
+
+
+def test_described_objects_are_shown_with_their_content() -> None:
+    assert Value.parse(encode(Bag(a=1), describe=True)).text() == "<Bag {'a': 1}>"
+    assert Value.parse(encode(Recent((1, 2)), describe=True)).text() == "<Recent [(1, 2)], size=2>"
 
 
 def test_cycles_and_depth_are_bounded() -> None:
