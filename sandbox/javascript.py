@@ -221,7 +221,7 @@ def _converse(
                 file = cast(FileIO, key.fileobj)
                 if file is answers:
                     more = answers.read(1 << 16)
-                    if run.feed(more):
+                    if run.feed(more) or (run.begun and not heard):
                         heard, deadline = True, run.deadline(time.monotonic())
                 elif file is exit_:
                     more = b""

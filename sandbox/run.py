@@ -99,6 +99,11 @@ class Run:
         return any(frame.outcomes for frame in frames)
 
     @property
+    def begun(self) -> bool:
+        """Whether the child has said anything at all."""
+        return self._begun
+
+    @property
     def faulty(self) -> bool:
         return self._fault is not None
 
