@@ -98,9 +98,8 @@ def parents(path: Path) -> list[str]:
 def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start a zygote; returns the process (bubblewrap in tier 1) and the supervisor's end of its channel."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setsockopt(
-        socket.SOL_SOCKET, socket.SO_PASSCRED, 1
-    )  # the greeting comes with the zygote's process number
+    # The zygote's greeting is to come with its process number.
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     python, home = config.interpreter, Path("/ucoder/sandbox/jailed") if config.tier == 1 else JAILED
     mounted = [*python.readable, *config.readable]
     readable = [*SYSTEM_LIBRARIES, "/dev/null", "/dev/zero", "/dev/urandom", *map(str, mounted)]

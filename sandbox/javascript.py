@@ -262,7 +262,7 @@ def _command(job: Job, job_fd: int, answer_fd: int) -> list[str]:
     ]  # fmt: skip
     start = (
         "import sys; sys.path.insert(0, '/ucoder'); from sandbox.jailed import launch; "
-        f"launch.runtime({uid}, {math.ceil(job.limits.cpu_s)}, {job.limits.memory_bytes + NODE_BYTES}, {command!r})"
+        f"launch.runtime({uid}, {job.limits.cpu_s}, {job.limits.memory_bytes + NODE_BYTES}, {command!r})"
     )
     return [
         *args,

@@ -29,7 +29,8 @@ class Limits:
     cpu_s: int = 3
     """CPU seconds of each of the job's children, of which it may use up eight (RLIMIT_CPU counts whole seconds)."""
     memory_bytes: int = 512 * MIB
-    """Address space of the child (RLIMIT_AS), the interpreter's own share included."""
+    """Address space of the child (RLIMIT_AS), the interpreter's own share included. For JavaScript what the program
+    holds beside Node's own share (RLIMIT_DATA)."""
     result_bytes: int = 64 * 1024
     """Largest canonical value of one probe; a larger one ends as `output`."""
     stdout_bytes: int = 64 * 1024

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import sys
 
 from sandbox.jailed import lockdown
@@ -42,7 +41,7 @@ def runtime(uid: int, cpu_s: int, memory_bytes: int, command: list[str]) -> None
     _limit(resource.RLIMIT_DATA, memory_bytes)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, 64)  # what lies in a pipe or a socket is the kernel's memory
-    _become(command, lockdown.command_filter(), one_process_filter())
+    _become(command, lockdown.command_filter(), lockdown.one_process_filter())
 
 
 def _limit(what: int, limit: int) -> None:
@@ -61,37 +60,3 @@ def _become(command: list[str], *filters: bytes, channel: int | None = None) -> 
     except OSError as error:
         sys.stderr.write("cannot start %s: %s\n" % (command[0], error.strerror))
         os._exit(127)
-
-
-PROCESSES_AND_SIGNALS = (
-    "fork", "vfork", "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open", "pidfd_send_signal",
-)  # fmt: skip
-_CLONE_THREAD = 0x00010000
-_SAID_KILLED = 128 + signal.SIGKILL
-
-
-def one_process_filter() -> bytes:
-    """On top of a command's filter: threads but no processes, no signals (but a thread's own, for abort), no lies.
-
-    SIGXCPU cannot be caught: setting its handler does nothing and reports success, since Node insists on it. And
-    the exit code by which bubblewrap reports a SIGKILL is not the program's to choose: only the host sends that one.
-    """
-    arch, column = lockdown._architecture()
-    calls, load, when, ret, ins = lockdown.CALLS, lockdown._load, lockdown._when, lockdown._ret, lockdown._ins
-    first = 16  # offset of the first argument's lower half
-    body = lockdown._prologue(arch, column)
-    for name in PROCESSES_AND_SIGNALS:
-        body += when(calls[name][column], ret(lockdown.ERRNO | lockdown.EPERM))
-    body += when(
-        calls["clone"][column],
-        load(first), ins(0x45, 1, 0, _CLONE_THREAD), ret(lockdown.ERRNO | lockdown.EPERM), ret(lockdown.ALLOW),
-    )  # fmt: skip
-    body += when(
-        calls["rt_sigaction"][column],
-        load(first), ins(0x15, 0, 1, signal.SIGXCPU), ret(lockdown.ERRNO), ret(lockdown.ALLOW),
-    )  # fmt: skip
-    body += when(
-        calls["exit_group"][column],
-        load(first), ins(0x54, 0, 0, 0xFF), ins(0x15, 0, 1, _SAID_KILLED), ret(lockdown.KILL), ret(lockdown.ALLOW),
-    )  # fmt: skip
-    return body + ret(lockdown.ALLOW)

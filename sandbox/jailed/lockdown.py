@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
-SIGKILL = 9
+SIGKILL, SIGXCPU = 9, 24
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 ENOSYS, EPERM, ENOTTY = 38, 1, 25
 
@@ -259,6 +259,39 @@ def command_filter() -> bytes:
     body += _when(
         CALLS["clone"][column],
         _load(16), _ins(0x45, 0, 1, _NAMESPACE_FLAGS), _ret(ERRNO | EPERM), _ret(ALLOW),
+    )  # fmt: skip
+    return body + _ret(ALLOW)
+
+
+PROCESSES_AND_SIGNALS = (
+    "fork", "vfork", "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open", "pidfd_send_signal",
+)  # fmt: skip
+_CLONE_THREAD = 0x00010000
+_SAID_KILLED = 128 + SIGKILL
+
+
+def one_process_filter() -> bytes:
+    """On top of a command's filter: threads but no processes, no signals (but a thread's own, for abort), no lies.
+
+    SIGXCPU cannot be caught: setting its handler does nothing and reports success, since Node insists on it. And
+    the exit code by which bubblewrap reports a SIGKILL is not the program's to choose: only the host sends that one.
+    """
+    arch, column = _architecture()
+    low = 16  # offset of the first argument's lower half
+    body = _prologue(arch, column)
+    for name in PROCESSES_AND_SIGNALS:
+        body += _when(CALLS[name][column], _ret(ERRNO | EPERM))
+    body += _when(
+        CALLS["clone"][column],
+        _load(low), _ins(0x45, 1, 0, _CLONE_THREAD), _ret(ERRNO | EPERM), _ret(ALLOW),
+    )  # fmt: skip
+    body += _when(
+        CALLS["rt_sigaction"][column],
+        _load(low), _ins(0x15, 0, 1, SIGXCPU), _ret(ERRNO), _ret(ALLOW),
+    )  # fmt: skip
+    body += _when(
+        CALLS["exit_group"][column],
+        _load(low), _ins(0x54, 0, 0, 0xFF), _ins(0x15, 0, 1, _SAID_KILLED), _ret(KILL), _ret(ALLOW),
     )  # fmt: skip
     return body + _ret(ALLOW)
 
