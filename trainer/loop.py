@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -128,17 +128,17 @@ class Loop:
         self.funnel.stages["dataset"] = Counter({"examples": len(made)})
         return made
 
-    def own_answers(self, adapted: Sampler, held: Sequence[Selected]) -> list[Example]:
+    def own_answers(self, adapted: Sampler, held: Sequence[Selected], *, selected: bool) -> list[Example]:
         """What the adapter itself answers to the problems that are not held out: right or wrong, but a program.
 
-        Problems without a value to show in the prompt are left out.
+        Problems without a value to show in the prompt are left out (`shown_value`).
         """
         known = {item.problem.function for item in held}
         work = [work for work in self.work if work.problem.function not in known]
 
         def answer(one: Work) -> list[Example]:
-            claim = self._examine(one)["claim"]
-            prompts = () if claim is None else dataset.served_prompts(one.problem, claim, adapted.chat)
+            value = shown_value(self._examine(one), selected=selected)
+            prompts = () if value is None else dataset.served_prompts(one.problem, value, adapted.chat)
             draw = Draw(1, ANSWER_TOKENS, self.profile.solution_temperature, self.profile.seed)
             end = end_of_answer(one.problem.function)
             return [
@@ -367,3 +367,14 @@ class Loop:
         if draw.n < 1:
             return []
         return (sampler or self.sampler).sample_once(self.store, stage, prompt, draw, stop_when)
+
+
+def shown_value(examined: Mapping[str, Any], *, selected: bool) -> str | None:
+    """The assert that a problem is asked with: what the selected solution gives, as stage 6 found.
+
+    The control arm must learn nothing from the selection: there it is what the first sample gives that gives anything.
+    """
+    if selected:
+        claim: str | None = examined["claim"]
+        return claim
+    return next((own[0] for own in examined["own_asserts"] if own), None)

@@ -39,7 +39,7 @@ from trainer.run import RunFolder
 from trainer.sampler import Sampler
 from trainer.selection import Selected
 from ucoder_lsp import models
-from ucoder_lsp.adapters import AdapterRegistry
+from ucoder_lsp.adapters import AdapterError, AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings
 
 CONTEXT_TOKENS = 2048
@@ -153,7 +153,8 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
     if options.profile.sharpen < 1:
         with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
             loop.sampler, loop.sandbox = sampler, sandbox
-            answers = loop.own_answers(_adapted(sampler, tuned), held)
+            adapted = _adapted(sampler, tuned)
+            answers = loop.own_answers(adapted, held, selected=options.arm == "consensus")
         own_sha256 = dataset.sha256_of(dataset.to_jsonl(answers))
         tuned = _sharpen(run, model, answers, options, teller, tuned)
         if answers:
@@ -323,5 +324,8 @@ def publish(
 
 def is_served(version: str, registry: AdapterRegistry, model: Model, settings: Settings) -> bool:
     """Whether servers use it from now on: it is the current adapter of the base that they serve."""
-    current = registry.current()
+    try:
+        current = registry.current()
+    except AdapterError:
+        return False  # another one was chosen and is damaged: no reason to lose what was trained
     return current is not None and current.version == version and model.is_configured(settings)

@@ -33,6 +33,7 @@ ADAPTER_FILE = "adapter.gguf"
 MANIFEST_FILE = "manifest.json"
 CURRENT_FILE = "current.json"
 WAY_OUT = "serve another with `ucoder adapters use`, or go back with `ucoder adapters rollback`."
+"""How messages about an adapter that cannot be served end."""
 
 
 class AdapterError(Exception):

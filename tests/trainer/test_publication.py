@@ -40,6 +40,11 @@ def settings(tmp_path: Path, model: Model) -> Settings:
     return Settings(model=str(model.base.gguf), data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
 
 
+@pytest.fixture
+def registry(model: Model, settings: Settings) -> AdapterRegistry:
+    return AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
+
+
 def trained(folder: Path) -> Tuned:
     tuned = Tuned(folder / "0123", ((1, 0.5),))
     tuned.folder.mkdir(parents=True)
@@ -49,10 +54,9 @@ def trained(folder: Path) -> Tuned:
 
 
 def test_a_run_that_was_killed_after_publishing_finds_its_version_again(
-    tmp_path: Path, model: Model, settings: Settings
+    tmp_path: Path, model: Model, settings: Settings, registry: AdapterRegistry
 ) -> None:
     run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
-    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
     version = publish(registry, model, run, OPTIONS, tuned, METRICS)
     registry.use(None)  # as if killed before it became the current one
     assert publish(registry, model, run, OPTIONS, tuned, METRICS) == version
@@ -63,10 +67,9 @@ def test_a_run_that_was_killed_after_publishing_finds_its_version_again(
 
 
 def test_a_damaged_version_of_another_night_does_not_cost_the_training(
-    tmp_path: Path, model: Model, settings: Settings
+    tmp_path: Path, model: Model, registry: AdapterRegistry
 ) -> None:
     run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
-    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
     old, new = (registry.publish(tuned.gguf, base_name="b", training_run="r", metrics={}) for _ in range(2))
     (old.folder / "manifest.json").write_text("{")
     version = publish(registry, model, run, OPTIONS, tuned, METRICS)
@@ -75,10 +78,9 @@ def test_a_damaged_version_of_another_night_does_not_cost_the_training(
 
 
 def test_an_adapter_that_was_taken_back_is_not_called_served(
-    tmp_path: Path, model: Model, settings: Settings
+    tmp_path: Path, model: Model, settings: Settings, registry: AdapterRegistry
 ) -> None:
     run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
-    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
     version = publish(registry, model, run, OPTIONS, tuned, METRICS)
     run.arm("consensus")
     run.write("consensus/result.json", "{}")
@@ -89,15 +91,25 @@ def test_an_adapter_that_was_taken_back_is_not_called_served(
 
 
 def test_an_adapter_is_served_where_the_setting_names_its_base(
-    tmp_path: Path, model: Model, settings: Settings
+    tmp_path: Path, model: Model, settings: Settings, registry: AdapterRegistry
 ) -> None:
-    registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
     version = publish(registry, model, RunFolder(tmp_path / "run"), OPTIONS, trained(tmp_path), METRICS)
     copy = tmp_path / "copy.gguf"
     copy.write_bytes(model.base.gguf.read_bytes())
     other = tiny_gguf.write_model(tmp_path / "other.gguf", seed=1)
     for named, served in ((copy, True), (other, False), ("embedded", False), (tmp_path / "gone.gguf", False)):
         assert is_served(version, registry, model, replace(settings, model=str(named))) is served
+
+
+def test_a_damaged_adapter_that_was_chosen_meanwhile_does_not_cost_the_training(
+    tmp_path: Path, model: Model, settings: Settings, registry: AdapterRegistry
+) -> None:
+    tuned = trained(tmp_path / "finetune")
+    chosen = registry.publish(tuned.gguf, base_name="b", training_run="r", metrics={})
+    (chosen.folder / "manifest.json").write_text("{")
+    control = replace(OPTIONS, arm="random")
+    version = publish(registry, model, RunFolder(tmp_path / "run"), control, tuned, METRICS)
+    assert not is_served(version, registry, model, settings)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from trainer import train_cli
 from trainer.dataset import Control
 from trainer.errors import StoreError, TrainerError
 from trainer.finetune import last_whole_checkpoint
-from trainer.loop import Funnel
+from trainer.loop import Funnel, shown_value
 from trainer.problems import Problem
 from trainer.profile import PROFILES
 from trainer.progress import Teller
@@ -253,3 +253,19 @@ def test_the_control_arm_is_as_large_as_the_finished_run_and_knows_no_judge(tmp_
     picked = unselected(run, pool, held, seed=0)
     assert len(picked) == 20
     assert "f3" not in {problem.function for problem, _, _ in picked}
+
+
+@pytest.mark.parametrize(
+    ("own", "claim", "selected", "control"),
+    [
+        ([(), ("assert f() == 3",), ("assert f() == 2",)], "assert f() == 2", "assert f() == 2", "assert f() == 3"),
+        ([("assert f() == 3",)], None, None, "assert f() == 3"),
+        ([(), ()], None, None, None),
+    ],
+)  # fmt: skip
+def test_the_control_arm_is_asked_with_nothing_that_was_selected(
+    own: list[tuple[str, ...]], claim: str | None, selected: str | None, control: str | None
+) -> None:
+    examined = {"own_asserts": own, "claim": claim}
+    assert shown_value(examined, selected=True) == selected
+    assert shown_value(examined, selected=False) == control
