@@ -124,6 +124,7 @@ def test_right_patches_outvote_a_wrong_one_that_passes_the_tests(project: Projec
     assert summary == result.stdout
 
 
+@pytest.mark.slow
 def test_leaving_the_process_at_import_is_tampering(project: Project, tmp_path: Path) -> None:
     fake = project.patch("exit.patch", {"shop.py": "import os\n\nos._exit(0)\n"})
     out = tmp_path / "out"
@@ -417,6 +418,7 @@ def test_a_sandbox_that_fails_for_one_patch_blames_nobody(
     assert "a.patch: no more namespaces" in result.stdout
 
 
+@pytest.mark.slow
 def test_posing_as_a_sandbox_that_fails_is_tampering(project: Project) -> None:
     # So that pytest itself says nothing on standard error before the patch does.
     quiet = "[tool.pytest.ini_options]\nasyncio_default_fixture_loop_scope = 'function'\n"

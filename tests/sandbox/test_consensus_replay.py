@@ -32,6 +32,7 @@ def recording(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_replay_prints_the_promised_json_and_writes_the_plot(recording, tmp_path):
     plot = tmp_path / "plot.png"
     done = CliRunner().invoke(consensus, ["replay", str(recording), "--json", "--plot", str(plot)])

@@ -205,12 +205,14 @@ def test_nothing_can_be_written_whoever_started_the_jail(tier_1: Sandbox) -> Non
 # Every Node comes to an end, and every caller gets its answer
 
 
+@pytest.mark.slow
 def test_a_program_that_closes_the_answers_and_stays_is_ended(tier_1: Sandbox) -> None:
     result = run(tier_1, f"require('fs').closeSync(+process.argv[3]); {HANG}", Call("f"))
     assert [o.status for o in (result.load, *result.outcomes)] == [Status.WALL] * 2
     assert nodes() == []
 
 
+@pytest.mark.slow
 def test_standard_input_that_nobody_reads_holds_nobody_up(tier_1: Sandbox) -> None:
     assert run(tier_1, HANG, Script("x" * 300_000)).outcomes[0].status is Status.WALL
     assert values(run(tier_1, "console.log(1);", Script("x" * 300_000))) == ["1\n"]
@@ -228,6 +230,7 @@ def test_no_program_says_that_it_was_killed_from_outside(tier_1: Sandbox) -> Non
         assert ending.status is Status.SECCOMP
 
 
+@pytest.mark.slow
 def test_cpu_time_that_is_used_up_is_the_programs_fault(tier_1: Sandbox) -> None:
     limits = Limits(probe_wall_s=20.0, job_wall_s=20.0, cpu_s=1)
     for source in ("", "process.on('SIGXCPU', () => 0);"):
@@ -288,6 +291,7 @@ def test_closing_gives_jobs_back_and_takes_no_more(tier_1: Sandbox) -> None:
         box.run_one(job)
 
 
+@pytest.mark.slow
 def test_closing_while_a_jail_is_built_leaves_nothing_running(
     tier_1: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -450,6 +450,7 @@ def test_a_moment_without_descriptors_is_survived(
     assert next(left) < 1
 
 
+@pytest.mark.slow
 def test_a_jail_that_cannot_be_started_again_is_tried_ever_less_often(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -590,6 +591,7 @@ def ends(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("jobs", [0, 1, 6])
+@pytest.mark.slow
 def test_a_stuck_zygote_is_given_up_and_its_jobs_answered(jobs: int) -> None:
     with Sandbox(1, prefork=1) as box:
         (zygote,) = box.zygotes()
@@ -622,6 +624,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed() -> None:
     assert all(map(ends, zygotes))
 
 
+@pytest.mark.slow
 def test_tier_2_dies_with_its_supervisor_even_where_it_is_stuck(tier_2: Sandbox) -> None:
     program = "import time\nfrom sandbox.pool import Sandbox\nbox = Sandbox(1, force_tier=2)\n"
     program += "print(*box.zygotes(), flush=True)\ntime.sleep(60)"

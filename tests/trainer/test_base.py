@@ -43,6 +43,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_base(tmp_path: Path, n_bytes:
     assert list((tmp_path / "cache").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_that_prepared_the_same_base_meanwhile_is_no_failure(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="needs the train extra")
     cache = tmp_path / "cache"
