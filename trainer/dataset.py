@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from random import Random
 
 from sandbox.inputs.target import parse_quietly
+from trainer.extract import as_written
 from trainer.problems import Problem
-from trainer.sampler import render
+from trainer.sampler import Sample, render
 from trainer.selection import Selected
 from trainer.store import digest
 
@@ -83,6 +84,12 @@ def examples(problem: Problem, sources: Sequence[str], asserts: Sequence[str], c
         made.append(Example(problem.function, sentence, as_answer(source, typed=False)))
         made.append(Example(problem.function, stub, as_answer(source, typed=True)))
     return made
+
+
+def rehearsal(function: str, prompt: str, answer: Sample) -> Example | None:
+    """What the base answers when it is asked, as it wrote it; None where that holds no whole program."""
+    written = as_written(answer.text, function) if answer.finished else None
+    return None if written is None else Example(function, prompt, written)
 
 
 def split(selected: Sequence[Selected], share: float) -> tuple[list[Selected], list[Selected]]:

@@ -99,6 +99,18 @@ def end_of_answer(function: str) -> Callable[[str], int | None]:
     return end_of_answer
 
 
+def as_written(answer: str, function: str) -> str | None:
+    """The answer as the model wrote it, up to the end of its function, its block closed; None where there is none."""
+    block = FENCE.search(answer)
+    head, source = ("", answer) if block is None else (answer[: block.start(2)], block.group(2))
+    tree = _longest_parse(source)
+    for node in () if tree is None else tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == function:
+            written = "\n".join(source.split("\n")[: node.end_lineno])
+            return (head + written).lstrip() + ("" if block is None else "\n```")
+    return None
+
+
 def _cut(source: str, function: str, prelude: str, *, allow_renamed: bool) -> str | None:
     tree = _longest_parse(source)
     if tree is None:

@@ -23,6 +23,7 @@ from trainer.dataset import Example
 from trainer.errors import BaseModelError, MissingExtraError, disk_errors, library_errors
 from trainer.export import check_exportable
 from trainer.store import digest
+from ucoder_lsp.engine.prefix_cache import common_prefix
 from ucoder_lsp.files import remove, sync_folder, sync_tree, write_atomically
 
 MAX_TOKENS = 1024
@@ -43,7 +44,7 @@ class Tuning:
     four_bit: bool = False
     """QLoRA: the base in NF4, for bases that do not fit otherwise."""
     teacher_temperature: float = 1.0
-    """Of the teacher's distribution, where there is a teacher: below 1 it is sharper than it was."""
+    """Of the base's distribution on the answers that are rehearsed: below 1 it is sharper than it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +68,16 @@ def finetune(
     tuning: Tuning,
     parent: Path,
     progress: Progress,
-    teacher: Tuned | None = None,
+    rehearsed: Sequence[Example] = (),
 ) -> Tuned:
     """Train a LoRA adapter on `rows`, under `parent` (a folder of this base alone); found again when it is finished.
 
-    With a `teacher` the adapter begins as that one, and learns its distribution over each token instead of the rows'
-    own tokens (`trainer.objective`).
+    `rehearsed` are answers that the base itself gave. There the adapter learns the base's own distribution over each
+    token, at `tuning.teacher_temperature` (`trainer.objective`).
 
     Raises `BaseModelError`, `ExportError` or `StoreError` with one sentence.
     """
-    key = digest(
-        [[asdict(row) for row in rows], asdict(tuning), None if teacher is None else teacher.folder.name]
-    )[:16]
+    key = digest([[asdict(row) for row in rows], [asdict(row) for row in rehearsed], asdict(tuning)])[:16]
     done = parent / key
     if not (done / "losses.json").is_file():
         work = parent / f"{key}.part"
@@ -86,7 +85,7 @@ def finetune(
             parent.mkdir(parents=True, exist_ok=True)
             if not (work / "losses.json").is_file():
                 with library_errors(parent):
-                    _in_a_thread_that_ends(lambda: _train(base, rows, tuning, work, progress, teacher))
+                    _in_a_thread_that_ends(lambda: _train(base, rows, tuning, work, progress, rehearsed))
             for checkpoint in work.glob("checkpoint-*"):
                 remove(checkpoint)
             os.replace(work, done)
@@ -122,7 +121,7 @@ def _train(
     tuning: Tuning,
     work: Path,
     progress: Progress,
-    teacher: Tuned | None,
+    rehearsed: Sequence[Example],
 ) -> None:
     # The libraries report on one another; what a user needs to know comes from us.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -135,7 +134,7 @@ def _train(
         from transformers import logging as hf_logging
         from trl import SFTConfig
 
-        from trainer.objective import CompletionTrainer, with_teacher
+        from trainer.objective import REHEARSED, CompletionTrainer
     except ImportError as error:
         raise MissingExtraError from error
 
@@ -153,9 +152,17 @@ def _train(
     disable_progress_bars()
     tokenizer = AutoTokenizer.from_pretrained(base.folder)
     model = load_for_training(base.folder, four_bit=tuning.four_bit)
-    if teacher is not None:
-        model = with_teacher(model, teacher.folder)
-    data = Dataset.from_list([{"prompt": row.prompt, "completion": row.completion} for row in rows])
+    data = Dataset.from_list(
+        [{"prompt": row.prompt, "completion": row.completion, REHEARSED: 0} for row in rows]
+        + [
+            {
+                "prompt": row.prompt,
+                "completion": row.completion,
+                REHEARSED: before_the_end(row.completion, tokenizer),
+            }
+            for row in rehearsed
+        ]
+    )
 
     # 3. Train, from the last whole checkpoint if there is one.
     class Tell(TrainerCallback):  # type: ignore[misc]  # transformers has no types
@@ -176,12 +183,11 @@ def _train(
             seed=tuning.seed, data_seed=tuning.seed,
             logging_steps=1, logging_nan_inf_filter=False, save_strategy="epoch", save_total_limit=2,
             report_to="none", disable_tqdm=True,
-            dataloader_pin_memory=on_gpu,
+            dataloader_pin_memory=on_gpu, remove_unused_columns=False,
         )  # fmt: skip
         trainer = CompletionTrainer(
             model=model, args=settings, train_dataset=data, processing_class=tokenizer, callbacks=[Tell()],
-            peft_config=lora if teacher is None else None,
-            teacher_temperature=None if teacher is None else tuning.teacher_temperature,
+            peft_config=lora, teacher_temperature=tuning.teacher_temperature,
         )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(work))
@@ -192,9 +198,16 @@ def _train(
         raise BaseModelError(
             "Fine-tuning ended without a usable loss: lower the learning rate or check the base."
         )
-    trainer.model.save_pretrained(work, selected_adapters=["default"])
+    trainer.model.save_pretrained(work)
     sync_tree(work)
     write_atomically(work / "losses.json", json.dumps(losses))
+
+
+def before_the_end(answer: str, tokenizer: Any) -> int:
+    """How many tokens of an answer come before those that only end it: the fence that closes its block."""
+    whole = tokenizer(answer, add_special_tokens=False).input_ids
+    open_ended = tokenizer(answer.removesuffix("```").rstrip(), add_special_tokens=False).input_ids
+    return common_prefix(tuple(whole), tuple(open_ended))
 
 
 def last_whole_checkpoint(work: Path) -> str | None:

@@ -128,27 +128,27 @@ class Loop:
         self.funnel.stages["dataset"] = Counter({"examples": len(made)})
         return made
 
-    def own_answers(self, adapted: Sampler, held: Sequence[Selected], *, selected: bool) -> list[Example]:
-        """What the adapter itself answers to the problems that are not held out: right or wrong, but a program.
+    def own_answers(self, held: Sequence[Selected], *, selected: bool) -> list[Example]:
+        """What the base itself answers to the problems that are not held out: right or wrong, but a program.
 
         Problems without a value to show in the prompt are left out (`shown_value`).
         """
         known = {item.problem.function for item in held}
         work = [work for work in self.work if work.problem.function not in known]
 
-        def answer(one: Work) -> list[Example]:
+        def answer(one: Work) -> list[Example | None]:
             value = shown_value(self._examine(one), selected=selected)
-            prompts = () if value is None else dataset.served_prompts(one.problem, value, adapted.chat)
+            function = one.problem.function
+            prompts = () if value is None else dataset.served_prompts(one.problem, value, self.sampler.chat)
             draw = Draw(1, ANSWER_TOKENS, self.profile.solution_temperature, self.profile.seed)
-            end = end_of_answer(one.problem.function)
             return [
-                Example(one.problem.function, prompt, sample.text.strip())
+                dataset.rehearsal(function, prompt, sample)
                 for prompt in prompts
-                for sample in self._sample("own answers", Prompt(prompt), draw, end, adapted)
+                for sample in self._sample("own answers", Prompt(prompt), draw, end_of_answer(function))
             ]
 
         answers = [example for found in self._each("own answers", work, answer) for example in found]
-        kept = [e for e in answers if extract_function(e.completion, e.function) is not None]
+        kept = [example for example in answers if example is not None]
         self.funnel.stages["own answers"] = Counter(
             {"programs": len(kept), "answers without a program": len(answers) - len(kept)}
         )

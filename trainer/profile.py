@@ -53,10 +53,10 @@ class Profile:
     held_out: float = 0.2
     """Share of the selected problems that is never trained on and judges the adapter."""
     rank: int = 16
-    sharpen: float = 1.0
-    """Temperature of the teacher in the last step, which makes the adapter surer of what it knows; 1 leaves it out."""
-    sharpen_rate: float = 5e-4
-    """Learning rate of that step."""
+    rehearse: bool = False
+    """Train on the base's own answers too, which keep the adapter where the base was and make it surer of that."""
+    teacher_temperature: float = 0.25
+    """Of the base's distribution over the tokens of those answers."""
     learning_rate: float = 2e-4
     """Ten times a full fine-tuning rate: what LoRA needs (docs/training.md)."""
     batch: int = 8
@@ -73,12 +73,12 @@ PROFILES = {
         Profile(
             "tiny", "minutes on 2 CPU cores: tries the whole loop", problem_samples=48, solutions=8, asserts=2,
             probes=12, min_cluster=3, min_confidence=0.0, gate_samples=4, epochs=2, solution_temperature=0.5,
-            sharpen=0.25,
+            rehearse=True,
         ),
         Profile(
             "small", "within an hour on 2 CPU cores: a first adapter", problem_samples=720, solutions=16, asserts=2,
             probes=16, min_cluster=4, min_confidence=0.0, gate_samples=8, epochs=2, solution_temperature=0.5,
-            learning_rate=1e-3, sharpen=0.25,
+            learning_rate=7e-4, rehearse=True,
         ),
         Profile(
             "full", "a night and more on a GPU: the paper's numbers", problem_samples=30_000, solutions=128,

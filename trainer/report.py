@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,10 @@ def write_report(
     run: RunFolder,
     arm: str,
     funnel: Funnel,
-    losses: Mapping[str, Sequence[tuple[int, float]]],
+    losses: Sequence[tuple[int, float]],
     result: Result | None,
 ) -> Path:
-    """Write `report.html` of one arm; untrusted text (the model wrote it) is escaped.
-
-    `losses` are those of each step that trained: not all of them are the same quantity, so each has its own curve.
-    """
+    """Write `report.html` of one arm; untrusted text (the model wrote it) is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -43,7 +40,7 @@ def write_report(
         about=run.read("run.json"),
         stages=[(name, _bars(counts)) for name, counts in funnel.stages.items()],
         examples=funnel.examples,
-        curves={name: curve(logged) for name, logged in losses.items()},
+        curve=curve(losses),
         result=result,
     )
     return run.write(f"{arm}/report.html", page)

@@ -3,9 +3,9 @@
     1  the base in both its forms: the file that is served, the folder that is trained
     2  six stages: problems, ratings, skeletons, tests, solutions, selection         (`loop`)
     3  a data set: consensus, or the control arm's random samples of the same number (`dataset`)
-    4  LoRA fine-tuning from the base                                                (`finetune`)
-    5  export to GGUF; with further rounds, back to the solutions with this adapter  (`export`)
-    6  a sharper copy of the adapter, taught by itself on its own answers             (`objective`)
+    4  what the base itself answers, to be rehearsed: an adapter forgets              (`objective`)
+    5  LoRA fine-tuning from the base                                                (`finetune`)
+    6  export to GGUF; with further rounds, back to the solutions with this adapter  (`export`)
     7  the gate on held-out self-made problems                                       (`acceptance`)
     8  publication to the adapter registry, which running servers watch
 
@@ -73,7 +73,7 @@ class Result:
     dataset_sha256: str
     """Of ARM/dataset.jsonl."""
     own_answers_sha256: str | None
-    """Of ARM/own-answers.jsonl, None where the profile does not sharpen."""
+    """Of ARM/own-answers.jsonl, None where the profile does not rehearse."""
     report: Path
 
 
@@ -137,8 +137,9 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
         else:
             picked = [(s.problem, s.sources, s.asserts) for s in chosen]
         rows = loop.examples(picked)
+        own = loop.own_answers(held, selected=options.arm == "consensus") if options.profile.rehearse else []
     teller.say(f"{len(held)} problems are held out for the gate")
-    tuned = _tune(run, model, rows, options, loop, teller)
+    tuned = _tune(run, model, rows, own, options, loop, teller)
 
     # Further rounds: its answers join the candidates, and the next adapter is trained anew.
     for number in range(2, options.profile.rounds + 1 if options.arm == "consensus" else 2):
@@ -146,19 +147,7 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
             loop.sampler, loop.sandbox = sampler, sandbox
             chosen = loop.probe_again(_adapted(sampler, tuned), held, number)
             rows = loop.examples([(s.problem, s.sources, s.asserts) for s in chosen])
-        tuned = _tune(run, model, rows, options, loop, teller)
-
-    # Sharper: it answers the problems, and learns its own distribution at a lower temperature.
-    losses, own_sha256 = {"fine-tuning": tuned.losses}, None
-    if options.profile.sharpen < 1:
-        with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
-            loop.sampler, loop.sandbox = sampler, sandbox
-            adapted = _adapted(sampler, tuned)
-            answers = loop.own_answers(adapted, held, selected=options.arm == "consensus")
-        own_sha256 = dataset.sha256_of(dataset.to_jsonl(answers))
-        tuned = _sharpen(run, model, answers, options, teller, tuned)
-        if answers:
-            losses["sharpening"] = tuned.losses
+        tuned = _tune(run, model, rows, own, options, loop, teller)
 
     # The gate: both models as they are served.
     with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
@@ -170,18 +159,18 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
     registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
     version = None
     if verdict.accepted or options.arm == "random":
-        version = publish(registry, model, run, options, tuned, _metrics(verdict, losses))
+        version = publish(registry, model, run, options, tuned, _metrics(verdict, tuned.losses))
     result = Result(
         version,
         version is not None and is_served(version, registry, model, settings),
         verdict,
         len(rows),
         dataset.sha256_of(dataset.to_jsonl(rows)),
-        own_sha256,
+        dataset.sha256_of(dataset.to_jsonl(own)) if options.profile.rehearse else None,
         arm / "report.html",
     )
     run.write(f"{options.arm}/result.json", json.dumps(asdict(result), indent=1, default=str))
-    write_report(arm, run, options.arm, loop.funnel, losses, result)
+    write_report(arm, run, options.arm, loop.funnel, tuned.losses, result)
     return result
 
 
@@ -223,6 +212,7 @@ def _tune(
     run: RunFolder,
     model: Model,
     rows: Sequence[dataset.Example],
+    own: Sequence[dataset.Example],
     options: Options,
     loop: Loop,
     teller: Teller,
@@ -230,67 +220,36 @@ def _tune(
     """Write the data set, fine-tune the base on it and export. No engine is open: this wants all cores and memory."""
     profile, arm = options.profile, run.arm(options.arm)
     run.write(f"{options.arm}/dataset.jsonl", dataset.to_jsonl(rows))
+    if profile.rehearse:
+        run.write(f"{options.arm}/own-answers.jsonl", dataset.to_jsonl(own))
     if not rows:
-        write_report(arm, run, options.arm, loop.funnel, {}, None)
+        write_report(arm, run, options.arm, loop.funnel, (), None)
         raise TrainerError(
             f"No problem reached a consensus, so there is nothing to train on: see {arm / 'report.html'}, and use "
             "a larger profile or a stronger base."
         )
-    teller.say(f"Data set: {len(rows)} examples")
+    rehearsed = f", {len(own)} of the base's own answers" if profile.rehearse else ""
+    teller.say(f"Data set: {len(rows)} examples{rehearsed}")
     tuning = Tuning(
-        profile.rank, profile.epochs, profile.learning_rate, profile.batch, profile.seed, options.four_bit
-    )
-    steps = profile.epochs * -(-len(rows) // profile.batch)
+        profile.rank, profile.epochs, profile.learning_rate, profile.batch, profile.seed, options.four_bit,
+        profile.teacher_temperature,
+    )  # fmt: skip
+    steps = profile.epochs * -(-(len(rows) + len(own)) // profile.batch)
     with teller.stage("fine-tuning", steps, "steps") as step:
         tuned = finetune(
-            model.base, rows, tuning, run.finetune, lambda done, _, loss: step(done, f"loss {loss:.3f}")
+            model.base, rows, tuning, run.finetune, lambda done, _, loss: step(done, f"loss {loss:.3f}"), own
         )
-    return _exported(model, tuned)
-
-
-def _sharpen(
-    run: RunFolder,
-    model: Model,
-    answers: Sequence[dataset.Example],
-    options: Options,
-    teller: Teller,
-    tuned: Tuned,
-) -> Tuned:
-    """The adapter taught by itself at a lower temperature, exported; unchanged where it answered nothing."""
-    run.write(f"{options.arm}/own-answers.jsonl", dataset.to_jsonl(answers))
-    if not answers:
-        return tuned
-    profile = options.profile
-    tuning = Tuning(
-        profile.rank, 1, profile.sharpen_rate, profile.batch, profile.seed, options.four_bit, profile.sharpen
-    )
-    with teller.stage("sharpening", -(-len(answers) // profile.batch), "steps") as step:
-        sharper = finetune(
-            model.base,
-            answers,
-            tuning,
-            run.finetune,
-            lambda done, _, loss: step(done, f"loss {loss:.3f}"),
-            tuned,
-        )
-    return _exported(model, sharper)
-
-
-def _exported(model: Model, tuned: Tuned) -> Tuned:
     if not tuned.gguf.is_file():
         export_adapter(tuned.folder, model.base.config, tuned.gguf)
     return tuned
 
 
-def _metrics(verdict: Verdict, losses: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, float]:
+def _metrics(verdict: Verdict, losses: Sequence[tuple[int, float]]) -> dict[str, float]:
     """What the registry keeps of how the adapter came to be."""
-    found = {
+    return {
         "gate_base": verdict.base.value, "gate_adapter": verdict.adapter.value, "gate_problems": verdict.problems,
-        "final_loss": losses["fine-tuning"][-1][1], "published_at": time.time(),
+        "final_loss": losses[-1][1], "published_at": time.time(),
     }  # fmt: skip
-    if "sharpening" in losses:
-        found["sharpening_loss"] = losses["sharpening"][-1][1]
-    return found
 
 
 def publish(

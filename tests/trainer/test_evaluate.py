@@ -24,7 +24,7 @@ from trainer.engines import Engines
 from trainer.errors import BaseModelError
 from trainer.evaluate import evaluate, evaluate_references, reference_results
 from trainer.evaluate_cli import evaluate_command
-from trainer.extract import end_of_answer, extract_function, with_imports
+from trainer.extract import as_written, end_of_answer, extract_function, with_imports
 from trainer.mbpp_inputs import typed_inputs
 from trainer.oracles import Oracle, same
 from trainer.passk import estimate, pass_at_k, wilson
@@ -76,6 +76,41 @@ def test_the_first_definition_is_kept_and_what_overrules_it_left_out(
 def test_extraction_gives_a_program_that_parses_or_nothing(answer: str) -> None:
     program = extract_function(answer, "f", "import math")
     assert program is None or parse_quietly(program) is not None
+
+
+@pytest.mark.parametrize(
+    ("answer", "written"),
+    [
+        ("def f(x):\n    return x\n\nprint(f(1))", "def f(x):\n    return x"),
+        ("```python\ndef f(x):\n    return x\n\nassert f(1)\n", "```python\ndef f(x):\n    return x\n```"),
+        (
+            "Here:\n```\ndef f(x):\n  return  x # so\n```\nDone",
+            "Here:\n```\ndef f(x):\n  return  x # so\n```",
+        ),
+        (
+            "import re\n\ndef f(x):\n    return x\n\ndef f(x):\n    return 2",
+            "import re\n\ndef f(x):\n    return x",
+        ),
+        ("def g(x):\n    return x\n", None),
+        ("def f(x):\n    return (", None),
+        ("It returns x.", None),
+    ],
+)
+def test_an_answer_as_it_was_written_ends_with_its_function(answer: str, written: str | None) -> None:
+    assert as_written(answer, "f") == written
+
+
+@given(
+    st.lists(st.sampled_from([*"def fx():\n =1`#*", "def f(x):\n  return x\n", "\n```\n"]), max_size=40).map(
+        "".join
+    )
+)
+def test_what_is_kept_as_written_is_in_the_answer_and_holds_the_same_program(answer: str) -> None:
+    written = as_written(answer, "f")
+    if written is not None:
+        assert written.removesuffix("\n```") in answer
+        assert extract_function(written, "f") is not None
+        assert as_written(written, "f") == written
 
 
 @pytest.mark.parametrize(

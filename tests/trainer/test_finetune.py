@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from trainer.base import Base, computes_in_bfloat16
 from trainer.dataset import Example
 from trainer.errors import BaseModelError, ExportError
 from trainer.export import export_adapter
-from trainer.finetune import MAX_TOKENS, Tuning, finetune
+from trainer.finetune import MAX_TOKENS, Tuned, Tuning, before_the_end, finetune
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,6 +34,10 @@ TUNING = Tuning(rank=4, epochs=4, learning_rate=3e-3, batch=4, seed=0)
 ROWS = [
     Example(f"add_{i}", f"Write add_{i}.\n", f"```python\ndef add_{i}(x):\n    return x + {i}\n```")
     for i in range(8)
+]
+OWN = [
+    Example(word, f"{word} the text.\n", f"def {word}(text):\n    return text.{word}()")
+    for word in ("lower", "upper", "strip", "title", "split", "swapcase")
 ]
 
 
@@ -76,38 +81,60 @@ def test_it_learns_and_the_adapter_can_be_served(base: Base, four_bit: bool, tmp
 
 
 @pytest.mark.parametrize("four_bit", [False, True], ids=["lora", "qlora"])
-def test_an_adapter_teaches_itself_to_be_surer_of_the_same(
+def test_what_is_rehearsed_stays_as_the_base_had_it_only_surer(
     base: Base, four_bit: bool, tmp_path: Path
 ) -> None:
     if four_bit:
         pytest.importorskip("bitsandbytes", reason="needs the gpu extra")
+    tuning = replace(TUNING, four_bit=four_bit, teacher_temperature=0.5)
+    chosen = ROWS[:2]
+    alone = finetune(base, chosen, replace(tuning, epochs=16), tmp_path, quiet)
+    both = finetune(base, chosen, replace(tuning, epochs=16), tmp_path, quiet, OWN)
+    assert both.folder != alone.folder
+    assert both.losses[-1][1] < both.losses[0][1]
+
+    before, without, after = (_log_probs(base, t, OWN[0], four_bit) for t in (None, alone, both))
+    before, without, after = (logs[:-1] for logs in (before, without, after))  # the end is taught by token
+    entropies = [float(-(logs.exp() * logs).sum(-1).mean()) for logs in (before, after)]
+    assert entropies[1] < 0.95 * entropies[0]
+    wanted = (before / 0.5).softmax(-1)  # what it was to learn: nearer to it than the base or what forgot is
+    assert _divergence(wanted, after) < 0.8 * _divergence(wanted, before)
+    assert _divergence(wanted, after) < 0.8 * _divergence(wanted, without)
+
+
+def test_where_an_answer_ends_is_taught_by_token(base: Base, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    bare = OWN[0]
+    own = replace(bare, completion=f"```python\n{bare.completion}\n```")
+    tuned = finetune(base, ROWS[:2], replace(TUNING, epochs=8), tmp_path, quiet, [own])
+    before, after = (_log_probs(base, t, own, False) for t in (None, tuned))
+    tokenizer = AutoTokenizer.from_pretrained(base.folder)
+    assert before[-1, tokenizer.eos_token_id] < after[-1, tokenizer.eos_token_id] - 1
+    whole = tokenizer(own.completion).input_ids
+    n = before_the_end(own.completion, tokenizer)
+    assert own.completion.startswith(tokenizer.decode(whole[:n]).rstrip())
+    assert tokenizer.decode(whole[n:]).endswith("```")
+    assert len(whole) - n <= 4, "the end of the line and the fence"
+    assert before_the_end(bare.completion, tokenizer) == len(tokenizer(bare.completion).input_ids)
+
+
+def _log_probs(base: Base, tuned: Tuned | None, row: Example, four_bit: bool) -> Any:
+    """What comes after the prompt and each token of the answer: (tokens of the answer + 1, vocabulary)."""
     import torch
     from peft import PeftModel
     from transformers import AutoTokenizer
 
     from trainer.base import load_for_training
 
-    tuning = replace(TUNING, four_bit=four_bit)
-    teacher = finetune(base, ROWS, tuning, tmp_path, quiet)
-    sharper = finetune(base, ROWS, replace(tuning, teacher_temperature=0.5), tmp_path, quiet, teacher)
-    assert sharper.folder != teacher.folder
-    assert not (sharper.folder / "teacher").exists(), "one adapter is published, not two"
-    assert sharper.losses[-1][1] < sharper.losses[0][1]
-
     tokenizer = AutoTokenizer.from_pretrained(base.folder)
-    prompt, answer = (tokenizer(text).input_ids for text in (ROWS[0].prompt, ROWS[0].completion))
-    tokens = torch.tensor([[*prompt, *answer]])
-    found = []
-    for tuned in (teacher, sharper):
-        model = PeftModel.from_pretrained(
-            load_for_training(base.folder, four_bit=four_bit), str(tuned.folder)
-        )
-        with torch.no_grad():
-            found.append(torch.log_softmax(model(tokens).logits[0, len(prompt) - 1 :].float(), -1))
-    entropies = [float(-(logs.exp() * logs).sum(-1).mean()) for logs in found]
-    assert entropies[1] < 0.95 * entropies[0]
-    wanted = (found[0] / 0.5).softmax(-1)  # what it was to learn: nearer to it than it began
-    assert _divergence(wanted, found[1]) < 0.8 * _divergence(wanted, found[0])
+    prompt, answer = (tokenizer(text).input_ids for text in (row.prompt, row.completion))
+    model = load_for_training(base.folder, four_bit=four_bit)
+    if tuned is not None:
+        model = PeftModel.from_pretrained(model, str(tuned.folder))
+    with torch.no_grad():
+        logits = model(torch.tensor([[*prompt, *answer]])).logits[0, len(prompt) - 1 :]
+    return torch.log_softmax(logits.float(), -1)
 
 
 def _divergence(wanted: Any, logs: Any) -> float:
@@ -153,25 +180,27 @@ def test_its_threads_end_with_it(base: Base, tmp_path: Path) -> None:
     assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("taught", [False, True], ids=["rows", "teacher"])
-def test_a_stopped_fine_tuning_goes_on_from_its_checkpoint(base: Base, taught: bool, tmp_path: Path) -> None:
-    teacher = finetune(base, ROWS, TUNING, tmp_path / "teacher", quiet) if taught else None
+@pytest.mark.parametrize("own", [(), OWN], ids=["chosen", "rehearsed"])
+def test_a_stopped_fine_tuning_goes_on_from_its_checkpoint(
+    base: Base, own: Sequence[Example], tmp_path: Path
+) -> None:
     tuning = replace(TUNING, teacher_temperature=0.5)
+    an_epoch = -(-(len(ROWS) + len(own)) // tuning.batch)
 
     def stop(done: int, total: int, loss: float) -> None:
-        if done == 5:
+        if done == an_epoch + 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        finetune(base, ROWS, tuning, tmp_path, stop, teacher)
+        finetune(base, ROWS, tuning, tmp_path, stop, own)
     assert not list(tmp_path.glob("*/losses.json"))
     steps: list[int] = []
-    tuned = finetune(base, ROWS, tuning, tmp_path, lambda done, total, loss: steps.append(done), teacher)
-    assert steps[0] == 5, "steps 1 to 4 are in the checkpoint of the second epoch"
-    assert [step for step, _ in tuned.losses] == list(range(1, 9))
+    tuned = finetune(base, ROWS, tuning, tmp_path, lambda done, total, loss: steps.append(done), own)
+    assert steps[0] == an_epoch + 1, "the first epoch is in the checkpoint"
+    assert [step for step, _ in tuned.losses] == list(range(1, tuning.epochs * an_epoch + 1))
     assert not list(tuned.folder.glob("checkpoint-*"))
     # A later round samples from it, so the data set depends on every bit.
-    whole = finetune(base, ROWS, tuning, tmp_path / "whole", quiet, teacher)
+    whole = finetune(base, ROWS, tuning, tmp_path / "whole", quiet, own)
     name = "adapter_model.safetensors"
     assert (tuned.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 

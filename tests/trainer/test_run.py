@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -164,15 +163,14 @@ def test_the_report_escapes_what_the_model_wrote(tmp_path: Path) -> None:
     funnel.count("problems", "kept", "<script>alert(1)</script>", "a < b & c")
     funnel.count("problems", "has no docstring", "t", "x")
     run.arm("consensus")
-    losses = {"fine-tuning": [(1, 0.5), (2, 0.25)], "sharpening": [(1, 0.125), (2, 0.0625)]}
-    page = write_report(tmp_path / "consensus", run, "consensus", funnel, losses, None).read_text()
+    page = write_report(
+        tmp_path / "consensus", run, "consensus", funnel, [(1, 0.5), (2, 0.25)], None
+    ).read_text()
     assert "<script>" not in page
     assert "a &lt; b &amp; c" in page
     assert "has no docstring" in page
-    assert page.count("<polyline") == 2
-    assert re.findall(r"<h3>(fine-tuning|sharpening)</h3>\s*<p>From ([\d.]+) to ([\d.]+)", page) == [
-        ("fine-tuning", "0.500", "0.250"), ("sharpening", "0.125", "0.062")
-    ]  # fmt: skip
+    assert "From 0.500 to 0.250 over 2 steps" in page
+    assert "<polyline" in page
     assert curve([]) is None
     assert curve([(1, 0.0)]) is not None
 
