@@ -19,7 +19,7 @@ from sandbox.inputs.target import parse_quietly
 from sandbox.pool import Sandbox
 from sandbox.program import Call
 from trainer import evaluate_cli
-from trainer.benchmarks import Task, load_benchmark
+from trainer.benchmarks import Task, load_benchmark, statements
 from trainer.engines import Engines
 from trainer.errors import BaseModelError
 from trainer.evaluate import evaluate, evaluate_references, reference_results
@@ -28,6 +28,7 @@ from trainer.extract import as_written, end_of_answer, extract_function, with_im
 from trainer.mbpp_inputs import typed_inputs
 from trainer.oracles import Oracle, same
 from trainer.passk import estimate, pass_at_k, wilson
+from trainer.problems import word_shingles
 from trainer.progress import Teller
 from trainer.sampler import Draw, Prompt, Sample, Sampler
 from trainer.store import Store
@@ -198,6 +199,25 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     result = CliRunner().invoke(evaluate_command, [str(tmp_path / "other.jsonl"), "--benchmark", "humaneval"])
     assert result.exit_code == 2
     assert "is no humaneval file" in result.stderr
+
+
+def development_tasks() -> list[dict[str, str]]:
+    files = (DEVELOPMENT, DEVELOPMENT.with_name("development_harder.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def test_the_development_tasks_say_what_their_solutions_do() -> None:
+    tasks = development_tasks()
+    assert len({task["task_id"] for task in tasks}) == len(tasks) == 61 + 88
+    for task in tasks:
+        assert task["assertion"].splitlines()[0] in task["prompt"]
+        exec(task["canonical_solution"] + task["assertion"], {})  # ours, by hand
+
+
+@needs_data
+def test_the_development_tasks_are_in_no_benchmark() -> None:
+    reported = word_shingles(text for name in FILES.values() for text in statements(BENCHMARKS / name))
+    assert [t["task_id"] for t in development_tasks() if word_shingles([t["prompt"]]) & reported] == []
 
 
 @pytest.mark.parametrize("target", ["nowhere/out.json", "device"])
