@@ -71,9 +71,9 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
-            "tiny", "minutes on 2 CPU cores: tries the whole loop", problem_samples=48, solutions=8, asserts=2,
+            "tiny", "minutes on 2 CPU cores: tries the whole loop", problem_samples=80, solutions=8, asserts=2,
             probes=12, min_cluster=3, min_confidence=0.0, gate_samples=4, epochs=2, solution_temperature=0.5,
-            rehearse=True,
+            learning_rate=7e-4, rehearse=True,
         ),
         Profile(
             "small", "within an hour on 2 CPU cores: a first adapter", problem_samples=720, solutions=16, asserts=2,
