@@ -107,6 +107,7 @@ async def train_while_serving(
                 break
             await asyncio.wait([done], timeout=PAUSE_S)
     if done.result() != 0:
+        print(f"If {folder} is of an earlier version, remove it or give another --folder.", file=sys.stderr)
         raise SystemExit(done.result())
     result = json.loads((folder / "data" / "runs" / profile / "consensus" / "result.json").read_text())
     return result["version"], answers, failed

@@ -152,16 +152,11 @@ def _train(
     disable_progress_bars()
     tokenizer = AutoTokenizer.from_pretrained(base.folder)
     model = load_for_training(base.folder, four_bit=tuning.four_bit)
+    from_base = [(row, 0) for row in rows] + [
+        (row, before_the_end(row.completion, tokenizer)) for row in rehearsed
+    ]
     data = Dataset.from_list(
-        [{"prompt": row.prompt, "completion": row.completion, REHEARSED: 0} for row in rows]
-        + [
-            {
-                "prompt": row.prompt,
-                "completion": row.completion,
-                REHEARSED: before_the_end(row.completion, tokenizer),
-            }
-            for row in rehearsed
-        ]
+        [{"prompt": row.prompt, "completion": row.completion, REHEARSED: n} for row, n in from_base]
     )
 
     # 3. Train, from the last whole checkpoint if there is one.

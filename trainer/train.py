@@ -137,7 +137,8 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
         else:
             picked = [(s.problem, s.sources, s.asserts) for s in chosen]
         rows = loop.examples(picked)
-        own = loop.own_answers(held, selected=options.arm == "consensus") if options.profile.rehearse else []
+        rehearses = options.profile.rehearse and rows  # without rows there is no training to rehearse in
+        own = loop.own_answers(held, selected=options.arm == "consensus") if rehearses else []
     teller.say(f"{len(held)} problems are held out for the gate")
     tuned = _tune(run, model, rows, own, options, loop, teller)
 
