@@ -101,6 +101,7 @@ def end_of_answer(function: str) -> Callable[[str], int | None]:
 
 def as_written(answer: str, function: str) -> str | None:
     """The answer as the model wrote it, up to the end of its function, its block closed; None where there is none."""
+    answer = answer.replace("\r\n", "\n").replace("\r", "\n")  # as Python counts lines
     block = FENCE.search(answer)
     head, source = ("", answer) if block is None else (answer[: block.start(2)], block.group(2))
     tree = _longest_parse(source)

@@ -92,6 +92,7 @@ def test_extraction_gives_a_program_that_parses_or_nothing(answer: str) -> None:
             "import re\n\ndef f(x):\n    return x\n\ndef f(x):\n    return 2",
             "import re\n\ndef f(x):\n    return x",
         ),
+        ("# so\rdef f(x):\r    return x\r\nprint(f(1))", "# so\ndef f(x):\n    return x"),
         ("def g(x):\n    return x\n", None),
         ("def f(x):\n    return (", None),
         ("It returns x.", None),
@@ -102,14 +103,14 @@ def test_an_answer_as_it_was_written_ends_with_its_function(answer: str, written
 
 
 @given(
-    st.lists(st.sampled_from([*"def fx():\n =1`#*", "def f(x):\n  return x\n", "\n```\n"]), max_size=40).map(
-        "".join
-    )
+    st.lists(
+        st.sampled_from([*"def fx():\n\r =1`#*", "def f(x):\n  return x\n", "\n```\n"]), max_size=40
+    ).map("".join)
 )
 def test_what_is_kept_as_written_is_in_the_answer_and_holds_the_same_program(answer: str) -> None:
     written = as_written(answer, "f")
     if written is not None:
-        assert written.removesuffix("\n```") in answer
+        assert written.removesuffix("\n```") in answer.replace("\r\n", "\n").replace("\r", "\n")
         assert extract_function(written, "f") is not None
         assert as_written(written, "f") == written
 
