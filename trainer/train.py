@@ -233,7 +233,7 @@ def _tune(
     teller.say(f"Data set: {len(rows)} examples{rehearsed}")
     tuning = Tuning(
         profile.rank, profile.epochs, profile.learning_rate, profile.batch, profile.seed, options.four_bit,
-        profile.teacher_temperature,
+        profile.teacher_temperature, profile.interpolation,
     )  # fmt: skip
     steps = profile.epochs * -(-(len(rows) + len(own)) // profile.batch)
     with teller.stage("fine-tuning", steps, "steps") as step:
