@@ -9,11 +9,13 @@ Hypothesis's documented interface for alternative backends.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from random import Random
 
+from hypothesis.errors import HypothesisDeprecationWarning
 from hypothesis.internal.conjecture.data import ConjectureData
 from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS, PrimitiveProvider
 from hypothesis.internal.intervalsets import IntervalSet
@@ -77,3 +79,5 @@ class SeededProvider(PrimitiveProvider):
 
 
 AVAILABLE_PROVIDERS[BACKEND] = SeededProvider
+# Hypothesis takes what another thread draws from `random` meanwhile for the strategies' own doing, and tells the user.
+warnings.filterwarnings("ignore", "Do not use the `random` module", HypothesisDeprecationWarning)
