@@ -24,6 +24,12 @@ from trainer.profile import Profile
 from trainer.store import Store, digest
 from ucoder_lsp.files import remove_abandoned, write_atomically
 
+OPTIONS = {
+    "profile": "--profile", "base": "--base", "model_id": "served model (--served, or what --base names)",
+    "excluded": "--exclude", "qlora": "--qlora",
+}  # fmt: skip
+"""What people say for each fact of run.json."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -118,8 +124,15 @@ class RunFolder:
             return
         known.setdefault("qlora", False)  # not kept by the first versions
         if known != asked:
-            different = ", ".join(key for key in asked if known.get(key) != asked[key])
-            raise StoreError(
-                f"The run {self.path.name!r} was started with another {different}: repeat what it was started "
-                "with, or give this one another --run name."
-            )
+            raise StoreError(f"The run {self.path.name!r} was started with {_difference(known, asked)}")
+
+
+def _difference(known: dict[str, Any], asked: dict[str, Any]) -> str:
+    """What a run was started with that is not asked now, and the way out; a release may change a profile's numbers."""
+    different = [key for key in asked if known.get(key) != asked[key]]
+    before, now = known.get("profile", {}), asked["profile"]
+    if different == ["profile"] and before.get("name") == now["name"]:
+        numbers = ", ".join(sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k)))
+        return f"other numbers of its profile ({numbers}): give this one another --run name."
+    options = ", ".join(OPTIONS[key] for key in different)
+    return f"another {options}: repeat what it was started with, or give this one another --run name."

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,17 +95,23 @@ def test_a_run_keeps_what_it_was_started_with(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
     run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
-    with pytest.raises(StoreError, match=r"another profile: .*--run name"):
+    with pytest.raises(StoreError, match=r"another --profile: repeat .*--run name"):
         run.open(PROFILES["small"], "embedded", "m", frozenset(), four_bit=False)
-    with pytest.raises(StoreError, match="another excluded"):
+    with pytest.raises(StoreError, match="another --exclude:"):
         run.open(PROFILES["tiny"], "embedded", "m", frozenset({"a b"}), four_bit=False)
-    with pytest.raises(StoreError, match="another qlora"):
+    with pytest.raises(StoreError, match="another --qlora:"):
         run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=True)
+    with pytest.raises(StoreError, match=r"another --base, served model \(--served, .*\):"):
+        run.open(PROFILES["tiny"], "other", "n", frozenset(), four_bit=False)
+    with pytest.raises(
+        StoreError, match=r"other numbers of its profile \(rank\): give this one another --run"
+    ):
+        run.open(replace(PROFILES["tiny"], rank=8), "embedded", "m", frozenset(), four_bit=False)
     about = run.read("run.json")
     del about["qlora"]  # as an earlier version wrote it
     run.write("run.json", json.dumps(about))
     run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
-    with pytest.raises(StoreError, match="another qlora"):
+    with pytest.raises(StoreError, match="another --qlora:"):
         run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=True)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(StoreError, match="is damaged"):
