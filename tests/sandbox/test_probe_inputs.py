@@ -241,7 +241,7 @@ stop = threading.Event()
 def meanwhile():
     while not stop.is_set():
         random.random()
-threading.Thread(target=meanwhile).start()
+threading.Thread(target=meanwhile, daemon=True).start()
 beside = [list(draw(kinds, Hints(), 60, 1)) for _ in range(5)]
 stop.set()
 sys.exit(any(drawn != alone for drawn in beside))
