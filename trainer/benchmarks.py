@@ -17,7 +17,7 @@ from typing import Any
 
 from sandbox.inputs.target import parse_quietly
 from sandbox.limits import MIB, Limits
-from sandbox.outcome import JobResult, Status
+from sandbox.outcome import Outcome, Status
 from sandbox.program import Call, Check, Expression, Job, Probe, Program
 from trainer.errors import BenchmarkError
 from trainer.mbpp_inputs import typed_inputs
@@ -49,19 +49,19 @@ class Task:
     oracle: Oracle | None = None
     """How MBPP+ values are compared; None where the probes judge themselves."""
 
-    def job(self, source: str) -> Job:
-        """A candidate with this task's probes."""
-        return Job(Program(source), self.probes, LIMITS)
+    def job(self, source: str, probes: tuple[Probe, ...]) -> Job:
+        """A candidate with some of this task's probes."""
+        return Job(Program(source), probes, LIMITS)
 
     def reference_job(self) -> Job:
         """The reference solution with them."""
         return Job(Program(self.reference), self.probes, PATIENT)
 
-    def passed(self, result: JobResult, reference: JobResult | None) -> bool:
-        """Whether a program that gave `result` is right; `reference` is the reference solution's result."""
-        if self.oracle is None or reference is None:
-            return all(outcome.status is Status.OK for outcome in result.outcomes)
-        return passes(self.oracle, reference.outcomes, result.outcomes)
+    def passed(self, got: Sequence[Outcome], expected: Sequence[Outcome] | None) -> bool:
+        """Whether a program that gave the outcomes `got` is right; `expected` are those of the reference solution."""
+        if self.oracle is None or expected is None:
+            return all(outcome.status is Status.OK for outcome in got)
+        return passes(self.oracle, expected, got)
 
 
 def load_benchmark(name: str, path: Path) -> list[Task]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sandbox.outcome import JobResult
+from sandbox.outcome import Outcome, Status
 from sandbox.pool import Sandbox
 from trainer.benchmarks import Task
 from trainer.engines import in_parallel
@@ -19,6 +19,9 @@ from trainer.passk import Estimate, estimate
 from trainer.progress import Teller
 from trainer.sampler import Draw, Prompt, Sampler, render
 from trainer.store import Store
+
+SIFTING = (1, 8)
+"""Inputs that a program must answer rightly before it is asked for the next, and at last for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def evaluate(
     def score(task: Task) -> TaskScore:
         prompt = Prompt(sampler.chat(render(task.template, statement=task.statement).text))
         answers = sampler.sample_once(store, "answers", prompt, draw, end_of_answer(task.function))
-        return _score(task, [answer.text for answer in answers], sandbox, references.get(task.id))
+        return judged(task, [answer.text for answer in answers], sandbox, references.get(task.id))
 
     scores = []
     with teller.stage("tasks", len(tasks), "tasks") as step:
@@ -85,27 +88,56 @@ def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller)
     return Report(tuple(scores), 1, 0.0)
 
 
-def reference_results(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller) -> dict[str, JobResult]:
+def reference_results(
+    tasks: Sequence[Task], sandbox: Sandbox, teller: Teller
+) -> dict[str, tuple[Outcome, ...]]:
     """What each task's reference solution does; what it returns is what answers are compared with."""
-    found: dict[str, JobResult] = {}
+    found: dict[str, tuple[Outcome, ...]] = {}
     if not tasks:  # HumanEval's probes judge themselves: no stage to show
         return found
     with teller.stage("references", len(tasks), "tasks") as step:
         for index, result in sandbox.stream(task.reference_job() for task in tasks):
-            found[tasks[index].id] = result
+            found[tasks[index].id] = result.outcomes
             step(len(found), "")
     return found
 
 
-def _score(task: Task, answers: Sequence[str], sandbox: Sandbox, reference: JobResult | None) -> TaskScore:
-    """Equal programs run once; each sample counts."""
+def judged(
+    task: Task, answers: Sequence[str], sandbox: Sandbox, expected: Sequence[Outcome] | None
+) -> TaskScore:
+    """The score of a task's answers. `expected` is what its reference solution gave, None where the probes judge
+    themselves. Equal programs run once; each sample counts."""
     programs = [extract_function(answer, task.function, task.prelude) for answer in answers]
     distinct = list(dict.fromkeys(program for program in programs if program is not None))
-    results = sandbox.run([task.job(program) for program in distinct])
-    right = {p for p, result in zip(distinct, results, strict=True) if task.passed(result, reference)}
+    right = _right(task, distinct, sandbox, expected)
     return TaskScore(
         task.id,
         passed=sum(program in right for program in programs),
         n=len(answers),
         extracted=sum(program is not None for program in programs),
     )
+
+
+def _right(
+    task: Task, programs: Sequence[str], sandbox: Sandbox, expected: Sequence[Outcome] | None
+) -> Sequence[str]:
+    """Those of `programs` that are right on every input, asked in one job as a reference solution is.
+
+    Who is wrong shows on the first inputs already: the others are asked of the rest only. A program that hangs would
+    spend its limit on each of a hundred inputs.
+    """
+    for n in _first_inputs(len(task.probes), expected):
+        probes, known = task.probes[:n], expected[:n] if expected is not None else None
+        results = sandbox.run([task.job(program, probes) for program in programs])
+        programs = [
+            program
+            for program, result in zip(programs, results, strict=True)
+            if task.passed(result.outcomes, known)
+        ]
+    return programs
+
+
+def _first_inputs(n_inputs: int, expected: Sequence[Outcome] | None) -> list[int]:
+    """How many inputs to ask, one round after the other: all in the last, and some with a known answer in each."""
+    known = [index for index in range(n_inputs) if expected is None or expected[index].status is Status.OK]
+    return [*(known[n - 1] + 1 for n in SIFTING if n < len(known)), n_inputs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -16,13 +17,14 @@ from hypothesis import strategies as st
 
 from benchmarks import arms
 from sandbox.inputs.target import parse_quietly
+from sandbox.outcome import JobResult
 from sandbox.pool import Sandbox
-from sandbox.program import Call
+from sandbox.program import Call, Job
 from trainer import evaluate_cli
 from trainer.benchmarks import Task, load_benchmark, statements
 from trainer.engines import Engines
 from trainer.errors import BaseModelError
-from trainer.evaluate import evaluate, evaluate_references, reference_results
+from trainer.evaluate import TaskScore, evaluate, evaluate_references, judged, reference_results
 from trainer.evaluate_cli import evaluate_command
 from trainer.extract import as_written, end_of_answer, extract_function, with_imports
 from trainer.mbpp_inputs import typed_inputs
@@ -303,6 +305,43 @@ def test_a_measurement_that_was_stopped_goes_on_from_its_answers(tmp_path: Path)
     assert [(score.task, score.passed, score.n) for score in report.scores] == [("a", 2, 2), ("b", 0, 2)]
 
 
+class Recording(Sandbox):
+    """A sandbox that notes how many inputs each program was asked."""
+
+    def run(self, jobs: Sequence[Job]) -> list[JobResult]:
+        self.asked = [*getattr(self, "asked", []), *((j.program.source, len(j.probes)) for j in jobs)]
+        return super().run(jobs)
+
+
+def test_who_is_wrong_early_is_not_asked_further_and_who_is_right_answers_everything() -> None:
+    reference = "def f(x):\n    return 10 // x + (x == 30)\n"  # no value for the first input: it says nothing
+    always, late, early = (
+        reference.replace("==", "  =="),
+        "def f(x):\n    return 10 // x\n",
+        "def f(x): pass\n",
+    )
+    inputs = tuple(Call("f", (x,)) for x in range(31))
+    task = Task("a", "Task a", "solve_sentence", "f", "", reference, inputs, Oracle.EQUAL)
+    with Recording(lowest_tier=1) as sandbox:
+        expected = reference_results([task], sandbox, Teller())["a"]
+        sandbox.asked = []
+        score = judged(task, ["Sorry.", early, late, always, always, early], sandbox, expected)
+    assert score == TaskScore("a", passed=2, n=6, extracted=5)
+    asked = {
+        source: [n for program, n in sandbox.asked if program == extract_function(source, "f")]
+        for source in (early, late, always)
+    }
+    assert asked == {early: [2], late: [2, 9, 31], always: [2, 9, 31]}
+
+
+def test_a_task_whose_reference_answers_nothing_is_solved_by_nobody() -> None:
+    source = "def f(x):\n    return 1 // x\n"
+    task = Task("a", "Task a", "solve_sentence", "f", "", source, (Call("f", (0,)),), Oracle.EQUAL)
+    with Sandbox(lowest_tier=1) as sandbox:
+        expected = reference_results([task], sandbox, Teller())["a"]
+        assert judged(task, [source], sandbox, expected).passed == 0
+
+
 def test_the_tasks_to_develop_on_are_right_and_constant_answers_fail_them() -> None:
     tasks = load_benchmark("mbppplus", DEVELOPMENT)
     with Sandbox(lowest_tier=1) as sandbox:
@@ -310,7 +349,7 @@ def test_the_tasks_to_develop_on_are_right_and_constant_answers_fail_them() -> N
         results = reference_results(tasks, sandbox, Teller())
     assert [score.task for score in report.scores if not score.passed] == []
     for task in tasks:
-        assert len({outcome.value for outcome in results[task.id].outcomes}) > 1, task.id
+        assert len({outcome.value for outcome in results[task.id]}) > 1, task.id
 
 
 @needs_data
