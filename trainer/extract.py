@@ -27,7 +27,7 @@ def extract_function(answer: str, function: str, prelude: str = "") -> str | Non
 
     `prelude` (imports and helpers that the task gave) goes in front. Never raises on any text.
     """
-    answer = answer[:MAX_ANSWER].replace("\r\n", "\n").replace("\0", "")
+    answer = _lines(answer[:MAX_ANSWER]).replace("\0", "")
     blocks = [
         body
         for language, body in FENCE.findall(answer)
@@ -101,7 +101,7 @@ def end_of_answer(function: str) -> Callable[[str], int | None]:
 
 def as_written(answer: str, function: str) -> str | None:
     """The answer as the model wrote it, up to the end of its function, its block closed; None where there is none."""
-    answer = answer.replace("\r\n", "\n").replace("\r", "\n")  # as Python counts lines
+    answer = _lines(answer)
     block = FENCE.search(answer)
     head, source = ("", answer) if block is None else (answer[: block.start(2)], block.group(2))
     tree = _longest_parse(source)
@@ -110,6 +110,11 @@ def as_written(answer: str, function: str) -> str | None:
             written = "\n".join(source.split("\n")[: node.end_lineno])
             return (head + written).lstrip() + ("" if block is None else "\n```")
     return None
+
+
+def _lines(answer: str) -> str:
+    """The answer with the line ends that Python counts."""
+    return answer.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _cut(source: str, function: str, prelude: str, *, allow_renamed: bool) -> str | None:

@@ -67,13 +67,16 @@ class RunFolder:
         """A JSON file of the run, None when it is not there; `StoreError` when it is damaged."""
         path = self.path / relative
         try:
-            return json.loads(path.read_text("utf-8"))
+            found = json.loads(path.read_text("utf-8"))
+            if not _is_whole(path.name, found):
+                raise ValueError("it is JSON of something else")
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(
                 f"{path} is damaged ({error}): remove it and run the same command again."
             ) from error
+        return found
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -125,6 +128,18 @@ class RunFolder:
         known.setdefault("qlora", False)  # not kept by the first versions
         if known != asked:
             raise StoreError(f"The run {self.path.name!r} was started with {_difference(known, asked)}")
+
+
+def _is_whole(name: str, found: Any) -> bool:
+    """Whether a file holds what its readers take from it."""
+    match name, found:
+        case "run.json", {"profile": {"name": str()}, "base": str()}:
+            return True
+        case "progress.json", {"stage": str(), "done": int(), "total": int(), "note": str()}:
+            return True
+        case "result.json", {"version": str() | None, "examples": int(), "report": str()}:
+            return True
+    return False
 
 
 def _difference(known: dict[str, Any], asked: dict[str, Any]) -> str:

@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from trainer import train_cli
@@ -116,6 +119,37 @@ def test_a_run_keeps_what_it_was_started_with(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(StoreError, match="is damaged"):
         run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
+
+
+WHOLE: dict[str, dict[str, object]] = {
+    "run.json": {"profile": {"name": "tiny"}, "base": "embedded"},
+    "progress.json": {"stage": "tests", "done": 1, "total": 2, "note": ""},
+    "consensus/result.json": {"version": None, "examples": 3, "report": "r.html"},
+}
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.sampled_from(sorted(WHOLE)), json_values | st.text(), st.data())
+def test_a_file_of_a_run_that_holds_something_else_is_named_in_one_sentence(
+    name: str, found: object, data: st.DataObject
+) -> None:
+    """Status reads all three: any JSON in place of one, or of one of its fields, and any text."""
+    if data.draw(st.booleans()):
+        found = WHOLE[name] | {data.draw(st.sampled_from(sorted(WHOLE[name]))): found}
+    text = found if isinstance(found, str) else json.dumps(found)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "runs" / "x"
+        for relative, whole in WHOLE.items():
+            (run / relative).parent.mkdir(parents=True, exist_ok=True)
+            (run / relative).write_text(text if relative == name else json.dumps(whole), "utf-8")
+        shown = CliRunner(env={"UCODER_DATA_DIR": folder}).invoke(train, ["status", "--run", "x"])
+    assert shown.exit_code in (0, 2), shown.exception
+    if shown.exit_code == 2:
+        assert f"{run / name} is damaged" in shown.stderr
+        assert shown.stderr.count("\n") == 1
 
 
 def test_two_processes_do_not_train_in_one_run(tmp_path: Path) -> None:
@@ -254,7 +288,7 @@ def test_the_control_arm_is_as_large_as_the_finished_run_and_knows_no_judge(tmp_
     with pytest.raises(TrainerError, match="without --select random come to its end"):
         unselected(run, pool, held, seed=0)
     run.arm("consensus")
-    run.write("consensus/result.json", json.dumps({"examples": 40}))
+    run.write("consensus/result.json", json.dumps(WHOLE["consensus/result.json"] | {"examples": 40}))
     picked = unselected(run, pool, held, seed=0)
     assert len(picked) == 20
     assert "f3" not in {problem.function for problem, _, _ in picked}
