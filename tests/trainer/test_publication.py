@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def test_an_adapter_that_was_taken_back_is_not_called_served(
     run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
     version = publish(registry, model, run, OPTIONS, tuned, METRICS)
     run.arm("consensus")
-    run.write("consensus/result.json", "{}")
+    result = {"version": version, "examples": 1, "report": "report.html"}
+    run.write("consensus/result.json", json.dumps(result))
     registry.rollback()
     assert publish(registry, model, run, OPTIONS, tuned, METRICS) == version
     assert registry.current() is None
