@@ -2,10 +2,10 @@
 
     python -P benchmarks/sampling.py                # some minutes on 2 cores; leave the machine alone meanwhile
 
-The prompts are those of the loop's fifth stage (solutions of the hand-written exercises, bare stubs and planned ones,
-all with the same examples in front, as 17 of 272 problems of a `small` run have), with the answers of the second
-round as two more rows: short prompts, longer answers. The ways alternate, so that a machine that slows down slows all
-of them. Higher is better, ratios against one engine.
+The prompts are those of the loop's fourth stage (tests of the hand-written exercises, all with the same examples in
+front, as one of sixteen problems of a run has), with the answers of its fifth as two more rows: short prompts in the
+chat, longer answers. The ways alternate, so that a machine that slows down slows all of them. Higher is better, ratios
+against one engine.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from statistics import median
 
-from trainer import dataset, stages
+from trainer import stages
 from trainer.engines import Engines, in_parallel, open_engines
 from trainer.extract import end_of_answer
 from trainer.problems import Exercise, Problem, exercises
 from trainer.profile import PROFILES
-from trainer.sampler import Draw, Prompt, Sampler
+from trainer.sampler import Prompt, Sampler
 from ucoder_lsp import models
 from ucoder_lsp.config import load
 from ucoder_lsp.engine.context import default_threads
@@ -43,9 +43,9 @@ def main() -> None:
     found = [as_problem(exercise) for exercise in exercises()[: arguments.problems]]
     with one_engine(model) as one, open_engines(model, n_ctx=N_CTX, k_max=16) as copies:
         ways = {
-            "one engine, whole prompts": (one, solutions(found, whole=True)),
-            "copies, whole prompts": (copies, solutions(found, whole=True)),
-            "copies, kept prefixes": (copies, solutions(found, whole=False)),
+            "one engine, whole prompts": (one, tests(found, whole=True)),
+            "copies, whole prompts": (copies, tests(found, whole=True)),
+            "copies, kept prefixes": (copies, tests(found, whole=False)),
             "one engine, answers": (one, answers(found, Sampler(one))),
             "copies, answers": (copies, answers(found, Sampler(copies))),
         }
@@ -74,40 +74,34 @@ def as_problem(exercise: Exercise) -> Problem:
     """A hand-written exercise as if the model had invented it, under a name that gets it the first set of examples."""
     functions = (f"{exercise.function}_{number}" for number in itertools.count())
     made = (
-        Problem(
-            exercise.topic, exercise.title, exercise.task, exercise.hint, function,
-            exercise.stub.replace(exercise.function, function),
-        )
+        Problem(exercise.task, exercise.hint, function, exercise.stub.replace(exercise.function, function))
         for function in functions
-    )  # fmt: skip
-    return next(problem for problem in made if stages.shots_of(problem) == 0)
+    )
+    return next(problem for problem in made if stages.shots_of(problem.function) == 0)
 
 
-def solutions(problems: list[Problem], *, whole: bool) -> list[tuple[stages.Ask, str]]:
-    """Stage 5's requests, in its order."""
-    asks = []
-    for planned in (False, True):
-        for problem in problems:
-            skeleton = problem.stub + (f"\n{stages.PLAN} go through the values." if planned else "")
-            ask = stages.ask_solutions(problem, skeleton, PROFILE.solutions // 2, PROFILE)
-            asks.append((replace(ask, prompt=Prompt(ask.prompt.text)) if whole else ask, ""))
-    return asks
+Asked = tuple[stages.Ask, Callable[[str], int | None] | None]
 
 
-def answers(problems: list[Problem], sampler: Sampler) -> list[tuple[stages.Ask, str]]:
-    """The second round's requests, by the base instead of an adapter."""
-    asks = []
-    for problem in problems:
-        claim = f"assert {problem.function}(1) == 1"
-        draw = Draw(PROFILE.solutions // 2, 256, PROFILE.solution_temperature, seed=0)
-        for text in dataset.served_prompts(problem, claim, sampler.chat):
-            asks.append((stages.Ask(Prompt(text), draw), problem.function))
-    return asks
+def tests(problems: list[Problem], *, whole: bool) -> list[Asked]:
+    """Stage 4's requests."""
+    asks = [stages.ask_tests(problem, PROFILE) for problem in problems]
+    return [(replace(ask, prompt=Prompt(ask.prompt.text)) if whole else ask, None) for ask in asks]
 
 
-def sample(engines: Engines, asked: tuple[stages.Ask, str]) -> None:
-    ask, function = asked
-    end = end_of_answer(function) if function else stages.end_of_function
+def answers(problems: list[Problem], sampler: Sampler) -> list[Asked]:
+    """Stage 5's requests."""
+    return [
+        (
+            stages.ask_solutions(problem.stub, PROFILE.solutions, PROFILE, sampler.chat),
+            end_of_answer(problem.function),
+        )
+        for problem in problems
+    ]
+
+
+def sample(engines: Engines, asked: Asked) -> None:
+    ask, end = asked
     Sampler(engines).sample(ask.prompt, ask.draw, end)
 
 

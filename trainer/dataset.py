@@ -11,21 +11,19 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
 
 from sandbox.inputs.target import parse_quietly
 from trainer.extract import as_written
 from trainer.problems import Problem
-from trainer.sampler import Sample, render
+from trainer.sampler import Chat, Sample, render
 from trainer.selection import Selected
 from trainer.store import digest
 
 FORMS = 2
 """Examples made of one program: a sentence, a stub."""
-Chat = Callable[[str], str]
-"""The model's chat template: what a user says, as a prompt (`Sampler.chat`)."""
 
 
 @dataclass(frozen=True, slots=True)

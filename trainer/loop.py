@@ -28,11 +28,13 @@ from trainer.selection import Dropped, Selected
 from trainer.stages import Solution
 from trainer.store import Store
 
-PROBLEM_BATCH = 16
-"""Continuations of one prompt in stage 1."""
-PROBLEM_TOKENS = 200
+TASK_BATCH = 16
+"""Continuations of one opening in stage 1."""
+TASK_TOKENS = 48
+PROBLEM_TOKENS = 160
 ANSWER_TOKENS = 256
 """Of an answer in a chat: what the evaluation allows too."""
+EXCLUDED = "overlaps an excluded file"
 KEPT_EXAMPLES = 8
 """Examples of kept and dropped things that the report shows of each kind."""
 
@@ -161,35 +163,64 @@ class Loop:
 
     # --- stages, in order ------------------------------------------------------------------------------------
 
-    def _problems(self) -> list[Problem]:
-        """Stage 1."""
-        found: list[Problem] = []
-        n_batches = -(-self.profile.problem_samples // PROBLEM_BATCH)
-        batches = sorted(range(n_batches), key=lambda number: number % problems.SHOT_SETS)
+    def _tasks(self) -> list[str]:
+        """Stage 1, first half: what people ask."""
+        n_batches = -(-self.profile.task_samples // TASK_BATCH)
+        openings = [problems.OPENINGS[number % len(problems.OPENINGS)] for number in range(n_batches)]
 
         def batch(number: int) -> list[Sample]:
-            topic = problems.TOPICS[number % len(problems.TOPICS)]
-            prompt = problems.problem_prompt(topic, number % problems.SHOT_SETS)
+            opening = openings[number]
+            turn = self.sampler.user_turn(opening)
+            prompt = problems.task_prompt(opening, turn, number % problems.SHOT_SETS)
             draw = Draw(
-                PROBLEM_BATCH, PROBLEM_TOKENS, self.profile.problem_temperature, self.profile.seed + number
-            )
-            return self._sample("problems", prompt, draw, end_of_block)
+                TASK_BATCH, TASK_TOKENS, self.profile.task_temperature, self.profile.seed + number,
+                stop=("\n", ". "),
+            )  # fmt: skip
+            return self._sample("tasks", prompt, draw)
 
-        for number, samples in zip(batches, self._each("problems", batches, batch), strict=True):
-            topic = problems.TOPICS[number % len(problems.TOPICS)]
+        found: list[str] = []
+        for opening, samples in zip(openings, self._each("tasks", range(n_batches), batch), strict=True):
             for sample in samples:
-                problem = problems.parse_problem(topic, sample.text)
-                if isinstance(problem, Rejected):
-                    self.funnel.count("problems", problem.reason, topic, sample.text)
+                task = problems.read_task(opening, sample)
+                if isinstance(task, Rejected):
+                    self.funnel.count("tasks", task.reason, opening, f"{opening}{sample.text}")
                 else:
-                    found.append(problem)
+                    found.append(task)
+        different, repeated = problems.distinct_tasks(found)
+        kept = [task for task in different if not problems.overlaps(task, self.excluded)]
+        excluded = [task for task in different if task not in kept]
+        for what, tasks in (("repeats another", repeated), (EXCLUDED, excluded), ("kept", kept)):
+            for task in tasks:
+                self.funnel.count("tasks", what, "", task)
+        return sorted(kept, key=stages.shots_of)
+
+    def _problems(self) -> list[Problem]:
+        """Stage 1, second half: each task stated as an exercise."""
+        tasks = self._tasks()
+
+        def attempt(task: str, number: int) -> Problem | Rejected:
+            prompt = problems.problem_prompt(task, stages.shots_of(task))
+            draw = Draw(1, PROBLEM_TOKENS, self.profile.problem_temperature, self.profile.seed + number)
+            (sample,) = self._sample("problems", prompt, draw, end_of_block)
+            return problems.parse_problem(task, sample.text)
+
+        def state(task: str) -> Problem | Rejected:
+            stated = attempt(task, 0)
+            return stated if isinstance(stated, Problem) else attempt(task, 1)  # one in three loses its form
+
+        found: list[Problem] = []
+        for task, stated in zip(tasks, self._each("problems", tasks, state), strict=True):
+            if isinstance(stated, Rejected):
+                self.funnel.count("problems", stated.reason, "", task)
+            else:
+                found.append(stated)
         known = [exercise.function for exercise in problems.exercises()]
         kept, repeated = problems.distinct(found, known)
         for problem in repeated:
             self.funnel.count("problems", "repeats another", problem.title, problem.stub)
-        clean = [p for p in kept if not problems.overlaps(p, self.excluded)]
+        clean = [p for p in kept if not problems.overlaps(p.stub, self.excluded)]
         for problem in kept:
-            what = "kept" if problem in clean else "overlaps an excluded file"
+            what = "kept" if problem in clean else EXCLUDED
             self.funnel.count("problems", what, problem.title, f"{problem.task}\n\n{problem.stub}")
         return clean
 
@@ -206,14 +237,16 @@ class Loop:
             what = "kept" if i in best else "rated low"
             text = f"quality {rating.quality:.1f}, difficulty {rating.difficulty:.1f}\n\n{problem.task}"
             self.funnel.count("ratings", what, problem.title, text)
-        return sorted((problem for i, problem in enumerate(found) if i in best), key=stages.shots_of)
+        return sorted(
+            (problem for i, problem in enumerate(found) if i in best),
+            key=lambda problem: stages.shots_of(problem.function),
+        )
 
     def _solutions(self, works: Sequence[Work], plans: Sequence[Sequence[Sample]]) -> list[Work]:
         """Stage 5 (stage 3 made the plans): n samples a problem, spread evenly over its skeletons.
 
-        The bare stubs of all problems come first, because prompts of one kind share most of their computing. A problem
-        no two of whose first samples behave alike is given up there: one in ten of them would still reach a consensus,
-        mostly a wrong one (docs/log.md).
+        The bare stubs of all problems come first. A problem no two of whose first samples behave alike is given up
+        there: one in ten of them would still reach a consensus, mostly a wrong one (docs/log.md).
         """
         shares = [
             stages.shared_out(stages.skeletons(work.problem, found), self.profile.solutions)
@@ -232,12 +265,12 @@ class Loop:
         return self._each("solutions, planned", list(zip(begun, shares, strict=True)), go_on)
 
     def _solve(self, work: Work, asked: Sequence[tuple[str, int]]) -> Work:
-        """The work with so many more solutions that continue each skeleton."""
+        """The work with so many more solutions that complete each skeleton."""
         found = list(work.solutions)
         for skeleton, n in asked:
-            ask = stages.ask_solutions(work.problem, skeleton, n, self.profile)
-            samples = self._ask("solutions", ask, stages.end_of_function)
-            found += stages.read_solutions(work.problem, skeleton, samples)
+            ask = stages.ask_solutions(skeleton, n, self.profile, self.sampler.chat)
+            samples = self._ask("solutions", ask, end_of_answer(work.problem.function))
+            found += stages.read_solutions(work.problem, samples)
         return replace(work, solutions=tuple(found))
 
     def _answers(self, work: Work, examined: dict[str, Any], adapted: Sampler, number: int) -> list[Solution]:
@@ -348,7 +381,7 @@ class Loop:
 
     def _each(self, stage: str, items: Sequence[Any] | range, work: Callable[[Any], T]) -> list[T]:
         found = []
-        what = "prompts" if stage == "problems" else "problems"
+        what = {"tasks": "openings", "problems": "tasks"}.get(stage, "problems")
         with self.teller.stage(stage, len(items), what) as step:
             for one in in_parallel(work, items, len(self.sampler.engines)):
                 found.append(one)

@@ -1,9 +1,10 @@
-"""Stage 1, problem space probing: the model invents exercises by continuing a list of them (paper, section 2.2).
+"""Stage 1, problem space probing: the model says what people ask it and states it as exercises (paper, section 2.2).
 
-A base model that chats badly still continues a document well, so a prompt shows a few exercises of
-`prompts/exercises.md` and opens another one about a topic (measured: chat prompts gave 1 well-formed problem of 6,
-continuations 5 of 5). What is kept has a typed signature, a docstring and an example that can be read; whether it
-makes sense is for the later stages to find out.
+A model that was taught to chat has learned what people ask as well as what is answered: where its chat template opens
+the user's turn and that turn has begun with "Write a function to", it goes on with a task that it has seen the like of
+(Magpie, Xu et al. 2024). Each such task is then stated by continuing a document of the exercises of
+`prompts/exercises.md`: hint, typed signature, docstring, example. A base without a chat template continues a list of
+tasks instead. Whether a problem makes sense is for the later stages to find out.
 """
 
 from __future__ import annotations
@@ -17,30 +18,48 @@ from random import Random
 
 from sandbox.inputs.examples import from_docstring
 from sandbox.inputs.target import parse_quietly
-from trainer.sampler import PROMPTS, Prompt, render
+from trainer.sampler import PROMPTS, Prompt, Sample, render
 
-TOPICS = (
-    "numbers", "strings", "lists", "dictionaries", "tuples", "sets", "sorting", "counting", "searching",
-    "checking", "loops", "words", "geometry", "digits", "divisors", "primes", "sequences", "sums", "averages",
-    "maximum and minimum", "pairs", "filtering", "text formatting", "temperature", "money", "matrices",
-    "characters", "vowels", "palindromes", "ranges", "grouping", "percentages", "distances", "time", "bits",
-    "nested lists", "removing duplicates", "merging", "splitting", "replacing", "conversion", "powers",
-    "multiples", "positions", "frequencies", "intervals",
+_TO = (
+    "find", "check if", "calculate", "count", "convert", "remove", "sort", "check whether", "return", "merge", "split",
+    "replace", "get", "reverse", "compute", "extract", "filter", "sum", "multiply", "swap", "find the first",
+    "find the last", "find the largest", "find the smallest", "find the number of", "find the sum of", "find all",
+    "determine", "generate", "add", "insert", "group", "rotate", "flatten", "combine", "compare",
 )  # fmt: skip
-"""What exercises are about: steers the samples apart."""
+_TAKES = (
+    "a list of", "a string", "a list of tuples", "two lists", "a number", "a dictionary", "a tuple", "two numbers",
+    "two strings", "a list of lists", "an integer", "a list of strings", "a list of numbers", "a set",
+    "a positive integer n", "a sentence", "a word", "a matrix",
+)  # fmt: skip
+OPENINGS = tuple(
+    opening
+    for i, verb in enumerate(_TO)
+    for opening in (
+        f"Write a function to {verb}",
+        *([f"Write a Python function that takes {_TAKES[i // 2]}"] if i % 2 else []),
+    )
+)
+"""How people begin to ask: steers the samples apart."""
 
 FENCE = re.compile(r"^```python\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 N_SHOTS = 4
 SHOT_SETS = 16
 """Different choices of exercises that prompts show: prompts with the same one share most of their computing."""
 MAX_STUB_CHARS = 1_200
+MAX_TASK_CHARS = 160
+UNSUITED = re.compile(
+    r"java|c\+\+|c#|php|sql|html|css|pandas|numpy|data ?frame|json|xml|csv|\bfiles?\b|\burl|\bapi\b|random|database|"
+    r"\bprint|image|\buser|website|datetime|current|\bclass\b|\bobject",
+    re.IGNORECASE,
+)
+"""Tasks for another language, for a library, or about more than plain values in and a plain value out: nothing that
+programs could be compared on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exercise:
     """A hand-written exercise: what the prompts of the stages show as an example."""
 
-    topic: str
     title: str
     task: str
     hint: str
@@ -74,8 +93,6 @@ class Exercise:
 class Problem:
     """A self-made problem."""
 
-    topic: str
-    title: str
     task: str
     """One or two sentences: what the function does."""
     hint: str
@@ -83,10 +100,15 @@ class Problem:
     stub: str
     """Imports, typed signature and docstring with an example: a program but for the body."""
 
+    @property
+    def title(self) -> str:
+        """Its function's name in words: what reports and prompts call it."""
+        return self.function.strip("_").replace("_", " ").capitalize()
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A text that is no problem, and why."""
+    """A text that is no task or no problem, and why."""
 
     reason: str
 
@@ -95,19 +117,52 @@ class Rejected:
 def exercises() -> tuple[Exercise, ...]:
     """The hand-written exercises."""
     found = []
-    for section in (PROMPTS / "exercises.md").read_text("utf-8").split("## Exercise about ")[1:]:
+    for section in (PROMPTS / "exercises.md").read_text("utf-8").split("## ")[1:]:
         heading, text = section.split("\n", 1)
-        topic, title = heading.split(": ", 1)
         code, asserts = FENCE.findall(text)
         found.append(
-            Exercise(topic, title, _field(text, "Task"), _field(text, "Hint"), code.rstrip(), asserts.strip())
+            Exercise(heading, _field(text, "Task"), _field(text, "Hint"), code.rstrip(), asserts.strip())
         )
     return tuple(found)
 
 
-def problem_prompt(topic: str, shots: int) -> Prompt:
-    """A document of exercises that opens another one about `topic`; `shots` is the number of the set it shows."""
-    return render("problem", shots=shot_set(shots, N_SHOTS), topic=topic)
+def task_prompt(opening: str, turn: str | None, shots: int) -> Prompt:
+    """Asks for tasks that begin with `opening`: the user's `turn` (`Sampler.user_turn`), or a list for want of one."""
+    return (
+        Prompt(turn) if turn is not None else render("task", shots=shot_set(shots, N_SHOTS), opening=opening)
+    )
+
+
+def read_task(opening: str, sample: Sample) -> str | Rejected:
+    """The task that a continuation of `opening` asks for, as one sentence. Never raises on any text."""
+    said = " ".join(sample.text.split()).strip(" .:,;")
+    task = re.sub(r",? (in|using) python( code)?$", "", f"{opening} {said}".strip(), flags=re.IGNORECASE)
+    if not sample.finished or len(task) > MAX_TASK_CHARS:
+        return Rejected("does not come to an end")
+    if len(task) <= len(opening):
+        return Rejected("says nothing")
+    if any(task.count(mark) % 2 for mark in '`"') or task.count("(") != task.count(")"):
+        return Rejected("breaks off")
+    if UNSUITED.search(task):
+        return Rejected("asks for more than values from values")
+    return task.replace("Write a Python function", "Write a function", 1) + "."
+
+
+def distinct_tasks(tasks: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Tasks that are no other's words in another order, in order, and those that repeat one."""
+    known: set[frozenset[str]] = set()
+    kept: list[str] = []
+    repeated: list[str] = []
+    for task in tasks:
+        words = frozenset(_words(task))
+        (repeated if words in known else kept).append(task)
+        known.add(words)
+    return kept, repeated
+
+
+def problem_prompt(task: str, shots: int) -> Prompt:
+    """A document of exercises that opens another one for `task`; `shots` is the number of the set it shows."""
+    return render("problem", shots=shot_set(shots, N_SHOTS), task=task)
 
 
 def shot_set(number: int, n: int) -> list[Exercise]:
@@ -116,12 +171,11 @@ def shot_set(number: int, n: int) -> list[Exercise]:
     return [deck[(number * n + i) % len(deck)] for i in range(n)]
 
 
-def parse_problem(topic: str, text: str) -> Problem | Rejected:
+def parse_problem(task: str, text: str) -> Problem | Rejected:
     """The problem that a continuation of `problem_prompt` states. Never raises on any text."""
-    title = text.strip().split("\n", 1)[0].strip()
-    task, hint = _field(text, "Task"), _field(text, "Hint")
     fence = FENCE.search(text)
-    if not title or len(title) > 80 or not task or fence is None:
+    hint = text[: fence.start()].strip().partition("\n")[0] if fence is not None else ""
+    if fence is None or not hint or len(hint) > MAX_TASK_CHARS:
         return Rejected("is not laid out as an exercise")
     if len(fence.group(1)) > MAX_STUB_CHARS:
         return Rejected("is too long")
@@ -145,31 +199,26 @@ def parse_problem(topic: str, text: str) -> Problem | Rejected:
     stub = "\n".join([*imports, *lines[function.lineno - 1 : function.body[0].end_lineno]])
     if not _example_comes_last(stub):
         return Rejected("its docstring is not laid out with the example last")
-    return Problem(topic, title, task, hint, function.name, stub)
+    return Problem(task, hint, function.name, stub)
 
 
 def distinct(problems: Iterable[Problem], known: Sequence[str] = ()) -> tuple[list[Problem], list[Problem]]:
-    """Problems that ask for something new, in order, and those that repeat one.
+    """Problems whose functions have names of their own, in order, and those that repeat one.
 
-    Two problems are the same when their functions have the same name, or their tasks the same words.
     `known` are names that count as seen.
     """
-    names, tasks = set(known), set()
-    kept, repeated = [], []
+    names = set(known)
+    kept: list[Problem] = []
+    repeated: list[Problem] = []
     for problem in problems:
-        words = frozenset(_words(problem.task))
-        if problem.function in names or words in tasks:
-            repeated.append(problem)
-            continue
+        (repeated if problem.function in names else kept).append(problem)
         names.add(problem.function)
-        tasks.add(words)
-        kept.append(problem)
     return kept, repeated
 
 
-def overlaps(problem: Problem, shingles: frozenset[str], n: int = 8) -> bool:
-    """Whether `n` words in a row of the problem's text are among `shingles` (see `word_shingles`)."""
-    return not shingles.isdisjoint(word_shingles([problem.task, problem.stub], n))
+def overlaps(text: str, shingles: frozenset[str], n: int = 8) -> bool:
+    """Whether `n` words in a row of a text are among `shingles` (see `word_shingles`)."""
+    return not shingles.isdisjoint(word_shingles([text], n))
 
 
 def word_shingles(texts: Iterable[str], n: int = 8) -> frozenset[str]:

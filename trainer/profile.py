@@ -17,8 +17,8 @@ class Profile:
     name: str
     what: str
     """One phrase for `--help`."""
-    problem_samples: int
-    """Continuations sampled in stage 1; about six of ten become distinct problems."""
+    task_samples: int
+    """Tasks sampled in stage 1; about four of ten become distinct problems that can be tried."""
     solutions: int
     """n: solutions sampled for each problem, spread evenly over its skeletons."""
     asserts: int
@@ -36,15 +36,17 @@ class Profile:
     rounds: int = 1
     """Rounds of self-training: after the first, the last adapter's answers join the candidates, asked for as they will
     be served, and the next adapter is trained anew from the base (ReST-EM)."""
-    skeletons: int = 2
+    skeletons: int = 1
     """Prompts for each problem: the bare stub, and stubs with a sampled plan."""
     ratings: int = 6
     keep_rated: float = 0.8
     """Share of the problems, best rated first, that goes on."""
-    problem_temperature: float = 0.7
+    task_temperature: float = 0.8
+    problem_temperature: float = 0.3
+    """Of the statement of a task, which is a matter of form."""
     solution_temperature: float = 0.8
     """A model as small as the embedded one agrees with itself twice as often at 0.5 (docs/log.md)."""
-    solution_tokens: int = 160
+    solution_tokens: int = 192
     """Longer functions are cut off and lost: the base writes few that are longer and right."""
     min_outputs: int = 3
     """Distinct values that the winning behaviour must show: a constant function is no evidence of anything."""
@@ -73,17 +75,17 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
-            "tiny", "minutes on 2 CPU cores: tries the whole loop", problem_samples=80, solutions=8, asserts=2,
+            "tiny", "minutes on 2 CPU cores: tries the whole loop", task_samples=80, solutions=8, asserts=2,
             probes=12, min_cluster=3, min_confidence=0.0, gate_samples=4, epochs=2, solution_temperature=0.5,
             learning_rate=7e-4, rehearse=True, interpolation=0.6,
         ),
         Profile(
-            "small", "within an hour on 2 CPU cores: a first adapter", problem_samples=720, solutions=16, asserts=2,
-            probes=16, min_cluster=4, min_confidence=0.0, gate_samples=8, epochs=2, solution_temperature=0.5,
+            "small", "within an hour on 2 CPU cores: a first adapter", task_samples=640, solutions=8, asserts=2,
+            probes=16, min_cluster=3, min_confidence=0.0, gate_samples=8, epochs=2, solution_temperature=0.5,
             learning_rate=7e-4, rehearse=True, interpolation=0.6,
         ),
         Profile(
-            "full", "a night and more on a GPU: the paper's numbers", problem_samples=30_000, solutions=128,
+            "full", "a night and more on a GPU: the paper's numbers", task_samples=40_000, solutions=128,
             asserts=40, probes=100, min_cluster=8, min_confidence=0.45, gate_samples=16, epochs=3, rounds=2,
             skeletons=4, solution_tokens=512,
         ),

@@ -27,6 +27,11 @@ PROMPTS = Path(__file__).parent / "prompts"
 _OWN = "\x1e"
 """Record separator: in a template, where what many prompts share ends and what is one problem's own begins."""
 
+Chat = Callable[[str], str]
+"""A model's chat template: what a user says, as a prompt (`Sampler.chat`)."""
+_MARK = "user-says"
+"""What a user says where only the text in front of it is wanted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -123,6 +128,12 @@ class Sampler:
             adapter=self.adapter,
             kept_prefix=common_prefix(shared, tokens[:-1]),
         )
+
+    def user_turn(self, beginning: str) -> str | None:
+        """The prompt in which the user is still speaking; None for a base without a chat template."""
+        if not self.engines.first.chat_template:
+            return None
+        return self.chat(_MARK).partition(_MARK)[0] + beginning
 
     def chat(self, user: str) -> str:
         """The prompt that asks `user` as a chat turn; plain text for a base without a chat template."""

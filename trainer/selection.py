@@ -23,7 +23,7 @@ from sandbox.pool import Sandbox
 from sandbox.program import Call, Job, Program, probe_text
 from trainer.problems import Problem
 from trainer.profile import Profile
-from trainer.stages import Solution, without_example
+from trainer.stages import Solution, bare
 
 LIMITS = Limits(probe_wall_s=1.0, job_wall_s=6.0, cpu_s=6, memory_bytes=512 * MIB)
 """Generous towards a busy machine: a time-out that comes and goes would change the data set."""
@@ -58,7 +58,7 @@ class Dropped:
 def probes_for(problem: Problem, tests: Sequence[str], profile: Profile) -> ProbeSet:
     """Inputs for a problem: those of the model's asserts first, completed from the signature's types."""
     return propose(
-        without_example(problem), problem.function, tests=tests, budget=profile.probes, seed=profile.seed
+        bare(problem.stub), problem.function, tests=tests, budget=profile.probes, seed=profile.seed
     )
 
 

@@ -3,11 +3,12 @@
     ratings     the model says how clear and how hard a problem is            (paper, section 2.3)
     skeletons   imports and typed stub, and stubs with a plan                 (paper, section 2.3)
     tests       asserts by the model, completed to probe inputs by `sandbox`  (paper, section 2.3)
-    solutions   n samples that continue the skeletons                         (paper, section 2.4)
+    solutions   n samples that complete the skeletons                         (paper, section 2.4)
 
 Departures from the paper: a rating is the mean over several samples, because one sample of a small model says
-little; tests are inputs first (their asserted values are votes, right in about a third of the cases); prompts
-are documents to be continued, not chats (see `problems`). What is not here: the sandbox, the store, the choice.
+little; tests are inputs first (their asserted values are votes, right in about a third of the cases). Solutions are
+asked for in the chat, as people ask: there a small model knows most. The other prompts are documents to be continued,
+where it keeps to a form. What is not here: the sandbox, the store, the choice.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from statistics import fmean
 from trainer.extract import extract_function, with_imports
 from trainer.problems import SHOT_SETS, Exercise, Problem, shot_set
 from trainer.profile import Profile
-from trainer.sampler import Draw, Prompt, Sample, render
+from trainer.sampler import Chat, Draw, Prompt, Sample, render
 from trainer.store import digest
 
 N_SHOTS = 3
 PLAN = "    # Plan:"
+CLOSING = '"""'
 _RATING = re.compile(r"\s*([1-5])\s*\n+\s*Difficulty:\s*([1-5])")
 
 
@@ -54,9 +56,10 @@ class Solution:
     mean_logprob: float
 
 
-def shots_of(problem: Problem) -> int:
-    """The number of the set of exercises that its prompts show: those of one set are best asked one after the other."""
-    return int(digest(problem.function)[:8], 16) % SHOT_SETS
+def shots_of(name: str) -> int:
+    """The number of the set of exercises that the prompts for a task or function show: those of one set are best asked
+    one after the other."""
+    return int(digest(name)[:8], 16) % SHOT_SETS
 
 
 def ask_rating(problem: Problem, profile: Profile) -> Ask:
@@ -79,7 +82,7 @@ def read_rating(samples: Sequence[Sample]) -> Rating:
 
 def ask_plans(problem: Problem, profile: Profile) -> Ask:
     """Stage 3: plans for all skeletons but the first, which has none."""
-    prompt = _solution_prompt(problem, problem.stub + "\n" + PLAN, planned=True)
+    prompt = render("plan", shots=_shots(problem), problem=problem, plan=PLAN)
     draw = Draw(profile.skeletons - 1, 48, 0.7, _seed(prompt, profile), stop=("\n",))
     return Ask(prompt, draw)
 
@@ -105,39 +108,32 @@ def read_tests(problem: Problem, samples: Sequence[Sample]) -> list[str]:
     return [*own, *(f"assert {problem.function}({sample.text}" for sample in samples)]
 
 
-def without_example(problem: Problem) -> str:
-    """The stub with its doctest prompt taken out, for whoever would take an example as the author's word."""
-    return problem.stub.replace(">>> ", "")
-
-
 def shared_out(skeletons: Sequence[str], n: int) -> list[tuple[str, int]]:
     """How many of n solutions continue each skeleton: evenly many, the remainder from the first on."""
     return [(skeleton, len(range(i, n, len(skeletons)))) for i, skeleton in enumerate(skeletons)]
 
 
-def ask_solutions(problem: Problem, skeleton: str, n: int, profile: Profile) -> Ask:
-    """Stage 5: n continuations of one skeleton."""
-    prompt = _solution_prompt(problem, skeleton, planned=PLAN in skeleton)
-    draw = Draw(n, profile.solution_tokens, profile.solution_temperature, _seed(prompt, profile))
-    return Ask(prompt, draw)
+def ask_solutions(skeleton: str, n: int, profile: Profile, chat: Chat) -> Ask:
+    """Stage 5: n completions of one skeleton, asked for in the chat.
+
+    Without the example, whose value is a guess of the model's, mostly a wrong one.
+    """
+    prompt = Prompt(chat(render("solve_stub", statement=bare(skeleton)).text))
+    return Ask(prompt, Draw(n, profile.solution_tokens, profile.solution_temperature, _seed(prompt, profile)))
 
 
-def end_of_function(text: str) -> int | None:
-    """Where a continuation of a function's body leaves the function, None before that."""
-    position = 0
-    for line in text.split("\n")[:-1]:
-        if line and not line[0].isspace() and position > 0:
-            return position - 1
-        position += len(line) + 1
-    return None
+def bare(skeleton: str) -> str:
+    """A skeleton without the examples of its docstring, for whoever would take them as an author's word.
+
+    They come last in it (`problems.parse_problem`).
+    """
+    head, _, rest = skeleton.partition("    >>> ")
+    return f'{head.rstrip()}\n    """{rest.partition(CLOSING)[2]}'
 
 
-def read_solutions(problem: Problem, skeleton: str, samples: Sequence[Sample]) -> list[Solution]:
-    """The programs: skeleton and continuation, cut to the function, with the imports that it needs."""
-    programs = (
-        extract_function(f"{skeleton}\n{sample.text.removeprefix(chr(10))}", problem.function)
-        for sample in samples
-    )
+def read_solutions(problem: Problem, samples: Sequence[Sample]) -> list[Solution]:
+    """The programs: the first function of each answer, with the imports that it needs."""
+    programs = (extract_function(sample.text, problem.function) for sample in samples)
     return [
         Solution(
             with_imports(program) if program is not None and _has_body(program, problem.function) else None,
@@ -154,13 +150,9 @@ def _has_body(source: str, function: str) -> bool:
     return not bodies or any(not isinstance(node, ast.Expr | ast.Pass) for node in bodies[0])
 
 
-def _solution_prompt(problem: Problem, skeleton: str, *, planned: bool) -> Prompt:
-    return render("solution", shots=_shots(problem), problem=problem, skeleton=skeleton, planned=planned)
-
-
 def _shots(problem: Problem) -> list[Exercise]:
     """The same for every stage of one problem."""
-    return shot_set(shots_of(problem), N_SHOTS)
+    return shot_set(shots_of(problem.function), N_SHOTS)
 
 
 def _seed(prompt: Prompt, profile: Profile) -> int:

@@ -278,9 +278,7 @@ def test_a_missing_library_is_told_before_anything_is_done(
 
 def test_the_control_arm_is_as_large_as_the_finished_run_and_knows_no_judge(tmp_path: Path) -> None:
     def about(number: int) -> Problem:
-        return Problem(
-            "lists", f"Problem {number}", "Do it.", "hint", f"f{number}", f"def f{number}(xs: list) -> int:"
-        )
+        return Problem("Do it.", "hint", f"f{number}", f"def f{number}(xs: list) -> int:")
 
     pool = [Control(about(n % 10), f"def f{n % 10}(xs): return {n}", ("assert 1",)) for n in range(60)]
     held = [Selected(about(3), ("def f3(xs): return 3",), ("assert 1",), 0.5, 3, 8, 2)]

@@ -25,15 +25,20 @@ from trainer.engines import Engines
 from trainer.extract import end_of_block, extract_function
 from trainer.loop import Loop
 from trainer.problems import (
+    OPENINGS,
     SHOT_SETS,
+    UNSUITED,
     Problem,
     Rejected,
     distinct,
+    distinct_tasks,
     exercises,
     overlaps,
     parse_problem,
     problem_prompt,
+    read_task,
     shot_set,
+    task_prompt,
     word_shingles,
 )
 from trainer.profile import PROFILES, Profile
@@ -45,11 +50,8 @@ from trainer.store import Store
 from ucoder_lsp.engine.engine import Engine
 
 TINY = replace(PROFILES["tiny"], min_cluster=2, min_confidence=0.0)
-TEXT = """ Second largest
-
-Task: Write a function to find the second largest number of a list.
-
-Hint: Sort it.
+TASK = "Write a function to find the second largest number of a list."
+TEXT = """ Sort it.
 
 ```python
 def second_largest(numbers: list[int]) -> int:
@@ -63,7 +65,7 @@ def second_largest(numbers: list[int]) -> int:
 
 
 def problem() -> Problem:
-    found = parse_problem("lists", TEXT)
+    found = parse_problem(TASK, TEXT)
     assert isinstance(found, Problem)
     return found
 
@@ -78,7 +80,7 @@ def sample(text: str) -> Sample:
 def test_a_problem_is_read_from_a_continuation() -> None:
     found = problem()
     assert (found.title, found.function, found.hint) == ("Second largest", "second_largest", "Sort it.")
-    assert found.task == "Write a function to find the second largest number of a list."
+    assert found.task == TASK
     assert found.stub.startswith("def second_largest(")
     assert found.stub.endswith('"""')
 
@@ -86,7 +88,7 @@ def test_a_problem_is_read_from_a_continuation() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("Task:", "What:", "laid out"),
+        (" Sort it.", "", "laid out"),
         ("```\n", "", "laid out"),
         ("def second", "def def second", "parse"),
         ("numbers: list[int]", "numbers", "typed"),
@@ -96,7 +98,7 @@ def test_a_problem_is_read_from_a_continuation() -> None:
     ],
 )
 def test_what_is_no_problem_is_rejected_with_its_reason(old: str, new: str, reason: str) -> None:
-    found = parse_problem("lists", TEXT.replace(old, new))
+    found = parse_problem(TASK, TEXT.replace(old, new))
     assert isinstance(found, Rejected)
     assert reason in found.reason
 
@@ -133,7 +135,7 @@ def test_what_is_no_problem_is_rejected_with_its_reason(old: str, new: str, reas
     ],
 )
 def test_a_docstring_is_kept_only_where_its_example_can_be_replaced(old: str, new: str, fits: bool) -> None:
-    found = parse_problem("lists", TEXT.replace(old, new) if old else TEXT)
+    found = parse_problem(TASK, TEXT.replace(old, new) if old else TEXT)
     if not fits:
         assert isinstance(found, Rejected)
         assert "laid out with the example last" in found.reason
@@ -167,7 +169,7 @@ def test_a_docstring_is_kept_only_where_its_example_can_be_replaced(old: str, ne
 @example(["    ", "'''", "\n", "    >>> f(1)\n    1\n", "    ", "'''"])
 def test_another_example_never_breaks_a_stub(parts: list[str]) -> None:
     code = "def f(x: int) -> int:\n" + "".join(parts)
-    found = parse_problem("numbers", f"T\n\nTask: Do.\n\n```python\n{code}\n```\n")
+    found = parse_problem(TASK, f" Do.\n\n```python\n{code}\n```\n")
     if isinstance(found, Problem):
         (function,) = ast.parse(dataset.with_example(found.stub, "assert f(2) == 3") + "\n    pass").body
         assert (ast.get_docstring(cast("ast.FunctionDef", function)) or "").endswith(">>> f(2)\n3")
@@ -175,8 +177,8 @@ def test_another_example_never_breaks_a_stub(parts: list[str]) -> None:
 
 @given(st.text(max_size=400))
 def test_no_text_makes_the_reading_fail(text: str) -> None:
-    for wrapped in (text, TEXT.replace("Sort it.", text), f"x\n\nTask: y\n\n```python\n{text}\n```\n"):
-        assert isinstance(parse_problem("lists", wrapped), Problem | Rejected)
+    for wrapped in (text, TEXT.replace("Sort it.", text), f"x\n\n```python\n{text}\n```\n"):
+        assert isinstance(parse_problem(TASK, wrapped), Problem | Rejected)
     end = end_of_block(text)
     assert end is None or 0 <= end <= len(text)
 
@@ -196,10 +198,10 @@ def test_every_hand_written_exercise_is_a_right_one() -> None:
 
 
 def test_the_prompt_shows_exercises_and_opens_another() -> None:
-    prompt = problem_prompt("primes", 3)
-    assert prompt.text.count("## Exercise about ") == 5
-    assert prompt.text[prompt.n_shared :] == "## Exercise about primes:"
-    assert prompt == problem_prompt("primes", 3) != problem_prompt("primes", 4)
+    prompt = problem_prompt(TASK, 3)
+    assert prompt.text.count("## Exercise\n") == 5
+    assert prompt.text[prompt.n_shared :] == f"## Exercise\n\nTask: {TASK}\n\nHint:"
+    assert prompt == problem_prompt(TASK, 3) != problem_prompt(TASK, 4)
 
 
 @pytest.mark.parametrize("n", [3, 4])
@@ -210,11 +212,71 @@ def test_all_exercises_are_shown_and_equally_often(n: int) -> None:
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_repeated_problems_are_told_apart() -> None:
+@pytest.mark.parametrize(
+    ("text", "task"),
+    [
+        (" the larger of two numbers", "Write a function to find the larger of two numbers."),
+        (" the larger of two\n numbers using Python:", "Write a function to find the larger of two numbers."),
+        (" all tuples in python of a list.", "Write a function to find all tuples in python of a list."),
+        (' the word "a" (or "b")', 'Write a function to find the word "a" (or "b").'),
+    ],
+)
+def test_a_task_is_one_sentence(text: str, task: str) -> None:
+    assert read_task("Write a function to find", sample(text)) == task
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (sample("  . "), "says nothing"),
+        (sample(" the word `a"), "breaks off"),
+        (sample(" a value (e.g"), "breaks off"),
+        (sample(" a user in a database"), "values from values"),
+        (Sample(" the larger of", -0.5, finished=False), "come to an end"),
+        (sample(" the larger of" + " the larger of" * 12), "come to an end"),
+    ],
+)
+def test_what_is_no_task_is_rejected_with_its_reason(found: Sample, reason: str) -> None:
+    task = read_task("Write a function to find", found)
+    assert isinstance(task, Rejected)
+    assert reason in task.reason
+
+
+def test_no_task_is_named_in_two_ways() -> None:
+    assert read_task("Write a Python function that takes a list", sample(" and sorts it.")) == (
+        "Write a function that takes a list and sorts it."
+    )
+
+
+@given(st.text(max_size=200), st.booleans())
+def test_no_text_makes_the_reading_of_tasks_fail(text: str, finished: bool) -> None:
+    task = read_task(OPENINGS[0], Sample(text, -0.5, finished))
+    if isinstance(task, str):
+        assert task.startswith(OPENINGS[0])
+        assert len(task.splitlines()) == 1
+        assert len(task) <= 161
+
+
+def test_openings_are_all_different_and_fit_what_follows() -> None:
+    assert len(set(OPENINGS)) == len(OPENINGS) == 54
+    assert not any(UNSUITED.search(opening) for opening in OPENINGS)
+
+
+def test_the_user_is_asked_where_the_base_knows_users_and_a_list_is_continued_elsewhere() -> None:
+    turn = task_prompt(OPENINGS[0], f"<user>{OPENINGS[0]}", 3)
+    assert turn == Prompt(f"<user>{OPENINGS[0]}")
+    listed = task_prompt(OPENINGS[0], None, 3)
+    assert listed.text.count("Write a function ") == 5
+    assert listed.text[listed.n_shared :] == OPENINGS[0]
+
+
+def test_repeated_tasks_and_problems_are_told_apart() -> None:
+    other = "Write a function to add two numbers."
+    again = TASK.upper() + "!!"
+    assert distinct_tasks([TASK, again, TASK, other]) == ([TASK, other], [again, TASK])
     one = problem()
-    renamed = replace(one, function="other", task=one.task.upper() + "!!")
-    new = replace(one, function="third", task="Write a function to add two numbers.")
-    assert distinct([one, renamed, one, new]) == ([one, new], [renamed, one])
+    new = replace(one, function="third")
+    assert distinct([one, one, new]) == ([one, new], [one])
     assert distinct([one, new], known=["second_largest"]) == ([new], [one])
 
 
@@ -222,8 +284,8 @@ def test_decontamination_finds_eight_words_in_a_row_and_no_fewer() -> None:
     shingles = word_shingles(
         ["Please: FIND the second, largest number of a list (quickly) 1 2 3 4 5 6 7 8 9"]
     )
-    assert overlaps(problem(), shingles)
-    assert not overlaps(replace(problem(), task="second largest number of a set", stub=""), shingles)
+    assert overlaps(TASK, shingles)
+    assert not overlaps("find the second largest number of a set", shingles)
 
 
 # --- ratings, skeletons, tests, solutions ------------------------------------------------------------------------
@@ -250,24 +312,22 @@ def test_the_models_own_example_is_a_vote_and_no_constraint() -> None:
     assert len(inputs.probes) == TINY.probes
 
 
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("    return sorted(numbers)[-2]\n\n\nprint(1)\n", "    return sorted(numbers)[-2]\n\n"),
-        ("    return 1\n```\n## Next\n", "    return 1"),
-        ("    return 1\n    # more", None),
-        ("", None),
-    ],
-)
-def test_a_continuation_ends_where_the_function_ends(text: str, kept: str | None) -> None:
-    end = stages.end_of_function(text)
-    assert (None if end is None else text[:end]) == kept
+def test_a_skeleton_is_asked_for_in_the_chat_without_its_example() -> None:
+    for skeleton in stages.skeletons(problem(), [sample(" sort it.")]):
+        asked = stages.ask_solutions(skeleton, 4, TINY, lambda said: f"<user>{said}<model>")
+        head = problem().stub.partition("    >>> ")[0].rstrip()
+        plan = skeleton.removeprefix(problem().stub)
+        assert f'```python\n{head}\n    """{plan}\n```<model>' in asked.prompt.text
+        assert ast.get_docstring(
+            cast("ast.FunctionDef", ast.parse(stages.bare(skeleton) + "\n    pass").body[0])
+        )
 
 
 def test_solutions_are_programs_or_nothing() -> None:
-    texts = ["    return sorted(numbers)[-2]\n", "    return sorted(numbers)[", "no code at all"]
-    found = stages.read_solutions(problem(), problem().stub, [sample(text) for text in texts])
-    assert [s.source is not None for s in found] == [True, False, False]
+    head = "def second_largest(numbers):\n"
+    texts = [f"```python\n{head}    return sorted(numbers)[-2]\n```", f"{head}    return sorted(numbers)[", "none", head + "    pass"]  # fmt: skip  # noqa: E501
+    found = stages.read_solutions(problem(), [sample(text) for text in texts])
+    assert [s.source is not None for s in found] == [True, False, False, False]
 
 
 # --- selection ----------------------------------------------------------------------------------------------------
@@ -352,7 +412,8 @@ class Script(Sampler):
         """`bodies`: for each function to invent, the bodies of the solutions that the bare stub gets."""
         self.bodies = bodies
         self.adapter = None
-        self.engines = Engines(cast("list[Engine]", [SimpleNamespace(model_id="script")]))  # one at a time
+        engine = SimpleNamespace(model_id="script", chat_template="{{ messages[0]['content'] }}", vocab=SimpleNamespace(bos=None, eos=None))  # fmt: skip  # noqa: E501
+        self.engines = Engines(cast("list[Engine]", [engine]))  # one at a time
         self.asked: list[str] = []
 
     def sample(
@@ -360,8 +421,11 @@ class Script(Sampler):
     ) -> list[Sample]:
         self.asked.append(prompt.text)
         own = prompt.text[prompt.n_shared :]
-        if own.startswith("## Exercise about"):
-            texts = [TEXT.replace("second_largest", name).replace("number of", name) for name in self.bodies]
+        if own == OPENINGS[0]:
+            texts = [f" {name} of some numbers" for name in self.bodies]
+        elif own.endswith("Hint:"):
+            name = next(name for name in self.bodies if name in own)
+            texts = ["no form" if draw.seed == 0 else TEXT.replace("second_largest", name)]
         elif own.endswith("Quality:"):
             texts = [" 4\nDifficulty: 2"]
         elif own.endswith(stages.PLAN):
@@ -370,7 +434,7 @@ class Script(Sampler):
             texts = ["[3, 1, 2]) == 2"]
         else:
             name = next(name for name in self.bodies if f"def {name}(" in own)
-            texts = [f"    return {body}\n" for body in self.bodies[name]]
+            texts = [f"def {name}(numbers):\n    return {body}\n" for body in self.bodies[name]]
         return [sample(texts[i % len(texts)]) for i in range(draw.n)]
 
 
@@ -382,11 +446,11 @@ def test_a_problem_no_two_of_whose_first_samples_agree_is_given_up(tmp_path: Pat
             "unlike": [largest.format(1), "numbers * 2", "len(numbers)", "sum(numbers)"],
         }
     )
-    profile = replace(TINY, problem_samples=2, solutions=8, skeletons=2, keep_rated=1.0, min_cluster=3)
+    profile = replace(TINY, task_samples=2, solutions=8, skeletons=2, keep_rated=1.0, min_cluster=3)
     teller = Teller(console=Console(quiet=True))
     with Sandbox(lowest_tier=1) as sandbox:
         selected, pool = Loop(profile, script, Store(tmp_path), sandbox, teller).probe()
-    planned = [text for text in script.asked if text.endswith(f"{stages.PLAN} sort them.")]
+    planned = [text for text in script.asked if f"{stages.PLAN} sort them." in text]
     assert [("def alike(" in text, "def unlike(" in text) for text in planned] == [(True, False)]
     (found,) = selected
     assert (found.problem.function, found.cluster, found.n) == ("alike", 4, 8)
