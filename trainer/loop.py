@@ -237,10 +237,8 @@ class Loop:
             what = "kept" if i in best else "rated low"
             text = f"quality {rating.quality:.1f}, difficulty {rating.difficulty:.1f}\n\n{problem.task}"
             self.funnel.count("ratings", what, problem.title, text)
-        return sorted(
-            (problem for i, problem in enumerate(found) if i in best),
-            key=lambda problem: stages.shots_of(problem.function),
-        )
+        kept = [problem for i, problem in enumerate(found) if i in best]
+        return sorted(kept, key=lambda problem: stages.shots_of(problem.function))
 
     def _solutions(self, works: Sequence[Work], plans: Sequence[Sequence[Sample]]) -> list[Work]:
         """Stage 5 (stage 3 made the plans): n samples a problem, spread evenly over its skeletons.
