@@ -49,7 +49,8 @@ class Profile:
     solution_tokens: int = 192
     """Longer functions are cut off and lost: the base writes few that are longer and right."""
     min_outputs: int = 3
-    """Distinct values that the winning behaviour must show: a constant function is no evidence of anything."""
+    """Distinct values that the winning behaviour must show: a constant function is no evidence of anything. Of a test,
+    True and False are enough."""
     per_problem: int = 2
     """Solutions taken from one problem at most (cap against collapse)."""
     held_out: float = 0.2

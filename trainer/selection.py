@@ -21,6 +21,7 @@ from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.pool import Sandbox
 from sandbox.program import Call, Job, Program, probe_text
+from sandbox.values import Value
 from trainer.problems import Problem
 from trainer.profile import Profile
 from trainer.stages import Solution, bare
@@ -28,6 +29,8 @@ from trainer.stages import Solution, bare
 LIMITS = Limits(probe_wall_s=1.0, job_wall_s=6.0, cpu_s=6, memory_bytes=512 * MIB)
 """Generous towards a busy machine: a time-out that comes and goes would change the data set."""
 MAX_ASSERT_CHARS = 160
+YES_AND_NO = {Value.of(True), Value.of(False)}
+"""All that a test can say: enough for a behaviour that is not constant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def select(
     won = results[decision.winner]
     assert won is not None, "a winner has run"
     values = Counter(o.value for o in won.outcomes if o.status is Status.OK)
-    if len(values) < profile.min_outputs:
+    if len(values) < profile.min_outputs and values.keys() != YES_AND_NO:
         return Dropped(problem, "the winning behaviour is nearly constant")
     if sum(values.values()) * 2 < len(won.outcomes):
         return Dropped(problem, "the winning behaviour crashes on most inputs")

@@ -377,6 +377,14 @@ def test_what_is_no_consensus_is_dropped_with_its_reason(
     assert reason in found.reason
 
 
+def test_a_test_that_says_yes_and_no_is_not_constant() -> None:
+    even = "def second_largest(numbers: list[int]) -> bool:\n    return len(numbers) {} 3\n"
+    assert isinstance(examine(*[even.format(">")] * 3), Selected)
+    never = examine(*[even.format("< 0 *")] * 3)
+    assert isinstance(never, Dropped)
+    assert "constant" in never.reason
+
+
 def test_a_consensus_that_is_too_likely_wrong_is_dropped() -> None:
     votes = (RIGHT, RIGHT, ALSO, FIRST, ZERO)
     sure = examine(*votes)
