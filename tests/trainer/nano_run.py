@@ -27,7 +27,7 @@ from ucoder_lsp.adapters import AdapterRegistry, AdapterVersion
 from ucoder_lsp.config import load
 
 NANO = replace(
-    PROFILES["tiny"], name="nano", task_samples=32, ratings=2, keep_rated=0.6, skeletons=1, asserts=1, solutions=8,
+    PROFILES["tiny"], name="nano", task_samples=16, ratings=2, keep_rated=0.6, skeletons=1, asserts=1, solutions=6,
     solution_tokens=80, probes=8, min_cluster=2, min_confidence=0.0, min_outputs=2, held_out=0.34, gate_samples=2,
     epochs=2, rounds=2,
 )  # fmt: skip
