@@ -260,6 +260,8 @@ class Loop:
             return self._solve(work, asked[1:]) if self._examine(work)["alike"] > 1 else work
 
         begun = self._each("solutions", list(zip(works, shares, strict=True)), begin)
+        if self.profile.skeletons == 1:
+            return begun
         return self._each("solutions, planned", list(zip(begun, shares, strict=True)), go_on)
 
     def _solve(self, work: Work, asked: Sequence[tuple[str, int]]) -> Work:

@@ -76,9 +76,9 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile(
-            "tiny", "minutes on 2 CPU cores: tries the whole loop", task_samples=80, solutions=8, asserts=2,
-            probes=12, min_cluster=3, min_confidence=0.0, gate_samples=4, epochs=2, solution_temperature=0.5,
-            learning_rate=7e-4, rehearse=True, interpolation=0.6,
+            "tiny", "minutes on 2 CPU cores: tries the whole loop", task_samples=160, solutions=8, asserts=2,
+            probes=12, min_cluster=3, min_confidence=0.0, gate_samples=8, epochs=2, solution_temperature=0.5,
+            learning_rate=7e-4, rehearse=True, interpolation=0.6, held_out=0.4,
         ),
         Profile(
             "small", "within an hour on 2 CPU cores: a first adapter", task_samples=640, solutions=8, asserts=2,
