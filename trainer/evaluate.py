@@ -80,10 +80,10 @@ def evaluate(
 
 def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller) -> Report:
     """The reference solutions, judged as answers are: what the judging itself gets wrong shows here."""
-    judged = reference_results(tasks, sandbox, teller)
+    given = reference_results(tasks, sandbox, teller)
     expected = reference_results([task for task in tasks if task.oracle is not None], sandbox, teller)
     scores = [
-        TaskScore(task.id, int(task.passed(judged[task.id], expected.get(task.id))), 1, 1) for task in tasks
+        TaskScore(task.id, int(task.passed(given[task.id], expected.get(task.id))), 1, 1) for task in tasks
     ]
     return Report(tuple(scores), 1, 0.0)
 

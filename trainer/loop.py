@@ -187,11 +187,14 @@ class Loop:
                 else:
                     found.append(task)
         different, repeated = problems.distinct_tasks(found)
-        kept = [task for task in different if not problems.overlaps(task, self.excluded)]
-        excluded = [task for task in different if task not in kept]
-        for what, tasks in (("repeats another", repeated), (EXCLUDED, excluded), ("kept", kept)):
-            for task in tasks:
-                self.funnel.count("tasks", what, "", task)
+        for task in repeated:
+            self.funnel.count("tasks", "repeats another", "", task)
+        kept = []
+        for task in different:
+            excluded = problems.overlaps(task, self.excluded)
+            self.funnel.count("tasks", EXCLUDED if excluded else "kept", "", task)
+            if not excluded:
+                kept.append(task)
         return sorted(kept, key=stages.shots_of)
 
     def _problems(self) -> list[Problem]:
@@ -218,10 +221,13 @@ class Loop:
         kept, repeated = problems.distinct(found, known)
         for problem in repeated:
             self.funnel.count("problems", "repeats another", problem.title, problem.stub)
-        clean = [p for p in kept if not problems.overlaps(p.stub, self.excluded)]
+        clean = []
         for problem in kept:
-            what = "kept" if problem in clean else EXCLUDED
-            self.funnel.count("problems", what, problem.title, f"{problem.task}\n\n{problem.stub}")
+            excluded = problems.overlaps(problem.stub, self.excluded)
+            text = f"{problem.task}\n\n{problem.stub}"
+            self.funnel.count("problems", EXCLUDED if excluded else "kept", problem.title, text)
+            if not excluded:
+                clean.append(problem)
         return clean
 
     def _rated(self, found: list[Problem]) -> list[Problem]:
