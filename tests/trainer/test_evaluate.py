@@ -194,6 +194,29 @@ def test_floats_are_compared_with_a_tolerance_and_nothing_else_is() -> None:
     assert not same(1.0, float("nan"), 1e-6)
 
 
+NUMBERS = st.one_of(
+    st.integers(), st.integers(-9, 9).map(lambda n: n * 10**400), st.floats(), st.complex_numbers()
+)
+ANSWERS = st.recursive(
+    st.one_of(NUMBERS, st.text(max_size=3), st.none()),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.tuples(inner, inner), st.dictionaries(st.text(max_size=2), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(ANSWERS, ANSWERS)
+def test_no_two_answers_make_the_comparison_fail(expected: object, got: object) -> None:
+    assert same(expected, expected, 1e-6)
+    assert isinstance(same(expected, got, 1e-6), bool)
+
+
+@pytest.mark.parametrize("got", [10**400, complex(1.7e308, 1.7e308)], ids=["integer", "complex"])
+def test_what_no_float_can_hold_is_not_close_to_one(got: complex) -> None:
+    assert not same(1.0, got, 1e-6)
+
+
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     result = CliRunner().invoke(evaluate_command, [str(tmp_path / "no.jsonl"), "--benchmark", "humaneval"])
     assert result.exit_code == 2
