@@ -217,10 +217,10 @@ class Loop:
                 self.funnel.count("problems", stated.reason, "", task)
             else:
                 found.append(stated)
-        known = [exercise.function for exercise in problems.exercises()]
-        kept, repeated = problems.distinct(found, known)
+        shown = [exercise.function for exercise in problems.exercises()]
+        kept, repeated = problems.new_to(shown, found)
         for problem in repeated:
-            self.funnel.count("problems", "repeats another", problem.title, problem.stub)
+            self.funnel.count("problems", "repeats an exercise", problem.title, problem.stub)
         clean = []
         for problem in kept:
             excluded = problems.overlaps(problem.stub, self.excluded)

@@ -202,17 +202,16 @@ def parse_problem(task: str, text: str) -> Problem | Rejected:
     return Problem(task, hint, function.name, stub)
 
 
-def distinct(problems: Iterable[Problem], known: Sequence[str] = ()) -> tuple[list[Problem], list[Problem]]:
-    """Problems whose functions have names of their own, in order, and those that repeat one.
+def new_to(known: Sequence[str], problems: Iterable[Problem]) -> tuple[list[Problem], list[Problem]]:
+    """Problems whose functions have other names than the `known` exercises, and those that repeat one.
 
-    `known` are names that count as seen.
+    Among each other they may share a name: their tasks differ (`distinct_tasks`), and the same answer to two of them
+    is found where answers are selected.
     """
-    names = set(known)
     kept: list[Problem] = []
     repeated: list[Problem] = []
     for problem in problems:
-        (repeated if problem.function in names else kept).append(problem)
-        names.add(problem.function)
+        (repeated if problem.function in known else kept).append(problem)
     return kept, repeated
 
 
