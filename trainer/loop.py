@@ -83,6 +83,8 @@ class Loop:
     teller: Teller
     excluded: frozenset[str] = frozenset()
     """Runs of words that no problem may hold (see `problems.word_shingles`): decontamination."""
+    nights: int = 1
+    """How often the profile's number of tasks is sampled: those of the nights before are found again."""
     funnel: Funnel = field(default_factory=Funnel)
     work: list[Work] = field(default_factory=list)
     """The problems kept, with the solutions of all rounds so far."""
@@ -165,7 +167,7 @@ class Loop:
 
     def _tasks(self) -> list[str]:
         """Stage 1, first half: what people ask."""
-        n_batches = -(-self.profile.task_samples // TASK_BATCH)
+        n_batches = self.nights * -(-self.profile.task_samples // TASK_BATCH)
         openings = [problems.OPENINGS[number % len(problems.OPENINGS)] for number in range(n_batches)]
 
         def batch(number: int) -> list[Sample]:

@@ -111,9 +111,20 @@ class RunFolder:
             return True
 
     def open(
-        self, profile: Profile, base: str, model_id: str, excluded: frozenset[str], *, four_bit: bool
-    ) -> None:
-        """Fix what the run is about at its first start; `StoreError` when it is about something else."""
+        self,
+        profile: Profile,
+        base: str,
+        model_id: str,
+        excluded: frozenset[str],
+        *,
+        four_bit: bool,
+        another: bool = False,
+    ) -> int:
+        """Fix what the run is about at its first start; the nights that it is to learn from.
+
+        `another` adds one to those of a finished run. A night that was stopped comes to its end first.
+        Raises `StoreError` when the run is about something else.
+        """
         asked = {
             "profile": profile.to_json(),
             "base": base,
@@ -122,23 +133,33 @@ class RunFolder:
             "qlora": four_bit,
         }
         known = self.read("run.json")
-        if known is None:
-            self.write("run.json", json.dumps(asked, indent=1))
-            return
-        known.setdefault("qlora", False)  # not kept by the first versions
-        if known != asked:
-            raise StoreError(f"The run {self.path.name!r} was started with {_difference(known, asked)}")
+        nights = 1
+        if known is not None:
+            known.setdefault("qlora", False)  # not kept by the first versions
+            nights = int(known.pop("nights", 1))  # nor this
+            if known != asked:
+                raise StoreError(f"The run {self.path.name!r} was started with {_difference(known, asked)}")
+            if not another or self.finished_nights("consensus") < nights:
+                return nights
+            nights += 1
+        self.write("run.json", json.dumps({**asked, "nights": nights}, indent=1))
+        return nights
+
+    def finished_nights(self, arm: str) -> int:
+        """How many nights the result of an arm comes from, 0 without one."""
+        result = self.read(f"{arm}/result.json")
+        return 0 if result is None else int(result.get("nights", 1))  # not kept by the first versions
 
 
 def _is_whole(name: str, found: Any) -> bool:
     """Whether a file holds what its readers take from it."""
     match name, found:
         case "run.json", {"profile": {"name": str()}, "base": str()}:
-            return True
+            return isinstance(found.get("nights", 1), int)
         case "progress.json", {"stage": str(), "done": int(), "total": int(), "note": str()}:
             return True
         case "result.json", {"version": str() | None, "examples": int(), "report": str()}:
-            return True
+            return isinstance(found.get("nights", 1), int)
     return False
 
 

@@ -58,6 +58,8 @@ class Options:
     four_bit: bool = False
     excluded: frozenset[str] = frozenset()
     """Word runs that no problem may hold (`problems.word_shingles`)."""
+    another: bool = False
+    """A finished run goes on with another night: as many tasks again, and an adapter of all that was learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Result:
     served: bool
     """Whether servers use it from now on."""
     verdict: Verdict
+    nights: int
+    """How many nights' problems it was trained on."""
     examples: int
     dataset_sha256: str
     """Of ARM/dataset.jsonl."""
@@ -119,21 +123,27 @@ def prepare(base: str, settings: Settings, teller: Teller, served: Path | None =
 
 def train(run: RunFolder, model: Model, options: Options, settings: Settings, teller: Teller) -> Result:
     """Run, or go on with, one training run."""
-    run.open(
-        options.profile, model.name, model.prepared.model_id, options.excluded, four_bit=options.four_bit
+    nights = run.open(
+        options.profile,
+        model.name,
+        model.prepared.model_id,
+        options.excluded,
+        four_bit=options.four_bit,
+        another=options.another,
     )
     run.clean()
     arm = run.arm(options.arm)
+    n_control = 0
     if options.arm == "random":
-        programs_of_consensus(run)  # refuses now, not after an hour of sampling
+        n_control = programs_of_consensus(run, nights)  # refuses now, not after an hour of sampling
 
     # Stages 1 to 6 with the base, and a first adapter.
     with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
-        loop = Loop(options.profile, sampler, run.store, sandbox, teller, options.excluded)
+        loop = Loop(options.profile, sampler, run.store, sandbox, teller, options.excluded, nights)
         selected, pool = loop.probe()
         chosen, held = dataset.split(selected, options.profile.held_out)
         if options.arm == "random":
-            picked = unselected(run, pool, held, options.profile.seed)
+            picked = unselected(n_control, pool, held, options.profile.seed)
         else:
             picked = [(s.problem, s.sources, s.asserts) for s in chosen]
         rows = loop.examples(picked)
@@ -160,11 +170,13 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
     registry = AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
     version = None
     if verdict.accepted or options.arm == "random":
-        version = publish(registry, model, run, options, tuned, _metrics(verdict, tuned.losses))
+        metrics = _metrics(verdict, tuned.losses)
+        version = publish(registry, model, run, options, nights, tuned, metrics)
     result = Result(
         version,
         version is not None and is_served(version, registry, model, settings),
         verdict,
+        nights,
         len(rows),
         dataset.sha256_of(dataset.to_jsonl(rows)),
         dataset.sha256_of(dataset.to_jsonl(own)) if options.profile.rehearse else None,
@@ -188,20 +200,18 @@ def _adapted(sampler: Sampler, tuned: Tuned) -> Sampler:
     return Sampler(sampler.engines, key)
 
 
-def unselected(
-    run: RunFolder, pool: Sequence[dataset.Control], held: Sequence[Selected], seed: int
-) -> list[Picked]:
-    """The control arm: as many programs as consensus chose in this run, drawn from all samples of the base."""
+def unselected(n: int, pool: Sequence[dataset.Control], held: Sequence[Selected], seed: int) -> list[Picked]:
+    """The control arm: as many programs as consensus chose in this run, n, drawn from all samples of the base."""
     judges = {item.problem.function for item in held}
     allowed = [control for control in pool if control.problem.function not in judges]
-    drawn = dataset.unselected(allowed, programs_of_consensus(run), seed)
+    drawn = dataset.unselected(allowed, n, seed)
     return [(control.problem, [control.source], control.asserts) for control in drawn]
 
 
-def programs_of_consensus(run: RunFolder) -> int:
-    """How many programs the consensus arm of this run was trained on; `TrainerError` when it is not finished."""
+def programs_of_consensus(run: RunFolder, nights: int) -> int:
+    """How many programs the consensus arm was trained on; `TrainerError` before it has learned from all nights."""
     finished = run.read("consensus/result.json")
-    if finished is None:
+    if finished is None or run.finished_nights("consensus") < nights:
         raise TrainerError(
             "The control arm takes as many programs as consensus chose: first let the same command without "
             "--select random come to its end."
@@ -258,6 +268,7 @@ def publish(
     model: Model,
     run: RunFolder,
     options: Options,
+    nights: int,
     tuned: Tuned,
     metrics: Mapping[str, float],
 ) -> str:
@@ -269,7 +280,7 @@ def publish(
     name = f"{run.path.name}/{options.arm}/{tuned.folder.name}"
     for version in registry.versions():
         if version.manifest.training_run == name:
-            if activate and run.read(f"{options.arm}/result.json") is None:
+            if activate and run.finished_nights(options.arm) < nights:
                 registry.use(version.version)
             return version.version
     return registry.publish(

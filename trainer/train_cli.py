@@ -17,7 +17,7 @@ from trainer.problems import word_shingles
 from trainer.profile import PROFILES
 from trainer.progress import Teller
 from trainer.run import RunFolder
-from trainer.train import Model, Options, Result, prepare
+from trainer.train import Arm, Model, Options, Result, prepare
 from trainer.train import train as train_run
 from ucoder_lsp.adapters import AdapterError
 from ucoder_lsp.config import Settings, load
@@ -66,6 +66,11 @@ def train() -> None:
     "adapter is never served by itself",
 )
 @click.option(
+    "--another",
+    is_flag=True,
+    help="another night: go on with a finished run by as many tasks again, and train on all of its problems",
+)
+@click.option(
     "--qlora", is_flag=True, help="train on the base in 4 bits (NF4, bitsandbytes): for large bases"
 )
 @click.option(
@@ -75,14 +80,18 @@ def train() -> None:
     help="JSON lines whose texts no problem may repeat (8 words in a row): name the benchmarks you measure with",
 )
 def run_command(
-    profile: str, base: str | None, served: Path | None, name: str | None, select: str, qlora: bool,
-    exclude: tuple[Path, ...],
+    profile: str, base: str | None, served: Path | None, name: str | None, select: str, another: bool,
+    qlora: bool, exclude: tuple[Path, ...],
 ) -> None:  # fmt: skip
     """Train an adapter and publish it, if it beats the base on held-out problems of its own.
 
     Killed or stopped, the same command goes on where it was. A running server serves the new adapter with its
     next completion; `ucoder adapters rollback` goes back.
+
+    With --another the same command can be run every night: each adds problems to those of the nights before.
     """
+    if another and select == "random":
+        raise click.UsageError("--select random measures the nights that are finished: leave --another out")
     settings, _ = load({})
     console = Console(stderr=True)
     run = RunFolder(_runs(settings) / (name or profile))
@@ -90,7 +99,8 @@ def run_command(
     try:
         require_libraries(four_bit=qlora)
         shingles = word_shingles(text for file in exclude for text in statements(file))
-        options = Options(PROFILES[profile], "random" if select == "random" else "consensus", qlora, shingles)
+        arm: Arm = "random" if select == "random" else "consensus"
+        options = Options(PROFILES[profile], arm, qlora, shingles, another)
         with run.locked():
             teller = Teller(run.progress, console)
             model = prepare(base or settings.model, settings, teller, served)
@@ -139,12 +149,14 @@ def _show(run: RunFolder) -> None:
     about = run.read("run.json")
     if about is None:
         raise TrainerError(f"There is no run {run.path}: start one with `ucoder train run`.")
-    click.echo(f"Run {run.path.name}: base {about['base']}, profile {about['profile']['name']}")
+    nights = about.get("nights", 1)
+    counted = f", {nights} nights" if nights > 1 else ""
+    click.echo(f"Run {run.path.name}: base {about['base']}, profile {about['profile']['name']}{counted}")
     progress = run.read("progress.json")
     if run.is_at_work and progress:
         note = f" ({progress['note']})" if progress["note"] else ""
         click.echo(f"At work: {progress['stage']}, {progress['done']} of {progress['total']}{note}")
-    elif progress and not any((run.path / arm / "result.json").is_file() for arm in ("consensus", "random")):
+    elif progress and max(map(run.finished_nights, ("consensus", "random"))) < nights:
         click.echo(
             f"Stopped in {progress['stage']} at {progress['done']} of {progress['total']}: "
             "the command that started it goes on from there."

@@ -58,9 +58,9 @@ def test_a_run_that_was_killed_after_publishing_finds_its_version_again(
     tmp_path: Path, model: Model, settings: Settings, registry: AdapterRegistry
 ) -> None:
     run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
-    version = publish(registry, model, run, OPTIONS, tuned, METRICS)
+    version = publish(registry, model, run, OPTIONS, 1, tuned, METRICS)
     registry.use(None)  # as if killed before it became the current one
-    assert publish(registry, model, run, OPTIONS, tuned, METRICS) == version
+    assert publish(registry, model, run, OPTIONS, 1, tuned, METRICS) == version
     assert [found.version for found in registry.versions()] == [version]
     assert is_served(version, registry, model, settings)
     # Once as GGUF, once as PEFT wrote it.
@@ -73,7 +73,7 @@ def test_a_damaged_version_of_another_night_does_not_cost_the_training(
     run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
     old, new = (registry.publish(tuned.gguf, base_name="b", training_run="r", metrics={}) for _ in range(2))
     (old.folder / "manifest.json").write_text("{")
-    version = publish(registry, model, run, OPTIONS, tuned, METRICS)
+    version = publish(registry, model, run, OPTIONS, 1, tuned, METRICS)
     assert registry.current() == registry.get(version)
     assert version not in (old.version, new.version)
 
@@ -82,20 +82,23 @@ def test_an_adapter_that_was_taken_back_is_not_called_served(
     tmp_path: Path, model: Model, settings: Settings, registry: AdapterRegistry
 ) -> None:
     run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
-    version = publish(registry, model, run, OPTIONS, tuned, METRICS)
+    version = publish(registry, model, run, OPTIONS, 1, tuned, METRICS)
     run.arm("consensus")
     result = {"version": version, "examples": 1, "report": "report.html"}
     run.write("consensus/result.json", json.dumps(result))
     registry.rollback()
-    assert publish(registry, model, run, OPTIONS, tuned, METRICS) == version
+    assert publish(registry, model, run, OPTIONS, 1, tuned, METRICS) == version
     assert registry.current() is None
     assert not is_served(version, registry, model, settings)
+    # Killed after publishing it in another night, before that night's result was written.
+    assert publish(registry, model, run, OPTIONS, 2, tuned, METRICS) == version
+    assert is_served(version, registry, model, settings)
 
 
 def test_an_adapter_is_served_where_the_setting_names_its_base(
     tmp_path: Path, model: Model, settings: Settings, registry: AdapterRegistry
 ) -> None:
-    version = publish(registry, model, RunFolder(tmp_path / "run"), OPTIONS, trained(tmp_path), METRICS)
+    version = publish(registry, model, RunFolder(tmp_path / "run"), OPTIONS, 1, trained(tmp_path), METRICS)
     copy = tmp_path / "copy.gguf"
     copy.write_bytes(model.base.gguf.read_bytes())
     other = tiny_gguf.write_model(tmp_path / "other.gguf", seed=1)
@@ -110,7 +113,7 @@ def test_a_damaged_adapter_that_was_chosen_meanwhile_does_not_cost_the_training(
     chosen = registry.publish(tuned.gguf, base_name="b", training_run="r", metrics={})
     (chosen.folder / "manifest.json").write_text("{")
     control = replace(OPTIONS, arm="random")
-    version = publish(registry, model, RunFolder(tmp_path / "run"), control, tuned, METRICS)
+    version = publish(registry, model, RunFolder(tmp_path / "run"), control, 1, tuned, METRICS)
     assert not is_served(version, registry, model, settings)
 
 
@@ -125,7 +128,7 @@ def test_a_damaged_adapter_that_was_chosen_meanwhile_does_not_cost_the_training(
 def test_the_command_says_how_to_serve_what_is_not_served(
     tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, served: bool, configured: bool, says: str
 ) -> None:
-    result = Result("0001-aa", served, VERDICT, 2, "0" * 64, None, tmp_path / "report.html")
+    result = Result("0001-aa", served, VERDICT, 1, 2, "0" * 64, None, tmp_path / "report.html")
     monkeypatch.setenv("UCODER_DATA_DIR", str(tmp_path / "data"))
     if configured:
         monkeypatch.setenv("UCODER_MODEL", str(model.base.gguf))

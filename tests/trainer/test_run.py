@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from trainer.report import curve, write_report
 from trainer.run import RunFolder
 from trainer.selection import Selected
 from trainer.store import Store
-from trainer.train import unselected
+from trainer.train import programs_of_consensus, unselected
 from trainer.train_cli import train
 
 
@@ -122,10 +123,60 @@ def test_a_run_keeps_what_it_was_started_with(tmp_path: Path) -> None:
 
 
 WHOLE: dict[str, dict[str, object]] = {
-    "run.json": {"profile": {"name": "tiny"}, "base": "embedded"},
+    "run.json": {"profile": {"name": "tiny"}, "base": "embedded", "nights": 2},
     "progress.json": {"stage": "tests", "done": 1, "total": 2, "note": ""},
-    "consensus/result.json": {"version": None, "examples": 3, "report": "r.html"},
+    "consensus/result.json": {"version": None, "nights": 2, "examples": 3, "report": "r.html"},
 }
+
+
+def test_another_night_is_added_to_a_finished_run_and_to_no_other(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+
+    def nights(**how: bool) -> int:
+        return run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False, **how)
+
+    def finish(**about: int) -> None:
+        run.arm("consensus")
+        run.write(
+            "consensus/result.json", json.dumps({"version": None, "examples": 3, "report": "r", **about})
+        )
+
+    assert nights(another=True) == nights(another=True) == 1, "the first one is not finished"
+    finish()  # as an earlier version wrote it
+    about = run.read("run.json")
+    del about["nights"]
+    run.write("run.json", json.dumps(about))
+    assert nights() == 1
+    assert nights(another=True) == nights(another=True) == nights() == 2, (
+        "killed in the second, it comes first"
+    )
+    finish(nights=2)
+    assert nights() == 2
+    assert nights(another=True) == 3
+
+
+def test_status_tells_a_night_that_was_stopped_from_those_before(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "x"
+    for relative, whole in WHOLE.items():
+        (run / relative).parent.mkdir(parents=True, exist_ok=True)
+        (run / relative).write_text(json.dumps(whole))
+
+    def status() -> str:
+        return CliRunner(env={"UCODER_DATA_DIR": str(tmp_path)}).invoke(train, ["status"]).stdout
+
+    assert status().startswith("Run x: base embedded, profile tiny, 2 nights\n")
+    assert "Stopped" not in status()
+    (run / "run.json").write_text(json.dumps(WHOLE["run.json"] | {"nights": 3}))
+    assert "Stopped in tests at 1 of 2: the command that started it goes on from there." in status()
+    assert "consensus: not published, 3 examples" in status()
+
+
+def test_another_night_has_no_control_arm() -> None:
+    done = CliRunner().invoke(train, ["run", "--another", "--select", "random"])
+    assert done.exit_code == 2
+    assert "leave --another out" in done.stderr
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -216,6 +267,19 @@ def test_the_report_escapes_what_the_model_wrote(tmp_path: Path) -> None:
     assert curve([(1, 0.0)]) is not None
 
 
+def test_the_report_counts_nights_where_there_are_several(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.open(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False)
+    run.arm("consensus")
+    about = run.read("run.json")
+    shown = []
+    for nights in ({}, {"nights": 1}, {"nights": 3}):
+        run.write("run.json", json.dumps({k: v for k, v in about.items() if k != "nights"} | nights))
+        page = write_report(tmp_path / "consensus", run, "consensus", Funnel(), [], None).read_text()
+        shown.append(re.findall(r"of \d+ nights", page))
+    assert shown == [[], [], ["of 3 nights"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -284,10 +348,12 @@ def test_the_control_arm_is_as_large_as_the_finished_run_and_knows_no_judge(tmp_
     held = [Selected(about(3), ("def f3(xs): return 3",), ("assert 1",), 0.5, 3, 8, 2)]
     run = RunFolder(tmp_path)
     with pytest.raises(TrainerError, match="without --select random come to its end"):
-        unselected(run, pool, held, seed=0)
+        programs_of_consensus(run, nights=1)
     run.arm("consensus")
     run.write("consensus/result.json", json.dumps(WHOLE["consensus/result.json"] | {"examples": 40}))
-    picked = unselected(run, pool, held, seed=0)
+    with pytest.raises(TrainerError, match="without --select random come to its end"):
+        programs_of_consensus(run, nights=3)
+    picked = unselected(programs_of_consensus(run, nights=1), pool, held, seed=0)
     assert len(picked) == 20
     assert "f3" not in {problem.function for problem, _, _ in picked}
 

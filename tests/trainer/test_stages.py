@@ -1,4 +1,4 @@
-"""Stages 2 to 6, the data set and the gate: what the model wrote is read, or left out with a reason; never an exception."""
+"""Stages 2 to 6, data set, gate: what the model wrote is read, or left out with a reason; never an exception."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ class Script(Sampler):
     ) -> list[Sample]:
         self.asked.append(prompt.text)
         own = prompt.text[prompt.n_shared :]
-        if own == OPENINGS[0]:
+        if own in OPENINGS:
             texts = [f" {name} of some numbers" for name in self.bodies]
         elif own.endswith("Hint:"):
             name = next(name for name in self.bodies if name in own)
@@ -209,6 +209,21 @@ def test_a_problem_no_two_of_whose_first_samples_agree_is_given_up(tmp_path: Pat
     (found,) = selected
     assert (found.problem.function, found.cluster, found.n) == ("alike", 4, 8)
     assert {control.problem.function for control in pool} == {"alike", "unlike"}
+
+
+def test_another_night_asks_for_more_and_finds_the_first_one_again(tmp_path: Path) -> None:
+    profile = replace(TINY, task_samples=len(OPENINGS) * 16)
+    teller = Teller(console=Console(quiet=True))
+    asked: list[list[str]] = []
+    for nights in (1, 2, 2):
+        script = Script({"largest": ["max(numbers)"]})
+        with Sandbox(lowest_tier=1) as sandbox:
+            Loop(profile, script, Store(tmp_path), sandbox, teller, nights=nights).probe()
+        asked.append(script.asked)
+    turns = [[text for text in texts if text in OPENINGS] for texts in asked]
+    assert turns == [list(OPENINGS), list(OPENINGS), []], "another draw of each opening, and nothing twice"
+    assert len(asked[0]) > len(turns[0])
+    assert asked[1] == turns[1], "the one problem is known"
 
 
 def test_programs_that_differ_in_names_only_are_one() -> None:
