@@ -1,10 +1,10 @@
 """A whole training run on the embedded model, as small as it can be: the process that the tests kill.
 
-python -m tests.trainer.nano_run RUN CACHE DATA ARM [die | another]
+python -m tests.trainer.nano_run RUN CACHE DATA ARM [die]
 
 Its gate lets every adapter through: the one problem that is held out decides nothing, and the publication is to be
 tried. With `die` it kills itself between the publication of its adapter and the record of it, a moment too short to be
-hit from outside. With `another` it goes on with another night.
+hit from outside.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ def main() -> None:
     run = RunFolder(folder)
     with run.locked():
         teller = Teller(run.progress)
-        options = Options(NANO, arm, another=sys.argv[5:] == ["another"])
-        result = train(run, prepare("embedded", settings, teller), options, settings, teller)
+        result = train(run, prepare("embedded", settings, teller), Options(NANO, arm), settings, teller)
     sys.stdout.write(json.dumps(asdict(result), default=str) + "\n")
 
 
