@@ -18,6 +18,8 @@ import torch
 from torch.nn.functional import log_softmax
 from trl import SFTTrainer
 
+from trainer.batches import AlikeLengths
+
 IGNORED = -100
 """Label of a token that is not trained on: the prompt, and what fills up a batch."""
 REHEARSED = "rehearsed"
@@ -40,6 +42,11 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
             return {**collate(rows), REHEARSED: torch.tensor([row[REHEARSED] for row in rows])}
 
         self.data_collator = with_rehearsed
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> AlikeLengths:
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        lengths = [len(tokens) for tokens in rows["input_ids"]]
+        return AlikeLengths(lengths, self.args.per_device_train_batch_size, self.args.seed)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -189,6 +189,23 @@ def test_a_row_whose_answer_was_cut_off_is_left_out(base: Base, tmp_path: Path) 
     endless = replace(ROWS[0], prompt="No end. " * MAX_TOKENS)
     tuned = finetune(base, [*ROWS, *[endless] * 2], replace(TUNING, batch=1, epochs=1), tmp_path, quiet)
     assert len(tuned.losses) == len(ROWS)
+
+
+def test_each_epoch_takes_the_rows_in_another_order(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer.batches import AlikeLengths
+
+    orders: list[list[int]] = []
+    ask = AlikeLengths.__iter__
+
+    def kept(sampler: AlikeLengths) -> Iterator[int]:
+        orders.append(list(ask(sampler)))
+        return iter(orders[-1])
+
+    monkeypatch.setattr(AlikeLengths, "__iter__", kept)
+    finetune(base, ROWS, TUNING, tmp_path, quiet)
+    assert len({tuple(order) for order in orders}) == TUNING.epochs
 
 
 def test_its_threads_end_with_it(base: Base, tmp_path: Path) -> None:
