@@ -44,6 +44,7 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
         self.data_collator = with_rehearsed
 
     def _get_train_sampler(self, train_dataset: Any = None) -> AlikeLengths:
+        """The trainer's own hook for the order of rows: its two sorts are random, and long to short (`batches`)."""
         rows = self.train_dataset if train_dataset is None else train_dataset
         lengths = [len(tokens) for tokens in rows["input_ids"]]
         return AlikeLengths(lengths, self.args.per_device_train_batch_size, self.args.seed)
