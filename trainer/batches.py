@@ -1,6 +1,6 @@
 """Which rows a fine-tuning step takes together: rows of about one length, so that little is filled up.
 
-A batch is as wide as its longest row. In random order two tokens of seven were filling, and a step took twice as long.
+A batch is as wide as its longest row. In random order two tokens of seven were filling (docs/log.md).
 Batches follow one another at random, so that no epoch ends with its shortest rows.
 """
 
@@ -16,14 +16,11 @@ POOL = 10
 def alike_batches(lengths: Sequence[int], batch: int, random: Random) -> list[int]:
     """Every row's index once: whole batches of rows alike in length, in random order, then what is left of one."""
     order = random.sample(range(len(lengths)), len(lengths))
-    batches = [
-        pool[start : start + batch]
-        for pool in (sorted(rows, key=lengths.__getitem__) for rows in _cut(order, POOL * batch))
-        for start in range(0, len(pool), batch)
-    ]
-    whole = [rows for rows in batches if len(rows) == batch]
-    random.shuffle(whole)
-    return [row for rows in (*whole, *(rows for rows in batches if len(rows) < batch)) for row in rows]
+    pools = (sorted(rows, key=lengths.__getitem__) for rows in _cut(order, POOL * batch))
+    batches = [rows for pool in pools for rows in _cut(pool, batch)]
+    rest = batches.pop() if batches and len(batches[-1]) < batch else []
+    random.shuffle(batches)
+    return [row for rows in (*batches, rest) for row in rows]
 
 
 class AlikeLengths:
