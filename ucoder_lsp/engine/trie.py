@@ -1,8 +1,7 @@
 """Decoding K candidates as a trie: equal candidates share one row, a row splits when samples differ.
 
-Why: at temperature 0.8 and K = 8 the distinct rows of the first 8 tokens are 30 % of all rows (76 % at 32
-    tokens), and a row costs time. Every branch of the trie is a sequence of the KV cache; splitting copies
-    the sequence, which is
+Why: at temperature 0.8 and K = 8 the distinct rows of the first 8 tokens are 30 % of all rows (76 % at 32 tokens),
+and a row costs time. Every branch of the trie is a sequence of the KV cache; splitting copies the sequence, which is
 bookkeeping on a unified cache.
 
 Candidates beyond what the cache takes at once are admitted as others end, all from the same prefilled
@@ -13,12 +12,13 @@ stream (`sampling.uniforms`), so sharing and admission change the cost, not the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ucoder_lsp.engine.context import Context, Logits
+from ucoder_lsp.engine.continuation import Continuation
 from ucoder_lsp.engine.sampling import RowSampler, uniforms
 from ucoder_lsp.engine.types import Candidate, Finish, GenerationRequest
-from ucoder_lsp.engine.vocab import TextStream, Vocab
+from ucoder_lsp.engine.vocab import Vocab
 
 
 @dataclass(slots=True)
@@ -27,17 +27,11 @@ class _Branch:
 
     members: list[int]
     sequence: int
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    """Length of the text after each token."""
-    stream: TextStream = field(default_factory=TextStream)
+    so_far: Continuation
 
     def fork(self, members: list[int], sequence: int) -> _Branch:
         """The same past, for some of the members, in another sequence."""
-        return _Branch(
-            members, sequence, self.tokens.copy(), self.logprobs.copy(), self.ends.copy(), self.stream.copy()
-        )
+        return _Branch(members, sequence, self.so_far.copy())
 
 
 class TrieDecoder:
@@ -98,7 +92,7 @@ class TrieDecoder:
             members = [self._waiting.pop() for _ in range(min(len(self._waiting), self._n_at_once - n_alive))]
             sequence = self._free.pop()
             self._context.copy(self._prompt_sequence, sequence)
-            started = self._draw(_Branch(members, sequence), root)
+            started = self._draw(_Branch(members, sequence, Continuation(self._request, self._vocab)), root)
             admitted += started
             n_alive += sum(len(b.members) for b in started)
         return admitted
@@ -107,8 +101,8 @@ class TrieDecoder:
         """One decode of one row a branch, one token for every candidate alive."""
         n_prompt = len(self._request.prompt)
         self._context.decode(
-            [b.tokens[-1] for b in branches],
-            [n_prompt + len(b.tokens) - 1 for b in branches],
+            [b.so_far.tokens[-1] for b in branches],
+            [n_prompt + len(b.so_far.tokens) - 1 for b in branches],
             [b.sequence for b in branches],
             [True] * len(branches),
         )
@@ -124,7 +118,7 @@ class TrieDecoder:
 
     def _draw(self, branch: _Branch, sampler: RowSampler) -> list[_Branch]:
         """Draw each member's next token, split where they differ, end what ended; returns what lives on."""
-        place = len(branch.tokens)
+        place = len(branch.so_far.tokens)
         groups: dict[tuple[int, int], list[int]] = {}
         for member in branch.members:
             token = sampler.draw(self._streams[member][place])
@@ -138,50 +132,17 @@ class TrieDecoder:
             else:
                 child = branch.fork(members, self._free.pop())
                 self._context.copy(branch.sequence, child.sequence)
-            if self._extend(child, token, sampler.logprob(token)):
+            candidate = child.so_far.extend(token, sampler.logprob(token))
+            if candidate is None:
                 children.append(child)
             else:
+                self._finish(child.members, candidate)
                 self._context.drop(child.sequence)
                 self._free.append(child.sequence)
         return children
 
-    def _extend(self, branch: _Branch, token: int, logprob: float) -> bool:
-        """Append a token; False when that ends the branch, whose members are then done."""
-        if token in self._vocab.special:
-            self._finish(branch, Finish.EOS)
-            return False
-        searched = len(branch.stream.text)
-        branch.tokens.append(token)
-        branch.logprobs.append(logprob)
-        branch.stream.push(self._vocab.piece(token))
-        branch.ends.append(len(branch.stream.text))
-        cut = self._stop_index(branch.stream.text, searched)
-        if cut is not None:
-            self._finish(branch, Finish.STOP, cut)
-            return False
-        if len(branch.tokens) == self._request.max_tokens:
-            self._finish(branch, Finish.LENGTH)
-            return False
-        return True
-
-    def _stop_index(self, text: str, searched: int) -> int | None:
-        """Where the text has to end, None to go on. Text up to `searched` held no stop string."""
-        found = [text.find(stop, max(0, searched - len(stop) + 1)) for stop in self._request.stop]
-        cuts = [i for i in found if i >= 0]
-        if self._request.stop_when is not None:
-            index = self._request.stop_when(text)
-            if index is not None:
-                cuts.append(max(0, min(index, len(text))))
-        return min(cuts) if cuts else None
-
-    def _finish(self, branch: _Branch, reason: Finish, cut: int | None = None) -> None:
-        """Members of the branch are done, with the text up to `cut` and the tokens that reach into it."""
-        text = branch.stream.text if cut is None else branch.stream.text[:cut]
-        n = len(branch.tokens)
-        while n and (branch.ends[n - 2] if n > 1 else 0) >= len(text) and cut is not None:
-            n -= 1
-        candidate = Candidate(text, tuple(branch.tokens[:n]), tuple(branch.logprobs[:n]), reason)
-        for member in branch.members:
+    def _finish(self, members: list[int], candidate: Candidate) -> None:
+        for member in members:
             self._done[member] = candidate
             if self._request.on_candidate is not None:
                 self._request.on_candidate(member, candidate)
@@ -189,7 +150,7 @@ class TrieDecoder:
     def _give_up(self, branches: list[_Branch], reason: Finish) -> None:
         for branch in branches:
             self._context.drop(branch.sequence)
-            self._finish(branch, reason)
+            self._finish(branch.members, branch.so_far.ended(reason))
         if self._waiting:
-            self._finish(_Branch(self._waiting[::-1], -1), reason)
+            self._finish(self._waiting[::-1], Candidate("", (), (), reason))
             self._waiting = []
