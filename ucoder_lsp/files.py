@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
 from pathlib import Path
 
 
@@ -61,8 +62,8 @@ def remove(path: Path) -> None:
 
 
 def aside_of(path: Path) -> Path:
-    """Where this process writes before it renames to `path`: hidden, in the same folder, with its process id."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Where this thread writes before it renames to `path`: hidden, in the same folder, with its process's id."""
+    return path.with_name(f".{path.name}.{threading.get_ident()}.{os.getpid()}.part")
 
 
 def remove_abandoned(folder: Path) -> None:

@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from click.testing import CliRunner
@@ -56,6 +58,20 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, damage: str) -> None:
     assert store.get("stage", "k") is None
     assert store.get_or_make("stage", "k", lambda: [1, 2, 3]) == [1, 2, 3]
     assert path.read_text() == text
+
+
+def test_threads_that_make_the_same_shard_do_not_disturb_one_another(tmp_path: Path) -> None:
+    """Two problems may be worded alike, and then their prompts are one piece of work, begun twice."""
+    store, meeting = Store(tmp_path), Barrier(8, timeout=20)
+
+    def make() -> list[str]:
+        meeting.wait()
+        return ["made"] * 1000
+
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(20):
+            found = threads.map(lambda _, key=number: store.get_or_make("stage", key, make), range(8))
+            assert list(found) == [["made"] * 1000] * 8
 
 
 def test_remains_of_killed_writers_are_removed_and_those_of_living_ones_kept(tmp_path: Path) -> None:
