@@ -26,7 +26,7 @@ from sandbox.pool import Sandbox
 from trainer import dataset
 from trainer.acceptance import Verdict
 from trainer.base import Base, file_hash, prepare_base
-from trainer.engines import open_engines
+from trainer.engines import has_gpu, open_engines, open_on_gpu
 from trainer.errors import TrainerError
 from trainer.export import export_adapter
 from trainer.finetune import Tuned, Tuning, finetune
@@ -161,7 +161,7 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
         tuned = _tune(run, model, rows, own, options, loop, teller)
 
     # The gate: both models as they are served.
-    with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
+    with _sampler(model, settings, as_served=True) as sampler, Sandbox(lowest_tier=1) as sandbox:
         loop.sampler, loop.sandbox = sampler, sandbox
         verdict = loop.gate(held, _adapted(sampler, tuned))
     teller.say(f"Gate: {verdict.reason}")
@@ -188,15 +188,20 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
 
 
 @contextmanager
-def _sampler(model: Model, settings: Settings) -> Iterator[Sampler]:
-    with open_engines(model.prepared, n_ctx=CONTEXT_TOKENS, k_max=16, threads=settings.threads) as engines:
+def _sampler(model: Model, settings: Settings, *, as_served: bool = False) -> Iterator[Sampler]:
+    """The base, on a GPU where there is one, or in the form that is served."""
+    if has_gpu() and not as_served:
+        opened = open_on_gpu(model.prepared, model.base.folder, n_ctx=CONTEXT_TOKENS)
+    else:
+        opened = open_engines(model.prepared, n_ctx=CONTEXT_TOKENS, k_max=16, threads=settings.threads)
+    with opened as engines:
         yield Sampler(engines)
 
 
 def _adapted(sampler: Sampler, tuned: Tuned) -> Sampler:
-    """The same engines with the adapter, as servers use it."""
+    """The same engines with the adapter, whose identity is that of the file that servers use."""
     key = file_hash(tuned.gguf)
-    sampler.engines.load_adapter(tuned.gguf, key)
+    sampler.engines.load_adapter(tuned.gguf, key, tuned.folder)
     return Sampler(sampler.engines, key)
 
 
