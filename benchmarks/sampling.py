@@ -1,11 +1,11 @@
-"""How fast does a night sample? One engine with all threads or copies of one thread, prompts computed whole or in part.
+"""How fast does a night sample? One engine with all threads, copies of one thread, or a GPU where there is one.
 
     python -P benchmarks/sampling.py                # some minutes on 2 cores; leave the machine alone meanwhile
 
 The prompts are those of the loop's fourth stage (tests of the hand-written exercises, all with the same examples in
 front, as one of sixteen problems of a run has), with the answers of its fifth as two more rows: short prompts in the
-chat, longer answers. The ways alternate, so that a machine that slows down slows all of them. Higher is better, ratios
-against one engine.
+chat, longer answers. The ways alternate, so that a machine that slows down slows all of them. A GPU is asked for 64
+times as much. Higher is better, ratios against one engine.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 
 from trainer import stages
-from trainer.engines import Engines, in_parallel, open_engines
+from trainer.base import prepare_base
+from trainer.engines import Engines, has_gpu, in_parallel, open_engines, open_on_gpu
 from trainer.extract import end_of_answer
 from trainer.problems import Exercise, Problem, exercises
 from trainer.profile import PROFILES
@@ -31,6 +33,8 @@ from ucoder_lsp.engine.engine import Engine
 
 PROFILE = PROFILES["small"]
 N_CTX = 2048
+ON_GPU = 64
+"""Times the problems: a GPU wants hundreds of texts at once."""
 
 
 def main() -> None:
@@ -41,7 +45,11 @@ def main() -> None:
     settings, _ = load({})
     model = models.resolve(None, settings.cache_dir)
     found = [as_problem(exercise) for exercise in exercises()[: arguments.problems]]
-    with one_engine(model) as one, open_engines(model, n_ctx=N_CTX, k_max=16) as copies:
+    with (
+        one_engine(model) as one,
+        open_engines(model, n_ctx=N_CTX, k_max=16) as copies,
+        gpu_engines(model, settings.cache_dir / "bases") as gpu,
+    ):
         ways = {
             "one engine, whole prompts": (one, tests(found, whole=True)),
             "copies, whole prompts": (copies, tests(found, whole=True)),
@@ -49,12 +57,15 @@ def main() -> None:
             "one engine, answers": (one, answers(found, Sampler(one))),
             "copies, answers": (copies, answers(found, Sampler(copies))),
         }
+        if gpu is not None:
+            ways["the GPU, whole prompts"] = (gpu, tests(found, whole=True) * ON_GPU)
+            ways["the GPU, answers"] = (gpu, answers(found, Sampler(gpu)) * ON_GPU)
         rates: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(arguments.rounds):
             for way, (engines, asks) in ways.items():
                 started = time.monotonic()
                 list(in_parallel(lambda ask, engines=engines: sample(engines, ask), asks, len(engines)))
-                rates[way].append(60 * len(found) / (time.monotonic() - started))
+                rates[way].append(60 * len(asks) / (time.monotonic() - started))
     print(f"{len(copies)} copies, {default_threads()} cores; problems a minute, median of {arguments.rounds}")
     print("| way | problems/min | ratio |\n|---|---|---|")
     for way, measured in rates.items():
@@ -68,6 +79,17 @@ def one_engine(model: models.PreparedModel) -> Iterator[Engines]:
         model.path, n_ctx=N_CTX, k_max=16, model_id=model.model_id, extra_buffers=model.extra_buffers
     ) as engine:
         yield Engines([engine])
+
+
+@contextmanager
+def gpu_engines(model: models.PreparedModel, bases: Path) -> Iterator[Engines | None]:
+    """None where torch sees no GPU."""
+    if not has_gpu():
+        yield None
+        return
+    folder = prepare_base(model.source, bases, served=model.path).folder
+    with open_on_gpu(model, folder, n_ctx=N_CTX) as engines:
+        yield engines
 
 
 def as_problem(exercise: Exercise) -> Problem:
