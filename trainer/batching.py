@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.base import computes_in_bfloat16
 from ucoder_lsp.engine.continuation import Continuation
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import EngineClosed, EngineError
@@ -140,6 +141,7 @@ class BatchedEngine:
             return
         opened.set_result(slots.n)
         _Batch(slots, self.vocab, self._inbox).run()
+        slots.free()
 
 
 class _Inbox:
@@ -284,8 +286,9 @@ def _open(folder: Path, adapter: Path | None, n_slots: int | None, n_cells: int,
 
     from trainer.slots import Slots, bytes_of_a_cell
 
-    on_gpu = device.startswith("cuda")
-    dtype = torch.bfloat16 if on_gpu else torch.float32
+    dtype = torch.float32
+    if device.startswith("cuda"):
+        dtype = torch.bfloat16 if computes_in_bfloat16() else torch.float16
     try:
         if n_slots is None:
             weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))

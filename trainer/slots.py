@@ -123,6 +123,13 @@ class Slots:
         self._recorded[n_cells]()
         return self._tokens.clone(), self._logprobs.clone()
 
+    def free(self) -> None:
+        """Give the memory back to the driver: what comes next may not ask torch for it."""
+        self._recorded.clear()
+        del self._model, self._cache
+        if self._device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
     def _record(self, n_cells: int) -> Callable[[], object]:
         if not self._device.startswith("cuda"):
             return lambda: self._draw(n_cells)
