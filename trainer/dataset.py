@@ -84,10 +84,26 @@ def examples(problem: Problem, sources: Sequence[str], asserts: Sequence[str], c
     return made
 
 
-def rehearsal(function: str, prompt: str, answer: Sample) -> Example | None:
+def own_answer(function: str, prompt: str, answer: Sample) -> Example | None:
     """What the base answers when it is asked, as it wrote it; None where that holds no whole program."""
     written = as_written(answer.text, function) if answer.finished else None
     return None if written is None else Example(function, prompt, written)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAnswers:
+    """The base's own answers, by what becomes of them."""
+
+    learned: tuple[Example, ...] = ()
+    """They give the value that their prompt shows: their tokens are learned, as those of selected programs."""
+    rehearsed: tuple[Example, ...] = ()
+    """There the adapter stays near the base (`trainer.objective`)."""
+
+    def drawn(self, n_learned: int, n_rehearsed: int, seed: int) -> OwnAnswers:
+        """For the control arm: as many of both, drawn at random from all."""
+        every = [*self.learned, *self.rehearsed]
+        Random(seed).shuffle(every)  # noqa: S311  # no secret: a control group
+        return OwnAnswers(tuple(every[:n_learned]), tuple(every[n_learned : n_learned + n_rehearsed]))
 
 
 def split(selected: Sequence[Selected], share: float) -> tuple[list[Selected], list[Selected]]:

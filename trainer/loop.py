@@ -17,7 +17,8 @@ from sandbox.pool import Sandbox
 from sandbox.rules import DEFAULT_RULE, RULES
 from trainer import dataset, problems, selection, stages
 from trainer.acceptance import Verdict, compare, share_right
-from trainer.dataset import Control, Example
+from trainer.confirmation import Found, confirm
+from trainer.dataset import Control, Example, OwnAnswers
 from trainer.engines import in_parallel
 from trainer.extract import end_of_answer, end_of_block, extract_function
 from trainer.problems import Problem, Rejected
@@ -132,31 +133,45 @@ class Loop:
         self.funnel.stages["dataset"] = Counter({"examples": len(made)})
         return made
 
-    def own_answers(self, held: Sequence[Selected], *, selected: bool) -> list[Example]:
-        """What the base itself answers to the problems that are not held out: right or wrong, but a program.
+    def own_answers(self, held: Sequence[Selected], *, selected: bool) -> OwnAnswers:
+        """What the base itself answers to the problems that are not held out, by what it does (`confirm`).
 
-        Problems without a value to show in the prompt are left out (`shown_value`).
+        Problems without a value to show in the prompt are left out (`shown_value`). For the control arm nothing is
+        run, and all are rehearsed.
         """
         known = {item.problem.function for item in held}
         work = [work for work in self.work if work.problem.function not in known]
 
-        def answer(one: Work) -> list[Example | None]:
+        def answer(one: Work) -> list[tuple[Example | None, Found]]:
             value = shown_value(self._examine(one), selected=selected)
             function = one.problem.function
             prompts = () if value is None else dataset.served_prompts(one.problem, value, self.sampler.chat)
             draw = Draw(1, ANSWER_TOKENS, self.profile.solution_temperature, self.profile.seed)
-            return [
-                dataset.rehearsal(function, prompt, sample)
+            answers = [
+                dataset.own_answer(function, prompt, sample)
                 for prompt in prompts
                 for sample in self._sample("own answers", Prompt(prompt), draw, end_of_answer(function))
             ]
+            return [
+                (answer, self._confirm(answer, str(value)) if selected and answer else Found.NOT_RUN)
+                for answer in answers
+            ]
 
-        answers = [example for found in self._each("own answers", work, answer) for example in found]
-        kept = [example for example in answers if example is not None]
+        found = [pair for pairs in self._each("own answers", work, answer) for pair in pairs]
         self.funnel.stages["own answers"] = Counter(
-            {"programs": len(kept), "answers without a program": len(answers) - len(kept)}
+            "without a program" if answer is None else str(what) for answer, what in found
         )
-        return kept
+        programs = [(answer, what) for answer, what in found if answer is not None]
+        return OwnAnswers(
+            tuple(answer for answer, what in programs if what is Found.SAME),
+            tuple(answer for answer, what in programs if what in (Found.OTHER, Found.NOT_RUN)),
+        )
+
+    def _confirm(self, answer: Example, claim: str) -> Found:
+        made = self.store.get_or_make(
+            "own answers, run", [asdict(answer), claim], lambda: confirm(answer, claim, self.sandbox)
+        )
+        return Found(made)
 
     def inputs(self, problem: Problem) -> ProbeSet:
         """The probe inputs of a problem whose tests were sampled."""

@@ -57,7 +57,8 @@ class Profile:
     """Share of the selected problems that is never trained on and judges the adapter."""
     rank: int = 16
     rehearse: bool = False
-    """Train on the base's own answers too, which keep the adapter where the base was and make it surer of that."""
+    """Train on the base's own answers too: learn those that do what their prompt shows, rehearse those that do
+    something else, which keep the adapter where the base was and make it surer of that."""
     teacher_temperature: float = 0.25
     """Of the base's distribution over the tokens of those answers."""
     interpolation: float = 1.0

@@ -49,7 +49,7 @@ def write_report(
 def _bars(counts: dict[str, int]) -> list[tuple[str, int, float]]:
     """(what, count, share of the stage) from common to rare, what goes on first."""
     total = sum(counts.values()) or 1
-    going_on = ("kept", "selected", "programs", "examples")
+    going_on = ("kept", "selected", "programs", "examples", "give the value shown")
     order = sorted(counts.items(), key=lambda item: (item[0] not in going_on, -item[1], item[0]))
     return [(what, n, n / total) for what, n in order]
 

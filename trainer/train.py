@@ -3,7 +3,7 @@
     1  the base in both its forms: the file that is served, the folder that is trained
     2  six stages: problems, ratings, skeletons, tests, solutions, selection         (`loop`)
     3  a data set: consensus, or the control arm's random samples of the same number (`dataset`)
-    4  what the base itself answers, to be rehearsed: an adapter forgets              (`objective`)
+    4  what the base itself answers: what is confirmed is learned, the rest rehearsed (`confirmation`)
     5  LoRA fine-tuning from the base                                                (`finetune`)
     6  export to GGUF; with further rounds, back to the solutions with this adapter  (`export`)
     7  the gate on held-out self-made problems                                       (`acceptance`)
@@ -26,6 +26,7 @@ from sandbox.pool import Sandbox
 from trainer import dataset
 from trainer.acceptance import Verdict
 from trainer.base import Base, file_hash, prepare_base
+from trainer.dataset import OwnAnswers
 from trainer.engines import has_gpu, open_engines, open_on_gpu
 from trainer.errors import TrainerError
 from trainer.export import export_adapter
@@ -73,7 +74,12 @@ class Result:
     verdict: Verdict
     nights: int
     """How many nights' problems it was trained on."""
+    programs: int
+    """Selected by consensus, or drawn for the control arm."""
     examples: int
+    """Made of these programs, and of the base's own answers that are learned."""
+    rehearsed: int
+    """Own answers that are rehearsed."""
     dataset_sha256: str
     """Of ARM/dataset.jsonl."""
     own_answers_sha256: str | None
@@ -133,9 +139,9 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
     )
     run.clean()
     arm = run.arm(options.arm)
-    n_control = 0
+    budget = Budget()
     if options.arm == "random":
-        n_control = programs_of_consensus(run, nights)  # refuses now, not after an hour of sampling
+        budget = budget_of_consensus(run, nights)  # refuses now, not after an hour of sampling
 
     # Stages 1 to 6 with the base, and a first adapter.
     with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
@@ -143,12 +149,15 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
         selected, pool = loop.probe()
         chosen, held = dataset.split(selected, options.profile.held_out)
         if options.arm == "random":
-            picked = unselected(n_control, pool, held, options.profile.seed)
+            picked = unselected(budget.programs, pool, held, options.profile.seed)
         else:
             picked = [(s.problem, s.sources, s.asserts) for s in chosen]
         rows = loop.examples(picked)
-        rehearses = options.profile.rehearse and rows  # without rows there is no training to rehearse in
-        own = loop.own_answers(held, selected=options.arm == "consensus") if rehearses else []
+        own = OwnAnswers()
+        if options.profile.rehearse and rows:  # without rows there is no training to rehearse in
+            own = loop.own_answers(held, selected=options.arm == "consensus")
+        if options.arm == "random":
+            own = own.drawn(budget.learned, budget.rehearsed, options.profile.seed)
     teller.say(f"{len(held)} problems are held out for the gate")
     tuned = _tune(run, model, rows, own, options, loop, teller)
 
@@ -157,7 +166,8 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
         with _sampler(model, settings) as sampler, Sandbox(lowest_tier=1) as sandbox:
             loop.sampler, loop.sandbox = sampler, sandbox
             chosen = loop.probe_again(_adapted(sampler, tuned), held, number)
-            rows = loop.examples([(s.problem, s.sources, s.asserts) for s in chosen])
+            picked = [(s.problem, s.sources, s.asserts) for s in chosen]
+            rows = loop.examples(picked)
         tuned = _tune(run, model, rows, own, options, loop, teller)
 
     # The gate: both models as they are served.
@@ -177,9 +187,11 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
         version is not None and is_served(version, registry, model, settings),
         verdict,
         nights,
-        len(rows),
-        dataset.sha256_of(dataset.to_jsonl(rows)),
-        dataset.sha256_of(dataset.to_jsonl(own)) if options.profile.rehearse else None,
+        sum(len(sources) for _, sources, _ in picked),
+        len(rows) + len(own.learned),
+        len(own.rehearsed),
+        dataset.sha256_of(dataset.to_jsonl([*rows, *own.learned])),
+        dataset.sha256_of(dataset.to_jsonl(own.rehearsed)) if options.profile.rehearse else None,
         arm / "report.html",
     )
     run.write(f"{options.arm}/result.json", json.dumps(asdict(result), indent=1, default=str))
@@ -213,48 +225,65 @@ def unselected(n: int, pool: Sequence[dataset.Control], held: Sequence[Selected]
     return [(control.problem, [control.source], control.asserts) for control in drawn]
 
 
-def programs_of_consensus(run: RunFolder, nights: int) -> int:
-    """How many programs the consensus arm was trained on; `TrainerError` before it has learned from all nights."""
-    finished = run.read("consensus/result.json")
-    if finished is None or run.finished_nights("consensus") < nights:
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much the consensus arm was trained on."""
+
+    programs: int = 0
+    learned: int = 0
+    """Own answers whose tokens were learned."""
+    rehearsed: int = 0
+
+
+def budget_of_consensus(run: RunFolder, nights: int) -> Budget:
+    """What the control arm is to be as large as; `TrainerError` before consensus has learned from all nights."""
+    finished = run.read("consensus/result.json") or {}
+    if (
+        "programs" not in finished or run.finished_nights("consensus") < nights
+    ):  # an earlier version counted otherwise
         raise TrainerError(
             "The control arm takes as many programs as consensus chose: first let the same command without "
             "--select random come to its end."
         )
-    return int(finished["examples"]) // dataset.FORMS
+    programs = int(finished["programs"])
+    return Budget(programs, int(finished["examples"]) - dataset.FORMS * programs, int(finished["rehearsed"]))
 
 
 def _tune(
     run: RunFolder,
     model: Model,
     rows: Sequence[dataset.Example],
-    own: Sequence[dataset.Example],
+    own: OwnAnswers,
     options: Options,
     loop: Loop,
     teller: Teller,
 ) -> Tuned:
     """Write the data set, fine-tune the base on it and export. No engine is open: this wants all cores and memory."""
     profile, arm = options.profile, run.arm(options.arm)
-    run.write(f"{options.arm}/dataset.jsonl", dataset.to_jsonl(rows))
+    learned = [*rows, *own.learned]
+    run.write(f"{options.arm}/dataset.jsonl", dataset.to_jsonl(learned))
     if profile.rehearse:
-        run.write(f"{options.arm}/own-answers.jsonl", dataset.to_jsonl(own))
+        run.write(f"{options.arm}/own-answers.jsonl", dataset.to_jsonl(own.rehearsed))
     if not rows:
         write_report(arm, run, options.arm, loop.funnel, (), None)
         raise TrainerError(
             f"No problem reached a consensus, so there is nothing to train on: see {arm / 'report.html'}, and use "
             "a larger profile or a stronger base."
         )
-    rehearsed = f", {len(own)} of the base's own answers" if profile.rehearse else ""
-    teller.say(f"Data set: {len(rows)} examples{rehearsed}")
+    parts = [f"{len(rows)} examples"]
+    if profile.rehearse:
+        parts += [f"{len(own.learned)} of the base's own answers", f"{len(own.rehearsed)} more to rehearse"]
+    teller.say(f"Data set: {', '.join(parts)}")
     tuning = Tuning(
         profile.rank, profile.epochs, profile.learning_rate, profile.batch, profile.seed, options.four_bit,
         profile.teacher_temperature, profile.interpolation,
     )  # fmt: skip
-    steps = profile.epochs * -(-(len(rows) + len(own)) // profile.batch)
+    steps = profile.epochs * -(-(len(learned) + len(own.rehearsed)) // profile.batch)
     with teller.stage("fine-tuning", steps, "steps") as step:
         tuned = finetune(
-            model.base, rows, tuning, run.finetune, lambda done, _, loss: step(done, f"loss {loss:.3f}"), own
-        )
+            model.base, learned, tuning, run.finetune, lambda done, _, loss: step(done, f"loss {loss:.3f}"),
+            own.rehearsed,
+        )  # fmt: skip
     if not tuned.gguf.is_file():
         export_adapter(tuned.folder, model.base.config, tuned.gguf)
     return tuned

@@ -31,7 +31,7 @@ from trainer.report import curve, write_report
 from trainer.run import RunFolder
 from trainer.selection import Selected
 from trainer.store import Store
-from trainer.train import programs_of_consensus, unselected
+from trainer.train import Budget, budget_of_consensus, unselected
 from trainer.train_cli import train
 
 
@@ -141,7 +141,14 @@ def test_a_run_keeps_what_it_was_started_with(tmp_path: Path) -> None:
 WHOLE: dict[str, dict[str, object]] = {
     "run.json": {"profile": {"name": "tiny"}, "base": "embedded", "nights": 2},
     "progress.json": {"stage": "tests", "done": 1, "total": 2, "note": ""},
-    "consensus/result.json": {"version": None, "nights": 2, "examples": 3, "report": "r.html"},
+    "consensus/result.json": {
+        "version": None,
+        "nights": 2,
+        "programs": 1,
+        "examples": 3,
+        "rehearsed": 5,
+        "report": "r.html",
+    },
 }
 
 
@@ -364,14 +371,21 @@ def test_the_control_arm_is_as_large_as_the_finished_run_and_knows_no_judge(tmp_
     held = [Selected(about(3), ("def f3(xs): return 3",), ("assert 1",), 0.5, 3, 8, 2)]
     run = RunFolder(tmp_path)
     with pytest.raises(TrainerError, match="without --select random come to its end"):
-        programs_of_consensus(run, nights=1)
+        budget_of_consensus(run, nights=1)
     run.arm("consensus")
-    run.write("consensus/result.json", json.dumps(WHOLE["consensus/result.json"] | {"examples": 40}))
+    counts = {"programs": 20, "examples": 47, "rehearsed": 5}
+    run.write("consensus/result.json", json.dumps(WHOLE["consensus/result.json"] | counts))
     with pytest.raises(TrainerError, match="without --select random come to its end"):
-        programs_of_consensus(run, nights=3)
-    picked = unselected(programs_of_consensus(run, nights=1), pool, held, seed=0)
+        budget_of_consensus(run, nights=3)
+    budget = budget_of_consensus(run, nights=1)
+    assert budget == Budget(programs=20, learned=7, rehearsed=5)
+    picked = unselected(budget.programs, pool, held, seed=0)
     assert len(picked) == 20
     assert "f3" not in {problem.function for problem, _, _ in picked}
+    earlier = {"version": None, "examples": 40, "report": "r"}
+    run.write("consensus/result.json", json.dumps(earlier))
+    with pytest.raises(TrainerError, match="without --select random come to its end"):
+        budget_of_consensus(run, nights=1)
 
 
 @pytest.mark.parametrize(

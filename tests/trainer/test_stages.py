@@ -187,7 +187,7 @@ class Script(Sampler):
         elif "Tests, edge cases" in own:
             texts = ["[3, 1, 2]) == 2"]
         else:
-            name = next(name for name in self.bodies if f"def {name}(" in own)
+            name = next(name for name in self.bodies if f"{name}(" in own)
             texts = [f"def {name}(numbers):\n    return {body}\n" for body in self.bodies[name]]
         return [sample(texts[i % len(texts)]) for i in range(draw.n)]
 
@@ -209,6 +209,45 @@ def test_a_problem_no_two_of_whose_first_samples_agree_is_given_up(tmp_path: Pat
     (found,) = selected
     assert (found.problem.function, found.cluster, found.n) == ("alike", 4, 8)
     assert {control.problem.function for control in pool} == {"alike", "unlike"}
+
+
+def test_own_answers_are_sorted_by_what_they_give_for_the_input_shown(tmp_path: Path) -> None:
+    right = "sorted(numbers)[-2]"
+    first = {
+        "agrees": right, "differs": "len(numbers)", "raises": "numbers.nothing", "hangs": "[1 for _ in iter(int, 1)]",
+        "judge": right,
+    }  # fmt: skip
+    script = Script({name: [body, *[f"{right} + {name.count('')}"] * 4] for name, body in first.items()})
+    script.bodies["agrees"] = script.bodies["judge"] = [right]
+    profile = replace(TINY, task_samples=16, solutions=5, keep_rated=1.0, min_cluster=2)
+    teller = Teller(console=Console(quiet=True))
+    with Sandbox(lowest_tier=1) as sandbox:
+        loop = Loop(profile, script, Store(tmp_path), sandbox, teller)
+        selected, _ = loop.probe()
+        held = [found for found in selected if found.problem.function == "judge"]
+        own = loop.own_answers(held, selected=True)
+        control = loop.own_answers(held, selected=False)
+    assert {row.function for row in own.learned} == {"agrees"}
+    assert {row.function for row in own.rehearsed} == {"differs"}
+    assert len(own.learned) == len(own.rehearsed) == dataset.FORMS
+    assert not control.learned
+    assert {row.function for row in control.rehearsed} == first.keys() - {"judge"}
+    asked_again = len(script.asked)
+    with Sandbox(lowest_tier=1) as sandbox:
+        again = Loop(profile, script, Store(tmp_path), sandbox, teller)
+        again.probe()
+        assert again.own_answers(held, selected=True) == own
+    assert len(script.asked) == asked_again
+
+
+def test_the_control_arm_learns_as_many_own_answers_drawn_from_all() -> None:
+    every = [dataset.Example(f"f{i}", "prompt", "completion") for i in range(30)]
+    own = dataset.OwnAnswers(tuple(every[:10]), tuple(every[10:]))
+    drawn = own.drawn(10, 15, seed=1)
+    assert (len(drawn.learned), len(drawn.rehearsed)) == (10, 15)
+    assert len({*drawn.learned, *drawn.rehearsed}) == 25
+    assert not set(drawn.learned) <= set(own.learned)
+    assert own.drawn(10, 15, seed=1) == drawn != own.drawn(10, 15, seed=2)
 
 
 def test_another_night_asks_for_more_and_finds_the_first_one_again(tmp_path: Path) -> None:
