@@ -32,7 +32,7 @@ from trainer.slots import Slots, draw  # noqa: E402
 TEXTS = ["x = 1\n", "def f(n):\n    return n", "import os\n" * 12, "a", "for i in range(3):\n    print(i)\n"]
 
 
-@pytest.fixture(scope="module", params=["llama", "qwen2"])
+@pytest.fixture(scope="module", params=["llama", pytest.param("qwen2", marks=pytest.mark.slow)])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = write_model(tmp_path_factory.mktemp("batching"), request.param)
     convert_folder(made, made / "base.gguf", dtype="f32")

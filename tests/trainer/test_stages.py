@@ -19,6 +19,7 @@ from sandbox.rules import DEFAULT_RULE, RULES
 from tests.trainer.second_largest import TEXT, problem, sample
 from trainer import dataset, selection, stages
 from trainer.acceptance import compare
+from trainer.confirmation import Found, confirm
 from trainer.engines import Engines
 from trainer.extract import extract_function
 from trainer.loop import Loop
@@ -213,10 +214,7 @@ def test_a_problem_no_two_of_whose_first_samples_agree_is_given_up(tmp_path: Pat
 
 def test_own_answers_are_sorted_by_what_they_give_for_the_input_shown(tmp_path: Path) -> None:
     right = "sorted(numbers)[-2]"
-    first = {
-        "agrees": right, "differs": "len(numbers)", "raises": "numbers.nothing", "hangs": "[1 for _ in iter(int, 1)]",
-        "judge": right,
-    }  # fmt: skip
+    first = {"agrees": right, "differs": "len(numbers)", "raises": "numbers.nothing", "judge": right}
     script = Script({name: [body, *[f"{right} + {name.count('')}"] * 4] for name, body in first.items()})
     script.bodies["agrees"] = script.bodies["judge"] = [right]
     profile = replace(TINY, task_samples=16, solutions=5, keep_rated=1.0, min_cluster=2)
@@ -238,6 +236,26 @@ def test_own_answers_are_sorted_by_what_they_give_for_the_input_shown(tmp_path: 
         again.probe()
         assert again.own_answers(held, selected=True) == own
     assert len(script.asked) == asked_again
+
+
+@pytest.mark.parametrize(
+    ("body", "claim", "found"),
+    [
+        ("return [x]", "assert f(1) == [1]", Found.SAME),
+        ("return (x,)", "assert f(1) == [1]", Found.OTHER),
+        ("while True: pass", "assert f(1) == [1]", Found.FAILED),
+        (
+            "return math.sqrt(x)",
+            "assert f(4) == 2.0",
+            Found.FAILED,
+        ),  # as it is served, no import is put above it
+        ("return frozenset([x])", "assert f(1) == frozenset({1})", Found.NOT_RUN),
+    ],
+)
+def test_an_answer_is_run_on_the_input_that_its_prompt_shows(body: str, claim: str, found: Found) -> None:
+    answer = dataset.Example("f", "prompt", f"```python\ndef f(x):\n    {body}\n```")
+    with Sandbox(lowest_tier=1) as sandbox:
+        assert confirm(answer, claim, sandbox) is found
 
 
 def test_the_control_arm_learns_as_many_own_answers_drawn_from_all() -> None:
