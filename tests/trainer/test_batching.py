@@ -218,7 +218,7 @@ def test_a_gpu_that_fails_fails_the_requests_and_says_so(
 def test_a_loop_samples_from_it_as_from_an_engine(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What the loop does on a GPU, with a CPU in its place: shards, adapters, the same prompts."""
+    """What the loop does on a GPU, with a CPU in its place: many threads, shards, the same work found again."""
     monkeypatch.setattr("trainer.engines.BatchedEngine", partial(BatchedEngine, n_slots=4, device="cpu"))
     model = models.resolve(folder / "base.gguf", tmp_path / "cache", quantization="as-is")
     with open_on_gpu(model, folder, n_ctx=256) as engines:
