@@ -1,7 +1,8 @@
 """The data set: selected programs as answers to the prompts that the served model will get.
 
 Each program is asked for in the two forms in which people ask: a sentence with one assert, and a stub to complete
-(the templates of `ucoder eval`). The asserted value comes from the behaviour that won, never from the model's own
+(the templates of `ucoder eval`); and by a sentence once more where it can be called in another shape (`call_shapes`).
+The asserted value comes from the behaviour that won, never from the model's own
 asserts. Answers are short on purpose (no docstring, no comments, nothing after the block), so that the model learns
 to stop: a good part of the first gain (docs/log.md).
 """
@@ -16,14 +17,12 @@ from dataclasses import asdict, dataclass
 from random import Random
 
 from sandbox.inputs.target import parse_quietly
+from trainer.call_shapes import call_variant
 from trainer.extract import as_written
 from trainer.problems import Problem
 from trainer.sampler import Chat, Sample, render
 from trainer.selection import Selected
 from trainer.store import digest
-
-FORMS = 2
-"""Examples made of one program: a sentence, a stub."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +73,18 @@ def with_example(stub: str, assertion: str) -> str:
 
 
 def examples(problem: Problem, sources: Sequence[str], asserts: Sequence[str], chat: Chat) -> list[Example]:
-    """Each program in both forms; further programs of a problem show further asserts."""
+    """Each program in both forms, and called differently; further programs of a problem show further asserts."""
     made = []
     for number, source in enumerate(sources):
         assertion = asserts[number % len(asserts)]
         sentence, stub = served_prompts(problem, assertion, chat)
         made.append(Example(problem.function, sentence, as_answer(source, typed=False)))
         made.append(Example(problem.function, stub, as_answer(source, typed=True)))
+        variant = call_variant(source, assertion, problem.function)
+        if variant is not None:
+            program, shown = variant
+            sentence = sentence_prompt(problem, shown, chat)
+            made.append(Example(problem.function, sentence, as_answer(program, typed=False)))
     return made
 
 

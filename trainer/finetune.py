@@ -45,9 +45,6 @@ class Tuning:
     """QLoRA: the base in NF4, for bases that do not fit otherwise."""
     teacher_temperature: float = 1.0
     """Of the base's distribution on the answers that are rehearsed: below 1 it is sharper than it was."""
-    interpolation: float = 1.0
-    """How far the adapter goes from the base's weights (0) towards the trained ones (1): in between it keeps more of
-    what the base knew and most of what was learned (Wortsman et al. 2022, arXiv 2109.01903, section 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +193,6 @@ def _train(
         raise BaseModelError(
             "Fine-tuning ended without a usable loss: lower the learning rate or check the base."
         )
-    for config in trainer.model.peft_config.values():
-        config.lora_alpha *= tuning.interpolation  # an adapter adds its update times alpha / rank
     trainer.model.save_pretrained(work)
     sync_tree(work)
     write_atomically(work / "losses.json", json.dumps(losses))

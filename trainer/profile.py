@@ -61,8 +61,6 @@ class Profile:
     something else, which keep the adapter where the base was and make it surer of that."""
     teacher_temperature: float = 0.25
     """Of the base's distribution over the tokens of those answers."""
-    interpolation: float = 1.0
-    """Share of the way from the base to the trained weights that is published (`trainer.finetune.Tuning`)."""
     learning_rate: float = 2e-4
     """Ten times a full fine-tuning rate: what LoRA needs (docs/training.md)."""
     batch: int = 8
@@ -79,12 +77,12 @@ PROFILES = {
         Profile(
             "tiny", "minutes on 2 CPU cores: tries the whole loop", task_samples=160, solutions=8, asserts=2,
             probes=12, min_cluster=3, min_confidence=0.0, gate_samples=8, epochs=2, solution_temperature=0.5,
-            learning_rate=7e-4, rehearse=True, interpolation=0.6, held_out=0.4,
+            learning_rate=7e-4, rehearse=True, held_out=0.4,
         ),
         Profile(
             "small", "within an hour on 2 CPU cores: a first adapter", task_samples=640, solutions=8, asserts=2,
             probes=16, min_cluster=3, min_confidence=0.0, gate_samples=8, epochs=2, solution_temperature=0.5,
-            learning_rate=7e-4, rehearse=True, interpolation=0.6,
+            learning_rate=7e-4, rehearse=True,
         ),
         Profile(
             "full", "a night and more on a GPU: the paper's numbers", task_samples=40_000, solutions=128,

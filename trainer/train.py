@@ -77,7 +77,9 @@ class Result:
     programs: int
     """Selected by consensus, or drawn for the control arm."""
     examples: int
-    """Made of these programs, and of the base's own answers that are learned."""
+    """Made of these programs."""
+    learned: int
+    """The base's own answers whose tokens are learned too."""
     rehearsed: int
     """Own answers that are rehearsed."""
     dataset_sha256: str
@@ -188,7 +190,8 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
         verdict,
         nights,
         sum(len(sources) for _, sources, _ in picked),
-        len(rows) + len(own.learned),
+        len(rows),
+        len(own.learned),
         len(own.rehearsed),
         dataset.sha256_of(dataset.to_jsonl([*rows, *own.learned])),
         dataset.sha256_of(dataset.to_jsonl(own.rehearsed)) if options.profile.rehearse else None,
@@ -231,22 +234,21 @@ class Budget:
 
     programs: int = 0
     learned: int = 0
-    """Own answers whose tokens were learned."""
     rehearsed: int = 0
+    """Of its own answers."""
 
 
 def budget_of_consensus(run: RunFolder, nights: int) -> Budget:
     """What the control arm is to be as large as; `TrainerError` before consensus has learned from all nights."""
     finished = run.read("consensus/result.json") or {}
     if (
-        "programs" not in finished or run.finished_nights("consensus") < nights
+        "learned" not in finished or run.finished_nights("consensus") < nights
     ):  # an earlier version counted otherwise
         raise TrainerError(
             "The control arm takes as many programs as consensus chose: first let the same command without "
             "--select random come to its end."
         )
-    programs = int(finished["programs"])
-    return Budget(programs, int(finished["examples"]) - dataset.FORMS * programs, int(finished["rehearsed"]))
+    return Budget(*(int(finished[name]) for name in ("programs", "learned", "rehearsed")))
 
 
 def _tune(
@@ -276,7 +278,7 @@ def _tune(
     teller.say(f"Data set: {', '.join(parts)}")
     tuning = Tuning(
         profile.rank, profile.epochs, profile.learning_rate, profile.batch, profile.seed, options.four_bit,
-        profile.teacher_temperature, profile.interpolation,
+        profile.teacher_temperature,
     )  # fmt: skip
     steps = profile.epochs * -(-(len(learned) + len(own.rehearsed)) // profile.batch)
     with teller.stage("fine-tuning", steps, "steps") as step:

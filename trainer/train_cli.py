@@ -118,9 +118,10 @@ def run_command(
         click.echo(
             f"Published {result.version} after {minutes:.0f} minutes. {_serving(result, model, settings)}"
         )
-    click.echo(f"Data set: {result.examples} examples, SHA-256 {result.dataset_sha256}")
+    learned = f" and {result.learned} own answers" if result.learned else ""
+    click.echo(f"Data set: {result.examples} examples{learned}, SHA-256 {result.dataset_sha256}")
     if result.own_answers_sha256 is not None:
-        click.echo(f"Own answers: SHA-256 {result.own_answers_sha256}")
+        click.echo(f"Rehearsed: {result.rehearsed} own answers, SHA-256 {result.own_answers_sha256}")
     click.echo(f"Report: {result.report}")
 
 

@@ -102,26 +102,6 @@ def test_what_is_rehearsed_stays_as_the_base_had_it_only_surer(
     assert _divergence(wanted, after) < 0.8 * _divergence(wanted, without)
 
 
-def test_interpolation_applies_that_share_of_what_was_learned(base: Base, tmp_path: Path) -> None:
-    import torch
-    from peft import PeftModel
-
-    from trainer.base import load_for_training
-
-    def update(share: float) -> dict[str, Any]:
-        """What the adapter adds to each weight."""
-        tuned = finetune(base, ROWS, replace(TUNING, interpolation=share), tmp_path, quiet)
-        plain = load_for_training(base.folder, four_bit=False).state_dict()
-        loaded = PeftModel.from_pretrained(load_for_training(base.folder, four_bit=False), tuned.folder)
-        merged = loaded.merge_and_unload().state_dict()
-        return {name: merged[name] - plain[name] for name in plain if "proj" in name}
-
-    whole, some = update(1.0), update(0.6)
-    assert max(float(change.abs().max()) for change in whole.values()) > 1e-3
-    for name, change in whole.items():
-        assert torch.allclose(some[name], 0.6 * change, atol=1e-6), name
-
-
 def test_where_an_answer_ends_is_taught_by_token(base: Base, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 

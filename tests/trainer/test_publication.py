@@ -128,7 +128,7 @@ def test_a_damaged_adapter_that_was_chosen_meanwhile_does_not_cost_the_training(
 def test_the_command_says_how_to_serve_what_is_not_served(
     tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, served: bool, configured: bool, says: str
 ) -> None:
-    result = Result("0001-aa", served, VERDICT, 1, 1, 2, 0, "0" * 64, None, tmp_path / "report.html")
+    result = Result("0001-aa", served, VERDICT, 1, 1, 2, 3, 0, "0" * 64, None, tmp_path / "report.html")
     monkeypatch.setenv("UCODER_DATA_DIR", str(tmp_path / "data"))
     if configured:
         monkeypatch.setenv("UCODER_MODEL", str(model.base.gguf))

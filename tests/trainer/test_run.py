@@ -146,6 +146,7 @@ WHOLE: dict[str, dict[str, object]] = {
         "nights": 2,
         "programs": 1,
         "examples": 3,
+        "learned": 1,
         "rehearsed": 5,
         "report": "r.html",
     },
@@ -373,7 +374,7 @@ def test_the_control_arm_is_as_large_as_the_finished_run_and_knows_no_judge(tmp_
     with pytest.raises(TrainerError, match="without --select random come to its end"):
         budget_of_consensus(run, nights=1)
     run.arm("consensus")
-    counts = {"programs": 20, "examples": 47, "rehearsed": 5}
+    counts = {"programs": 20, "examples": 47, "learned": 7, "rehearsed": 5}
     run.write("consensus/result.json", json.dumps(WHOLE["consensus/result.json"] | counts))
     with pytest.raises(TrainerError, match="without --select random come to its end"):
         budget_of_consensus(run, nights=3)
@@ -382,7 +383,7 @@ def test_the_control_arm_is_as_large_as_the_finished_run_and_knows_no_judge(tmp_
     picked = unselected(budget.programs, pool, held, seed=0)
     assert len(picked) == 20
     assert "f3" not in {problem.function for problem, _, _ in picked}
-    earlier = {"version": None, "examples": 40, "report": "r"}
+    earlier = {"version": None, "programs": 20, "examples": 40, "rehearsed": 5, "report": "r"}
     run.write("consensus/result.json", json.dumps(earlier))
     with pytest.raises(TrainerError, match="without --select random come to its end"):
         budget_of_consensus(run, nights=1)

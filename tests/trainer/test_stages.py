@@ -227,7 +227,7 @@ def test_own_answers_are_sorted_by_what_they_give_for_the_input_shown(tmp_path: 
         control = loop.own_answers(held, selected=False)
     assert {row.function for row in own.learned} == {"agrees"}
     assert {row.function for row in own.rehearsed} == {"differs"}
-    assert len(own.learned) == len(own.rehearsed) == dataset.FORMS
+    assert len(own.learned) == len(own.rehearsed) == 2  # asked by a sentence, and by a stub
     assert not control.learned
     assert {row.function for row in control.rehearsed} == first.keys() - {"judge"}
     asked_again = len(script.asked)
@@ -296,7 +296,7 @@ def test_programs_that_differ_in_names_only_are_one() -> None:
 def test_examples_ask_in_both_forms_and_answer_shortly() -> None:
     claim = "assert second_largest([4, 9, 7]) == 7"
     source = RIGHT.replace(":\n    return", ':\n    """Doc."""\n    return')
-    sentence, stub = dataset.examples(problem(), [source], [claim], lambda user: f"<{user}>")
+    sentence, stub, _ = dataset.examples(problem(), [source], [claim], lambda user: f"<{user}>")
     assert claim in sentence.prompt
     assert (
         sentence.completion == "```python\ndef second_largest(numbers):\n    return sorted(numbers)[-2]\n```"
