@@ -17,7 +17,7 @@ from sandbox.pool import Sandbox
 from sandbox.rules import DEFAULT_RULE, RULES
 from trainer import dataset, problems, selection, stages
 from trainer.acceptance import Verdict, compare, share_right
-from trainer.confirmation import Found, confirm
+from trainer.confirmation import Answered, Found, confirm, different, sort_out
 from trainer.dataset import Control, Example, OwnAnswers
 from trainer.engines import in_parallel
 from trainer.extract import end_of_answer, end_of_block, extract_function
@@ -142,30 +142,32 @@ class Loop:
         known = {item.problem.function for item in held}
         work = [work for work in self.work if work.problem.function not in known]
 
-        def answer(one: Work) -> list[tuple[Example | None, Found]]:
+        def answers(one: Work) -> list[list[Answered]]:
             value = shown_value(self._examine(one), selected=selected)
             function = one.problem.function
             prompts = () if value is None else dataset.served_prompts(one.problem, value, self.sampler.chat)
-            draw = Draw(1, ANSWER_TOKENS, self.profile.solution_temperature, self.profile.seed)
-            answers = [
-                dataset.own_answer(function, prompt, sample)
-                for prompt in prompts
-                for sample in self._sample("own answers", Prompt(prompt), draw, end_of_answer(function))
-            ]
-            return [
-                (answer, self._confirm(answer, str(value)) if selected and answer else Found.NOT_RUN)
-                for answer in answers
-            ]
+            draw = Draw(
+                self.profile.own_answers, ANSWER_TOKENS, self.profile.solution_temperature, self.profile.seed
+            )
+            found: list[list[Answered]] = []
+            for prompt in prompts:
+                samples = self._sample("own answers", Prompt(prompt), draw, end_of_answer(function))
+                written = [dataset.own_answer(function, prompt, sample) for sample in samples]
+                found.append(
+                    [
+                        (answer, self._confirm(answer, str(value)) if selected else Found.NOT_RUN)
+                        for answer in different(written)
+                    ]
+                )
+            return found
 
-        found = [pair for pairs in self._each("own answers", work, answer) for pair in pairs]
-        self.funnel.stages["own answers"] = Counter(
-            "without a program" if answer is None else str(what) for answer, what in found
+        by_prompt = [prompt for found in self._each("own answers", work, answers) for prompt in found]
+        counts = Counter(str(what) for prompt in by_prompt for _, what in prompt)
+        counts["hold no program, or repeat another"] = (
+            self.profile.own_answers * len(by_prompt) - counts.total()
         )
-        programs = [(answer, what) for answer, what in found if answer is not None]
-        return OwnAnswers(
-            tuple(answer for answer, what in programs if what is Found.SAME),
-            tuple(answer for answer, what in programs if what in (Found.OTHER, Found.NOT_RUN)),
-        )
+        self.funnel.stages["own answers"] = counts
+        return sort_out(by_prompt)
 
     def _confirm(self, answer: Example, claim: str) -> Found:
         made = self.store.get_or_make(

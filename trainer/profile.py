@@ -56,9 +56,9 @@ class Profile:
     held_out: float = 0.2
     """Share of the selected problems that is never trained on and judges the adapter."""
     rank: int = 16
-    rehearse: bool = False
-    """Train on the base's own answers too: learn those that do what their prompt shows, rehearse those that do
-    something else, which keep the adapter where the base was and make it surer of that."""
+    own_answers: int = 0
+    """Answers of the base to each prompt that are trained on too: those that do what the prompt shows are learned,
+    others rehearsed, which keeps the adapter where the base was and makes it surer of that (`trainer.confirmation`)."""
     teacher_temperature: float = 0.25
     """Of the base's distribution over the tokens of those answers."""
     learning_rate: float = 2e-4
@@ -77,12 +77,12 @@ PROFILES = {
         Profile(
             "tiny", "minutes on 2 CPU cores: tries the whole loop", task_samples=160, solutions=8, asserts=2,
             probes=12, min_cluster=3, min_confidence=0.0, gate_samples=8, epochs=2, solution_temperature=0.5,
-            learning_rate=7e-4, rehearse=True, held_out=0.4,
+            learning_rate=7e-4, own_answers=2, held_out=0.4,
         ),
         Profile(
             "small", "within an hour on 2 CPU cores: a first adapter", task_samples=640, solutions=8, asserts=2,
-            probes=16, min_cluster=3, min_confidence=0.0, gate_samples=8, epochs=2, solution_temperature=0.5,
-            learning_rate=7e-4, rehearse=True,
+            probes=16, min_cluster=3, min_confidence=0.0, gate_samples=8, epochs=1, solution_temperature=0.5,
+            learning_rate=7e-4, own_answers=4,
         ),
         Profile(
             "full", "a night and more on a GPU: the paper's numbers", task_samples=40_000, solutions=128,

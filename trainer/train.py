@@ -85,7 +85,7 @@ class Result:
     dataset_sha256: str
     """Of ARM/dataset.jsonl."""
     own_answers_sha256: str | None
-    """Of ARM/own-answers.jsonl, None where the profile does not rehearse."""
+    """Of ARM/own-answers.jsonl, None where the profile asks for none."""
     report: Path
 
 
@@ -156,7 +156,7 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
             picked = [(s.problem, s.sources, s.asserts) for s in chosen]
         rows = loop.examples(picked)
         own = OwnAnswers()
-        if options.profile.rehearse and rows:  # without rows there is no training to rehearse in
+        if options.profile.own_answers and rows:  # without rows there is no training to rehearse in
             own = loop.own_answers(held, selected=options.arm == "consensus")
         if options.arm == "random":
             own = own.drawn(budget.learned, budget.rehearsed, options.profile.seed)
@@ -194,7 +194,7 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
         len(own.learned),
         len(own.rehearsed),
         dataset.sha256_of(dataset.to_jsonl([*rows, *own.learned])),
-        dataset.sha256_of(dataset.to_jsonl(own.rehearsed)) if options.profile.rehearse else None,
+        dataset.sha256_of(dataset.to_jsonl(own.rehearsed)) if options.profile.own_answers else None,
         arm / "report.html",
     )
     run.write(f"{options.arm}/result.json", json.dumps(asdict(result), indent=1, default=str))
@@ -264,7 +264,7 @@ def _tune(
     profile, arm = options.profile, run.arm(options.arm)
     learned = [*rows, *own.learned]
     run.write(f"{options.arm}/dataset.jsonl", dataset.to_jsonl(learned))
-    if profile.rehearse:
+    if profile.own_answers:
         run.write(f"{options.arm}/own-answers.jsonl", dataset.to_jsonl(own.rehearsed))
     if not rows:
         write_report(arm, run, options.arm, loop.funnel, (), None)
@@ -273,7 +273,7 @@ def _tune(
             "a larger profile or a stronger base."
         )
     parts = [f"{len(rows)} examples"]
-    if profile.rehearse:
+    if profile.own_answers:
         parts += [f"{len(own.learned)} of the base's own answers", f"{len(own.rehearsed)} more to rehearse"]
     teller.say(f"Data set: {', '.join(parts)}")
     tuning = Tuning(

@@ -19,7 +19,7 @@ from sandbox.rules import DEFAULT_RULE, RULES
 from tests.trainer.second_largest import TEXT, problem, sample
 from trainer import dataset, selection, stages
 from trainer.acceptance import compare
-from trainer.confirmation import Found, confirm
+from trainer.confirmation import Found, confirm, different, sort_out
 from trainer.engines import Engines
 from trainer.extract import extract_function
 from trainer.loop import Loop
@@ -217,7 +217,9 @@ def test_own_answers_are_sorted_by_what_they_give_for_the_input_shown(tmp_path: 
     first = {"agrees": right, "differs": "len(numbers)", "raises": "numbers.nothing", "judge": right}
     script = Script({name: [body, *[f"{right} + {name.count('')}"] * 4] for name, body in first.items()})
     script.bodies["agrees"] = script.bodies["judge"] = [right]
-    profile = replace(TINY, task_samples=16, solutions=5, keep_rated=1.0, min_cluster=2)
+    profile = replace(
+        TINY, task_samples=16, solutions=5, keep_rated=1.0, min_cluster=2, own_answers=1
+    )  # fmt: skip
     teller = Teller(console=Console(quiet=True))
     with Sandbox(lowest_tier=1) as sandbox:
         loop = Loop(profile, script, Store(tmp_path), sandbox, teller)
@@ -253,9 +255,35 @@ def test_own_answers_are_sorted_by_what_they_give_for_the_input_shown(tmp_path: 
     ],
 )
 def test_an_answer_is_run_on_the_input_that_its_prompt_shows(body: str, claim: str, found: Found) -> None:
-    answer = dataset.Example("f", "prompt", f"```python\ndef f(x):\n    {body}\n```")
     with Sandbox(lowest_tier=1) as sandbox:
-        assert confirm(answer, claim, sandbox) is found
+        assert confirm(written(body), claim, sandbox) is found
+
+
+def written(body: str, prompt: str = "prompt") -> dataset.Example:
+    return dataset.Example("f", prompt, f"```python\ndef f(x):\n    {body}\n```")
+
+
+def test_each_program_of_a_prompt_is_one_answer() -> None:
+    first, other = written("y = x + 1\n    return y"), written("return x + 1")
+    renamed = written("z = x + 1\n    return z")
+    assert different([None, first, renamed, other, None, first]) == [first, other]
+
+
+def test_a_prompt_that_was_answered_rightly_rehearses_nothing() -> None:
+    right, also, wrong, worse = (written(f"return {number}") for number in range(4))
+    raises, unknown = written("raise"), (written("return {x}"), written("return {1}"))
+    own = sort_out(
+        [
+            [(wrong, Found.OTHER), (right, Found.SAME), (raises, Found.FAILED), (also, Found.SAME)],
+            [(raises, Found.FAILED), (wrong, Found.OTHER), (worse, Found.OTHER)],
+            [(raises, Found.FAILED)],
+            [(answer, Found.NOT_RUN) for answer in unknown],
+            [],
+        ]
+    )
+    assert own.learned == (right, also)
+    assert set(own.rehearsed) == {wrong, *unknown}
+    assert len(own.rehearsed) == 3
 
 
 def test_the_control_arm_learns_as_many_own_answers_drawn_from_all() -> None:
