@@ -1,9 +1,9 @@
-"""What the base's own answers do on the input that their prompt shows: rejection sampling.
+"""What the base's own answers do on the inputs of their problem: rejection sampling.
 
-A prompt shows one input and the value that consensus gives it. An answer that gives this value has been confirmed by a
-behaviour that it had no part in, and is learned (rejection sampling fine-tuning: Yuan et al. 2023, arXiv 2308.01825;
-there different answers to one prompt are what helps most). One that raises there teaches nothing that anybody wants: a
-third of the embedded model's answers do (docs/log.md).
+Consensus says what a problem's function does on each of its inputs, one of which the prompt shows. An answer that does
+the same on all of them has been confirmed by a behaviour that it had no part in, and is learned (rejection sampling
+fine-tuning: Yuan et al. 2023, arXiv 2308.01825; there different answers to one prompt are what helps most). One that
+raises on the input shown teaches nothing that anybody wants: a third of the embedded model's answers do (docs/log.md).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ LIMITS = Limits(probe_wall_s=2.0, job_wall_s=3.0, cpu_s=3, memory_bytes=512 * MI
 
 
 class Found(StrEnum):
-    """What an answer gave for the input of its prompt."""
+    """What an answer did."""
 
-    SAME = "give the value shown"
-    OTHER = "give another value"
-    FAILED = "raise or hang"
+    SAME = "do the same"
+    OTHER = "do something else"
+    FAILED = "raise or hang on the input shown"
     NOT_RUN = "not run"
 
 
@@ -50,8 +50,8 @@ def different(answers: Sequence[Example | None]) -> list[Example]:
 def sort_out(by_prompt: Sequence[Sequence[Answered]]) -> OwnAnswers:
     """What becomes of the answers to each prompt.
 
-    Those that give its value are learned. Where none does, the first that gives another is rehearsed: one answer says
-    what the base would do there. What was not run is rehearsed too.
+    Those that do the same as consensus are learned. Where none does, the first that does something else is rehearsed:
+    one answer says what the base would do there. What was not run is rehearsed too.
     """
     learned = [answer for found in by_prompt for answer, what in found if what is Found.SAME]
     rehearsed = [answer for found in by_prompt for answer, what in found if what is Found.NOT_RUN]
@@ -62,21 +62,31 @@ def sort_out(by_prompt: Sequence[Sequence[Answered]]) -> OwnAnswers:
     return OwnAnswers(tuple(learned), tuple(rehearsed))
 
 
-def confirm(answer: Example, claim: str, sandbox: Sandbox) -> Found:
-    """Run an answer, as it would be served, on the input of `claim`, the assert of its prompt."""
-    comparison = ast.parse(claim).body[0]
-    assert isinstance(comparison, ast.Assert)
-    assert isinstance(comparison.test, ast.Compare)
+def confirm(answer: Example, claims: Sequence[str], sandbox: Sandbox) -> Found:
+    """Run an answer, as it would be served, on the inputs of `claims`, asserts of which its prompt shows the first."""
     source = extract_function(answer.completion, answer.function)
     if source is None:
         return Found.FAILED
-    try:
-        wanted = Value.of(ast.literal_eval(comparison.test.comparators[0]))
-    except ValueError:
-        return Found.NOT_RUN  # no literal: a frozenset
-    call = Expression(ast.unparse(comparison.test.left))
-    (outcome,) = sandbox.run_one(Job(Program(source), (call,), LIMITS)).outcomes
-    if outcome.status is not Status.OK or outcome.value is None:
+    known = [claim for claim in map(_read, claims) if claim is not None]
+    if not known:
+        return Found.NOT_RUN
+    outcomes = sandbox.run_one(Job(Program(source), tuple(call for call, _ in known), LIMITS)).outcomes
+    if outcomes[0].status is not Status.OK:
         return Found.FAILED
-    # Compared out here: the program never sees the value.
-    return Found.SAME if outcome.value.result == wanted else Found.OTHER
+    # Compared out here: the program never sees a value.
+    same = all(
+        outcome.status is Status.OK and outcome.value is not None and outcome.value.result == wanted
+        for outcome, (_, wanted) in zip(outcomes, known, strict=True)
+    )
+    return Found.SAME if same else Found.OTHER
+
+
+def _read(claim: str) -> tuple[Expression, Value] | None:
+    """The call and the value of an assert; None where the value is no literal: a frozenset."""
+    match ast.parse(claim).body:
+        case [ast.Assert(ast.Compare(call, [ast.Eq()], [value]))]:
+            try:
+                return Expression(ast.unparse(call)), Value.of(ast.literal_eval(value))
+            except ValueError:
+                return None
+    raise AssertionError(f"a claim is an assert of one value: {claim}")

@@ -99,7 +99,7 @@ class OwnAnswers:
     """The base's own answers, by what becomes of them."""
 
     learned: tuple[Example, ...] = ()
-    """They give the value that their prompt shows: their tokens are learned, as those of selected programs."""
+    """They do what consensus does (`trainer.confirmation`): their tokens are learned, as those of selected programs."""
     rehearsed: tuple[Example, ...] = ()
     """There the adapter stays near the base (`trainer.objective`)."""
 

@@ -35,6 +35,8 @@ TASK_TOKENS = 48
 PROBLEM_TOKENS = 160
 ANSWER_TOKENS = 256
 """Of an answer in a chat: what the evaluation allows too."""
+EXAMINED = 2
+"""Raised when stage 6 keeps something else of a problem: a run of an earlier version examines its problems again."""
 EXCLUDED = "overlaps an excluded file"
 KEPT_EXAMPLES = 8
 """Examples of kept and dropped things that the report shows of each kind."""
@@ -143,7 +145,8 @@ class Loop:
         work = [work for work in self.work if work.problem.function not in known]
 
         def answers(one: Work) -> list[list[Answered]]:
-            value = shown_value(self._examine(one), selected=selected)
+            examined = self._examine(one)
+            value = shown_value(examined, selected=selected)
             function = one.problem.function
             prompts = () if value is None else dataset.served_prompts(one.problem, value, self.sampler.chat)
             draw = Draw(
@@ -155,7 +158,7 @@ class Loop:
                 written = [dataset.own_answer(function, prompt, sample) for sample in samples]
                 found.append(
                     [
-                        (answer, self._confirm(answer, str(value)) if selected else Found.NOT_RUN)
+                        (answer, self._confirm(answer, examined["claims"]) if selected else Found.NOT_RUN)
                         for answer in different(written)
                     ]
                 )
@@ -169,9 +172,9 @@ class Loop:
         self.funnel.stages["own answers"] = counts
         return sort_out(by_prompt)
 
-    def _confirm(self, answer: Example, claim: str) -> Found:
+    def _confirm(self, answer: Example, claims: Sequence[str]) -> Found:
         made = self.store.get_or_make(
-            "own answers, run", [asdict(answer), claim], lambda: confirm(answer, claim, self.sandbox)
+            "own answers, run", [asdict(answer), claims], lambda: confirm(answer, claims, self.sandbox)
         )
         return Found(made)
 
@@ -303,8 +306,7 @@ class Loop:
 
         None where there is no value to show, or where no two solutions of the base behave alike.
         """
-        claim = examined["claim"]
-        if claim is None or examined["alike"] < 2:
+        if not examined["claims"] or examined["alike"] < 2:
             return []
         draw = Draw(
             -(-self.profile.solutions // 2), ANSWER_TOKENS, self.profile.solution_temperature,
@@ -313,7 +315,7 @@ class Loop:
         end = end_of_answer(work.problem.function)
         answers = [
             sample
-            for prompt in dataset.served_prompts(work.problem, claim, adapted.chat)
+            for prompt in dataset.served_prompts(work.problem, examined["claims"][0], adapted.chat)
             for sample in self._sample("solutions", Prompt(prompt), draw, end, adapted)
         ]
         return [Solution(extract_function(a.text, work.problem.function), a.mean_logprob) for a in answers]
@@ -338,16 +340,17 @@ class Loop:
             decision = selection.decide(solutions, results, inputs, rule)
             found = selection.select(problem, solutions, results, inputs, decision, self.profile)
             own = [selection.asserts_of(problem, inputs, r)[:1] if r is not None else () for r in results]
-            claims = own[decision.winner] if decision.winner is not None else ()
+            won = results[decision.winner] if decision.winner is not None else None
+            claims = selection.asserts_of(problem, inputs, won, results) if won is not None else ()
             outcome = asdict(found)
             del outcome["problem"]
             alike = sum(len(c.members) for c in decision.clusters if decision.winner in c.members)
             return {
-                "outcome": outcome, "own_asserts": own, "claim": claims[0] if claims else None, "alike": alike
+                "outcome": outcome, "own_asserts": own, "claims": claims, "alike": alike
             }  # fmt: skip
 
         parts = [
-            rule.name, asdict(problem), work.tests, [asdict(s) for s in solutions], self.profile.to_json()
+            EXAMINED, rule.name, asdict(problem), work.tests, [asdict(s) for s in solutions], self.profile.to_json()
         ]  # fmt: skip
         made: dict[str, Any] = self.store.get_or_make("selection", parts, make)
         made["control"] = [
@@ -433,6 +436,5 @@ def shown_value(examined: Mapping[str, Any], *, selected: bool) -> str | None:
     The control arm must learn nothing from the selection: there it is what the first sample gives that gives anything.
     """
     if selected:
-        claim: str | None = examined["claim"]
-        return claim
+        return next(iter(examined["claims"]), None)
     return next((own[0] for own in examined["own_asserts"] if own), None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from trainer.confirmation import Found
 from trainer.run import RunFolder
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def write_report(
 def _bars(counts: dict[str, int]) -> list[tuple[str, int, float]]:
     """(what, count, share of the stage) from common to rare, what goes on first."""
     total = sum(counts.values()) or 1
-    going_on = ("kept", "selected", "programs", "examples", "give the value shown")
+    going_on = ("kept", "selected", "programs", "examples", Found.SAME)
     order = sorted(counts.items(), key=lambda item: (item[0] not in going_on, -item[1], item[0]))
     return [(what, n, n / total) for what, n in order]
 

@@ -114,7 +114,7 @@ def select(
         return Dropped(problem, "the winning behaviour is nearly constant")
     if sum(values.values()) * 2 < len(won.outcomes):
         return Dropped(problem, "the winning behaviour crashes on most inputs")
-    asserts = asserts_of(problem, inputs, won)
+    asserts = asserts_of(problem, inputs, won, results)
     if not asserts:
         return Dropped(problem, "no value of the winning behaviour can be written down")
     sources: dict[str, str] = {}
@@ -133,20 +133,31 @@ def select(
     )
 
 
-def asserts_of(problem: Problem, inputs: ProbeSet, result: JobResult) -> tuple[str, ...]:
-    """What a program did, as asserts of plain data; telling values come before empty ones, short before long."""
-    found: list[tuple[bool, int, str]] = []
-    for probe, outcome in zip(inputs.probes, result.outcomes, strict=True):
+def asserts_of(
+    problem: Problem, inputs: ProbeSet, result: JobResult, others: Sequence[JobResult | None] = ()
+) -> tuple[str, ...]:
+    """What a program did, as asserts of plain data, the most telling first.
+
+    Empty values, and those that were given, tell little. Of the rest that input tells most for which most of the
+    `others` give another value: an example for people, and the hardest test of one more answer.
+    """
+    found: list[tuple[bool, int, int, str]] = []
+    for number, (probe, outcome) in enumerate(zip(inputs.probes, result.outcomes, strict=True)):
         if not isinstance(probe, Call) or outcome.status is not Status.OK or outcome.value is None:
             continue
         value = outcome.value.result.python()
         text = f"assert {probe_text(probe)} == {outcome.value.result.text(MAX_ASSERT_CHARS)}"  # longer is cut
         if len(text) <= MAX_ASSERT_CHARS and parse_quietly(text) is not None and _is_plain(value):
-            dull = value in (None, "", [], (), {}, 0, False) or not any(
+            dull = value in (None, "", [], (), {}, 0, False, *probe.args) or not any(
                 _says_something(a) for a in probe.args
             )
-            found.append((dull, abs(len(text) - 60), text))
-    return tuple(text for _, _, text in sorted(found))
+            unlike = sum(_differs(other.outcomes[number], outcome) for other in others if other is not None)
+            found.append((dull, -unlike, abs(len(text) - 60), text))
+    return tuple(text for *_, text in sorted(found))
+
+
+def _differs(other: Outcome, outcome: Outcome) -> bool:
+    return other.status is Status.OK and other.value != outcome.value
 
 
 def normalised(source: str) -> str:

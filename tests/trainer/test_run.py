@@ -390,16 +390,16 @@ def test_the_control_arm_is_as_large_as_the_finished_run_and_knows_no_judge(tmp_
 
 
 @pytest.mark.parametrize(
-    ("own", "claim", "selected", "control"),
+    ("own", "claims", "selected", "control"),
     [
-        ([(), ("assert f() == 3",), ("assert f() == 2",)], "assert f() == 2", "assert f() == 2", "assert f() == 3"),
-        ([("assert f() == 3",)], None, None, "assert f() == 3"),
-        ([(), ()], None, None, None),
+        ([(), ("assert f() == 3",), ("assert f() == 2",)], ["assert f() == 2"], "assert f() == 2", "assert f() == 3"),
+        ([("assert f() == 3",)], [], None, "assert f() == 3"),
+        ([(), ()], [], None, None),
     ],
 )  # fmt: skip
 def test_the_control_arm_is_asked_with_nothing_that_was_selected(
-    own: list[tuple[str, ...]], claim: str | None, selected: str | None, control: str | None
+    own: list[tuple[str, ...]], claims: list[str], selected: str | None, control: str | None
 ) -> None:
-    examined = {"own_asserts": own, "claim": claim}
+    examined = {"own_asserts": own, "claims": claims}
     assert shown_value(examined, selected=True) == selected
     assert shown_value(examined, selected=False) == control

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from sandbox.inputs import ProbeSet
 from sandbox.pool import Sandbox
+from sandbox.program import Call
 from sandbox.rules import DEFAULT_RULE, RULES
 from tests.trainer.second_largest import TEXT, problem, sample
 from trainer import dataset, selection, stages
@@ -104,6 +106,31 @@ def test_consensus_selects_different_programs_of_one_behaviour() -> None:
     exec(RIGHT, namespace)
     for text in found.asserts:
         exec(text, namespace)
+
+
+LAST = "def second_largest(numbers: list[int]) -> int:\n    return numbers[-1]\n"
+SORTED = "def second_largest(numbers: list[int]) -> list[int]:\n    return sorted(numbers)\n"
+
+
+@pytest.mark.parametrize(
+    ("sources", "inputs", "order"),
+    [
+        pytest.param([RIGHT, FIRST, LAST], ([2, 1, 2], [2, 1, 3], [0, 0], [1, 2, 3]), [3, 1, 0, 2], id="others differ"),
+        pytest.param([RIGHT, "def f(", FIRST + "\nraise ValueError"], ([1, 2], [0, 3]), [0, 1], id="others fail"),
+        pytest.param([SORTED], ([1, 2], [], [2, 1]), [2, 0, 1], id="given back or empty"),
+    ],
+)  # fmt: skip
+def test_the_most_telling_input_is_shown_first(
+    sources: list[str], inputs: tuple[list[int], ...], order: list[int]
+) -> None:
+    probes = ProbeSet(tuple(Call("second_largest", (numbers,)) for numbers in inputs))
+    with Sandbox(lowest_tier=1) as sandbox:
+        results = selection.judge([Solution(source, -0.5) for source in sources], probes, sandbox)
+    assert results[0] is not None
+    shown = selection.asserts_of(problem(), probes, results[0], results)
+    assert [text.partition(" ==")[0] for text in shown] == [
+        f"assert second_largest({inputs[number]})" for number in order
+    ]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +239,7 @@ def test_a_problem_no_two_of_whose_first_samples_agree_is_given_up(tmp_path: Pat
     assert {control.problem.function for control in pool} == {"alike", "unlike"}
 
 
-def test_own_answers_are_sorted_by_what_they_give_for_the_input_shown(tmp_path: Path) -> None:
+def test_own_answers_are_sorted_by_what_they_do(tmp_path: Path) -> None:
     right = "sorted(numbers)[-2]"
     first = {"agrees": right, "differs": "len(numbers)", "raises": "numbers.nothing", "judge": right}
     script = Script({name: [body, *[f"{right} + {name.count('')}"] * 4] for name, body in first.items()})
@@ -241,22 +268,23 @@ def test_own_answers_are_sorted_by_what_they_give_for_the_input_shown(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("body", "claim", "found"),
+    ("body", "claims", "found"),
     [
-        ("return [x]", "assert f(1) == [1]", Found.SAME),
-        ("return (x,)", "assert f(1) == [1]", Found.OTHER),
-        ("while True: pass", "assert f(1) == [1]", Found.FAILED),
-        (
-            "return math.sqrt(x)",
-            "assert f(4) == 2.0",
-            Found.FAILED,
-        ),  # as it is served, no import is put above it
-        ("return frozenset([x])", "assert f(1) == frozenset({1})", Found.NOT_RUN),
+        ("return [x]", ["assert f(1) == [1]", "assert f('a') == ['a']"], Found.SAME),
+        ("return (x,)", ["assert f(1) == [1]"], Found.OTHER),
+        ("return [x or 1]", ["assert f(1) == [1]", "assert f(0) == [0]"], Found.OTHER),
+        ("return [x + 0]", ["assert f(1) == [1]", "assert f('a') == ['a']"], Found.OTHER),
+        ("return [x + 0]", ["assert f('a') == ['a']", "assert f(1) == [1]"], Found.FAILED),
+        ("while True: pass", ["assert f(1) == [1]"], Found.FAILED),
+        # As it is served, no import is put above it.
+        ("return math.sqrt(x)", ["assert f(4) == 2.0"], Found.FAILED),
+        ("return frozenset([x])", ["assert f(1) == frozenset({1})"], Found.NOT_RUN),
+        ("return x", ["assert f(frozenset({1})) == frozenset({1})", "assert f(2) == 2"], Found.SAME),
     ],
 )
-def test_an_answer_is_run_on_the_input_that_its_prompt_shows(body: str, claim: str, found: Found) -> None:
+def test_an_answer_is_run_on_the_inputs_of_its_problem(body: str, claims: list[str], found: Found) -> None:
     with Sandbox(lowest_tier=1) as sandbox:
-        assert confirm(written(body), claim, sandbox) is found
+        assert confirm(written(body), claims, sandbox) is found
 
 
 def written(body: str, prompt: str = "prompt") -> dataset.Example:
