@@ -57,7 +57,7 @@ class Profile:
     """Share of the selected problems that is never trained on and judges the adapter."""
     rank: int = 16
     own_answers: int = 0
-    """Answers of the base to each prompt that are trained on too: those that do what the prompt shows are learned,
+    """Answers of the base to each prompt that are trained on too: those that do what consensus does are learned,
     others rehearsed, which keeps the adapter where the base was and makes it surer of that (`trainer.confirmation`)."""
     teacher_temperature: float = 0.25
     """Of the base's distribution over the tokens of those answers."""
