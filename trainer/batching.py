@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.base import computes_in_bfloat16
 from ucoder_lsp.engine.continuation import Continuation
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.engine.errors import EngineClosed, EngineError
+from ucoder_lsp.engine.errors import EngineClosed, EngineError, PromptTooLong
 from ucoder_lsp.engine.sampling import uniforms
 from ucoder_lsp.engine.types import Candidate, Finish, Generation, GenerationRequest
 from ucoder_lsp.engine.vocab import Vocab
@@ -105,8 +105,10 @@ class BatchedEngine:
         if request.adapter is not None:
             answer = self._adapted[request.adapter].generate(replace(request, adapter=None))
             return replace(answer, adapter=request.adapter)
-        if len(request.prompt) + request.max_tokens > self.n_ctx or not request.prompt:
-            raise EngineError(f"A prompt of {len(request.prompt)} tokens does not fit.")
+        if not request.prompt:
+            raise EngineError("The prompt is empty: give it at least one token.")
+        if len(request.prompt) + request.max_tokens > self.n_ctx:
+            raise PromptTooLong(len(request.prompt), request.max_tokens, self.n_ctx)
         if request.sampling.top_k or request.sampling.min_p or request.deadline_s or request.on_candidate:
             raise EngineError(
                 "This engine knows no top-k, min-p, deadline or on_candidate: the trainer needs none."

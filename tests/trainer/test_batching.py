@@ -21,7 +21,7 @@ from trainer.sampler import Draw, Prompt, Sampler
 from trainer.store import Store
 from ucoder_lsp import models
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.engine.errors import EngineClosed, EngineError
+from ucoder_lsp.engine.errors import EngineClosed, EngineError, PromptTooLong
 from ucoder_lsp.engine.sampling import RowSampler
 from ucoder_lsp.engine.types import Finish, GenerationRequest, Sampling
 
@@ -160,8 +160,10 @@ def test_a_stop_rule_that_fails_fails_its_own_request_alone(served: Engine, batc
 
 
 def test_what_does_not_fit_is_refused(served: Engine, batched: BatchedEngine) -> None:
-    with pytest.raises(EngineError, match="does not fit"):
+    with pytest.raises(PromptTooLong, match="exceed the context"):
         batched.generate(GenerationRequest(served.tokenize("a" * 400), max_tokens=200))
+    with pytest.raises(EngineError, match="is empty"):
+        batched.generate(GenerationRequest((), max_tokens=1))
     with pytest.raises(EngineError, match="top-k"):
         batched.generate(GenerationRequest(served.tokenize("a"), sampling=Sampling(top_k=3)))
 
