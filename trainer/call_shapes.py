@@ -25,9 +25,10 @@ def call_variant(source: str, assertion: str, function: str) -> tuple[str, str] 
     them, given by position.
     """
     program, claim = parse_quietly(source), parse_quietly(assertion)
-    definition = _definition(program, function)
-    call = _call(claim, function)
-    if program is None or claim is None or definition is None or call is None:
+    if program is None or claim is None:
+        return None
+    definition, call = _definition(program, function), _call(claim, function)
+    if definition is None or call is None:
         return None
     parameters, given = definition.args.args, call.args
     if len(parameters) != len(given):
@@ -47,23 +48,17 @@ def call_variant(source: str, assertion: str, function: str) -> tuple[str, str] 
     return ast.unparse(program), ast.unparse(claim)
 
 
-def _definition(program: ast.Module | None, function: str) -> ast.FunctionDef | None:
+def _definition(program: ast.Module, function: str) -> ast.FunctionDef | None:
     """The one definition of `function`, where nothing else in the program names it and its parameters are plain."""
-    named = [] if program is None else [node for node in program.body if _is_definition(node, function)]
-    if program is None or len(named) != 1 or function in _names(program):
-        return None
-    (definition,) = named
-    assert isinstance(definition, ast.FunctionDef)
-    rest = definition.args
-    plain = not (rest.posonlyargs or rest.kwonlyargs or rest.vararg or rest.kwarg or rest.defaults)
-    return definition if plain and not definition.decorator_list else None
+    match [node for node in program.body if isinstance(node, ast.FunctionDef) and node.name == function]:
+        case [definition] if function not in _names(program):
+            rest = definition.args
+            plain = not (rest.posonlyargs or rest.kwonlyargs or rest.vararg or rest.kwarg or rest.defaults)
+            return definition if plain and not definition.decorator_list else None
+    return None
 
 
-def _is_definition(node: ast.AST, function: str) -> bool:
-    return isinstance(node, ast.FunctionDef) and node.name == function
-
-
-def _call(claim: ast.Module | None, function: str) -> ast.Call | None:
+def _call(claim: ast.Module, function: str) -> ast.Call | None:
     """The call in `assert function(...) == value`, where all is given by position."""
     match claim:
         case ast.Module([ast.Assert(ast.Compare(ast.Call(ast.Name(name)) as call, [ast.Eq()]))]):

@@ -339,9 +339,9 @@ class Loop:
             results = selection.judge(solutions, inputs, self.sandbox)
             decision = selection.decide(solutions, results, inputs, rule)
             found = selection.select(problem, solutions, results, inputs, decision, self.profile)
-            own = [selection.asserts_of(problem, inputs, r)[:1] if r is not None else () for r in results]
+            own = [selection.asserts_of(inputs, r)[:1] if r is not None else () for r in results]
             won = results[decision.winner] if decision.winner is not None else None
-            claims = selection.asserts_of(problem, inputs, won, results) if won is not None else ()
+            claims = selection.asserts_of(inputs, won, results) if won is not None else ()
             outcome = asdict(found)
             del outcome["problem"]
             alike = sum(len(c.members) for c in decision.clusters if decision.winner in c.members)

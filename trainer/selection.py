@@ -114,7 +114,7 @@ def select(
         return Dropped(problem, "the winning behaviour is nearly constant")
     if sum(values.values()) * 2 < len(won.outcomes):
         return Dropped(problem, "the winning behaviour crashes on most inputs")
-    asserts = asserts_of(problem, inputs, won, results)
+    asserts = asserts_of(inputs, won, results)
     if not asserts:
         return Dropped(problem, "no value of the winning behaviour can be written down")
     sources: dict[str, str] = {}
@@ -134,7 +134,7 @@ def select(
 
 
 def asserts_of(
-    problem: Problem, inputs: ProbeSet, result: JobResult, others: Sequence[JobResult | None] = ()
+    inputs: ProbeSet, result: JobResult, others: Sequence[JobResult | None] = ()
 ) -> tuple[str, ...]:
     """What a program did, as asserts of plain data, the most telling first.
 

@@ -127,7 +127,7 @@ def test_the_most_telling_input_is_shown_first(
     with Sandbox(lowest_tier=1) as sandbox:
         results = selection.judge([Solution(source, -0.5) for source in sources], probes, sandbox)
     assert results[0] is not None
-    shown = selection.asserts_of(problem(), probes, results[0], results)
+    shown = selection.asserts_of(probes, results[0], results)
     assert [text.partition(" ==")[0] for text in shown] == [
         f"assert second_largest({inputs[number]})" for number in order
     ]
