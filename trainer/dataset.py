@@ -1,7 +1,7 @@
 """The data set: selected programs as answers to the prompts that the served model will get.
 
 Each program is asked for in the two forms in which people ask: a sentence with one assert, and a stub to complete
-(the templates of `ucoder eval`); and by the sentence again for each other shape that it can have (`shapes`).
+(the templates of `ucoder eval`); and by a sentence once more where it can be called in another shape (`call_shapes`).
 The asserted value comes from the behaviour that won, never from the model's own
 asserts. Answers are short on purpose (no docstring, no comments, nothing after the block), so that the model learns
 to stop: a good part of the first gain (docs/log.md).
@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass
 from random import Random
 
 from sandbox.inputs.target import parse_quietly
+from trainer.call_shapes import call_variant
 from trainer.extract import as_written
 from trainer.problems import Problem
 from trainer.sampler import Chat, Sample, render
 from trainer.selection import Selected
-from trainer.shapes import variants
 from trainer.store import digest
 
 
@@ -73,24 +73,19 @@ def with_example(stub: str, assertion: str) -> str:
 
 
 def examples(problem: Problem, sources: Sequence[str], asserts: Sequence[str], chat: Chat) -> list[Example]:
-    """Each program in both forms, and in other shapes; further programs of a problem show further asserts."""
+    """Each program in both forms, and called differently; further programs of a problem show further asserts."""
     made = []
     for number, source in enumerate(sources):
-        first = number % len(asserts)
-        assertion = asserts[first]
+        assertion = asserts[number % len(asserts)]
         sentence, stub = served_prompts(problem, assertion, chat)
         made.append(Example(problem.function, sentence, as_answer(source, typed=False)))
         made.append(Example(problem.function, stub, as_answer(source, typed=True)))
-        made += in_other_shapes(problem, source, (*asserts[first:], *asserts[:first]), chat)
+        variant = call_variant(source, assertion, problem.function)
+        if variant is not None:
+            program, shown = variant
+            sentence = sentence_prompt(problem, shown, chat)
+            made.append(Example(problem.function, sentence, as_answer(program, typed=False)))
     return made
-
-
-def in_other_shapes(problem: Problem, source: str, asserts: Sequence[str], chat: Chat) -> list[Example]:
-    """A program asked for by the sentence again, with examples that want another shape of it."""
-    return [
-        Example(problem.function, sentence_prompt(problem, shown, chat), as_answer(program, typed=False))
-        for program, shown in variants(source, asserts, problem.function)
-    ]
 
 
 def own_answer(function: str, prompt: str, answer: Sample) -> Example | None:
@@ -113,11 +108,6 @@ class OwnAnswers:
         every = [*self.learned, *self.rehearsed]
         Random(seed).shuffle(every)  # noqa: S311  # no secret: a control group
         return OwnAnswers(tuple(every[:n_learned]), tuple(every[n_learned : n_learned + n_rehearsed]))
-
-    def beside(self, rows: Iterable[Example]) -> OwnAnswers:
-        """Without what is among the `rows` already, and each once."""
-        known = set(rows)
-        return OwnAnswers(tuple(row for row in dict.fromkeys(self.learned) if row not in known), self.rehearsed)
 
 
 def split(selected: Sequence[Selected], share: float) -> tuple[list[Selected], list[Selected]]:

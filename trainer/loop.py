@@ -164,28 +164,13 @@ class Loop:
                 )
             return found
 
-        by_problem = self._each("own answers", work, answers)
-        by_prompt = [prompt for found in by_problem for prompt in found]
+        by_prompt = [prompt for found in self._each("own answers", work, answers) for prompt in found]
         counts = Counter(str(what) for prompt in by_prompt for _, what in prompt)
         counts["hold no program, or repeat another"] = (
             self.profile.own_answers * len(by_prompt) - counts.total()
         )
         self.funnel.stages["own answers"] = counts
-        own = sort_out(by_prompt)
-        shaped = [e for pair in zip(work, by_problem, strict=True) for e in self._in_other_shapes(*pair)]
-        return replace(own, learned=(*own.learned, *shaped))
-
-    def _in_other_shapes(self, one: Work, found: Sequence[Sequence[Answered]]) -> list[Example]:
-        """What was confirmed of the answers to one problem's sentence, asked for in other shapes."""
-        confirmed = [answer for answer, what in (found[0] if found else ()) if what is Found.SAME]
-        sources = [extract_function(answer.completion, answer.function) for answer in confirmed]
-        claims = self._examine(one)["claims"]
-        return [
-            example
-            for source in sources
-            if source is not None
-            for example in dataset.in_other_shapes(one.problem, source, claims, self.sampler.chat)
-        ]
+        return sort_out(by_prompt)
 
     def _confirm(self, answer: Example, claims: Sequence[str]) -> Found:
         made = self.store.get_or_make(

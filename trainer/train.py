@@ -157,7 +157,7 @@ def train(run: RunFolder, model: Model, options: Options, settings: Settings, te
         rows = loop.examples(picked)
         own = OwnAnswers()
         if options.profile.own_answers and rows:  # without rows there is no training to rehearse in
-            own = loop.own_answers(held, selected=options.arm == "consensus").beside(rows)
+            own = loop.own_answers(held, selected=options.arm == "consensus")
         if options.arm == "random":
             own = own.drawn(budget.learned, budget.rehearsed, options.profile.seed)
     teller.say(f"{len(held)} problems are held out for the gate")
