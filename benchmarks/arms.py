@@ -4,9 +4,9 @@
     python -P benchmarks/arms.py ... --folder DIR      # goes on where an earlier call was stopped
 
 Trains both arms with the profile (default: small), no problem of which may repeat 8 words in a row of the benchmarks,
-then measures each arm as it is served: greedy pass@1, and pass@1 and pass@10 of 10 samples at 0.8. Differences are
-paired by task; their 95 % interval is a bootstrap over tasks. Everything goes to `--folder`, apart from your own models
-and adapters.
+then measures each arm as it is served: greedy pass@1, and pass@1 and pass@10 of 10 samples at 0.8, MBPP+ by all inputs
+and by MBPP's own. Differences are paired by task; their 95 % interval is a bootstrap over tasks. Everything goes to
+`--folder`, apart from your own models and adapters.
 """
 
 from __future__ import annotations
@@ -47,14 +47,15 @@ def main() -> None:
     print("| benchmark | measure | base | consensus | random | consensus - base | consensus - random |")
     print("|---|---|---|---|---|---|---|")
     for name, path in files.items():
+        judged_by = {"passed": ""} | ({"passed_own": ", own inputs"} if name == "mbppplus" else {})
         for draw, n in DRAWS.items():
             reports = {
                 arm: measured(folder, arm, version, name, path, draw) for arm, version in versions.items()
             }
-            for k in sorted({1, n}):
-                print(
-                    row(name, f"{draw} pass@{k}", {arm: scores(report, k) for arm, report in reports.items()})
-                )
+            for what, inputs in judged_by.items():
+                for k in sorted({1, n}):
+                    found = {arm: scores(report, k, what) for arm, report in reports.items()}
+                    print(row(name, f"{draw} pass@{k}{inputs}", found))
 
 
 def trained(folder: Path, profile: str, arm: str, exclude: list[Path]) -> str | None:
@@ -82,9 +83,9 @@ def measured(folder: Path, arm: str, version: str | None, name: str, path: Path,
     return report
 
 
-def scores(report: dict | None, k: int) -> list[float] | None:
-    """pass@k of each task."""
-    return report and [pass_at_k(task["n"], task["passed"], k) for task in report["tasks"]]
+def scores(report: dict | None, k: int, what: str = "passed") -> list[float] | None:
+    """pass@k of each task, by all inputs or, `passed_own`, by MBPP's own."""
+    return report and [pass_at_k(task["n"], task[what], k) for task in report["tasks"]]
 
 
 def row(name: str, measure: str, found: dict[str, list[float] | None]) -> str:

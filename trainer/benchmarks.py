@@ -48,6 +48,8 @@ class Task:
     probes: tuple[Probe, ...]
     oracle: Oracle | None = None
     """How MBPP+ values are compared; None where the probes judge themselves."""
+    n_own: int | None = None
+    """How many of the probes, the first, come from MBPP itself; None where EvalPlus added none."""
 
     def job(self, source: str, probes: tuple[Probe, ...]) -> Job:
         """A candidate with some of this task's probes."""
@@ -131,6 +133,7 @@ def _mbppplus(row: dict[str, Any]) -> Task:
         reference=prelude + row["canonical_solution"],
         probes=tuple(_probe(function, arguments, oracle) for arguments in inputs),
         oracle=oracle,
+        n_own=len(row["base_input"]) if row["plus_input"] else None,
     )
 
 

@@ -21,7 +21,7 @@ from trainer.sampler import Draw, Prompt, Sampler, render
 from trainer.store import Store
 
 SIFTING = (1, 8)
-"""Inputs that a program must answer rightly before it is asked for the next, and at last for all."""
+"""Inputs that a program must answer rightly before it is asked for the next, the task's own and at last all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class TaskScore:
     n: int
     extracted: int
     """Samples that held a program at all."""
+    passed_own: int
+    """Samples that passed the inputs of MBPP itself, whatever they do on those that EvalPlus added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,13 @@ class Report:
     """Samples a task."""
     temperature: float
 
-    def pass_at(self, k: int) -> Estimate:
-        """pass@k over the tasks, with its 95 % interval (Wilson for one sample a task, else bootstrap over tasks)."""
-        return estimate([score.passed for score in self.scores], self.n, k)
+    def pass_at(self, k: int, *, own: bool = False) -> Estimate:
+        """pass@k over the tasks, with its 95 % interval (Wilson for one sample a task, else bootstrap over tasks).
+
+        `own`: by the inputs of MBPP itself, which others report as MBPP.
+        """
+        passed = [score.passed_own if own else score.passed for score in self.scores]
+        return estimate(passed, self.n, k)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, JSON-ready."""
@@ -55,6 +61,7 @@ class Report:
             "n": self.n,
             "temperature": self.temperature,
             "pass_at": {str(k): asdict(self.pass_at(k)) for k in ks},
+            "pass_at_own": {str(k): asdict(self.pass_at(k, own=True)) for k in ks},
             "tasks": [asdict(score) for score in self.scores],
         }
 
@@ -82,10 +89,14 @@ def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller)
     """The reference solutions, judged as answers are: what the judging itself gets wrong shows here."""
     given = reference_results(tasks, sandbox, teller)
     expected = reference_results([task for task in tasks if task.oracle is not None], sandbox, teller)
-    scores = [
-        TaskScore(task.id, int(task.passed(given[task.id], expected.get(task.id))), 1, 1) for task in tasks
-    ]
-    return Report(tuple(scores), 1, 0.0)
+
+    def score(task: Task) -> TaskScore:
+        got, wanted, n = given[task.id], expected.get(task.id), task.n_own
+        right = task.passed(got, wanted)
+        right_own = task.passed(got[:n], wanted[:n] if wanted is not None else None)
+        return TaskScore(task.id, int(right), 1, 1, int(right_own))
+
+    return Report(tuple(map(score, tasks)), 1, 0.0)
 
 
 def reference_results(
@@ -109,24 +120,26 @@ def judged(
     themselves. Equal programs run once; each sample counts."""
     programs = [extract_function(answer, task.function, task.prelude) for answer in answers]
     distinct = list(dict.fromkeys(program for program in programs if program is not None))
-    right = _right(task, distinct, sandbox, expected)
+    right_own, right = _right(task, distinct, sandbox, expected)
     return TaskScore(
         task.id,
         passed=sum(program in right for program in programs),
         n=len(answers),
         extracted=sum(program is not None for program in programs),
+        passed_own=sum(program in right_own for program in programs),
     )
 
 
 def _right(
     task: Task, programs: Sequence[str], sandbox: Sandbox, expected: Sequence[Outcome] | None
-) -> Sequence[str]:
-    """Those of `programs` that are right on every input, asked in one job as a reference solution is.
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Those of `programs` that are right on the task's own inputs, and on every input.
 
-    Who is wrong shows on the first inputs already: the others are asked of the rest only. A program that hangs would
-    spend its limit on each of a hundred inputs.
+    Every input is asked in one job, as of a reference solution. Who is wrong shows on the first inputs already: the
+    others are asked of the rest only. A program that hangs would spend its limit on each of a hundred inputs.
     """
-    for n in _first_inputs(len(task.probes), expected):
+    right_own: Sequence[str] = ()
+    for n in _first_inputs(task, expected):
         probes, known = task.probes[:n], expected[:n] if expected is not None else None
         results = sandbox.run([task.job(program, probes) for program in programs])
         programs = [
@@ -134,10 +147,16 @@ def _right(
             for program, result in zip(programs, results, strict=True)
             if task.passed(result.outcomes, known)
         ]
-    return programs
+        if n == (task.n_own or len(task.probes)):
+            right_own = programs
+    return right_own, programs
 
 
-def _first_inputs(n_inputs: int, expected: Sequence[Outcome] | None) -> list[int]:
-    """How many inputs to ask, one round after the other: all in the last, and some with a known answer in each."""
+def _first_inputs(task: Task, expected: Sequence[Outcome] | None) -> list[int]:
+    """How many inputs to ask, one round after the other: some with a known answer in each, and all in the last."""
+    n_inputs = len(task.probes)
     known = [index for index in range(n_inputs) if expected is None or expected[index].status is Status.OK]
-    return [*(known[n - 1] + 1 for n in SIFTING if n < len(known)), n_inputs]
+    rounds = {known[n - 1] + 1 for n in SIFTING if n < len(known)} | {n_inputs}
+    if task.n_own is not None and known and known[0] < task.n_own:
+        rounds.add(task.n_own)
+    return sorted(rounds)

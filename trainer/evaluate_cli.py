@@ -17,6 +17,7 @@ from trainer.benchmarks import Task, load_benchmark
 from trainer.engines import open_engines
 from trainer.errors import StoreError, TrainerError, disk_errors
 from trainer.evaluate import Report, evaluate, evaluate_references
+from trainer.passk import Estimate
 from trainer.progress import Teller
 from trainer.sampler import Draw, Sampler
 from trainer.store import Store
@@ -149,11 +150,17 @@ def _show(report: Report, benchmark: str) -> None:
     click.echo(
         f"{benchmark}: {len(report.scores)} tasks, {report.n} sample(s) each, temperature {report.temperature}"
     )
+    with_added = any(score.passed_own != score.passed for score in report.scores)
     for k in (1, 5, 10, 100):
         if k <= report.n:
-            found = report.pass_at(k)
-            click.echo(f"pass@{k:<4} {found.value:6.1%}   95 % interval {found.low:.1%} to {found.high:.1%}")
+            click.echo(f"pass@{k:<4} {_percent(report.pass_at(k))}")
+            if with_added:
+                click.echo(f"{'':9} {_percent(report.pass_at(k, own=True))}, by MBPP's own inputs alone")
     extracted = sum(score.extracted for score in report.scores)
     click.echo(f"{extracted} of {sum(score.n for score in report.scores)} answers held a program")
     if failed and len(failed) <= 10:
         click.echo(f"failed: {', '.join(failed)}")
+
+
+def _percent(found: Estimate) -> str:
+    return f"{found.value:6.1%}   95 % interval {found.low:.1%} to {found.high:.1%}"

@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -24,7 +25,7 @@ from trainer import evaluate_cli
 from trainer.benchmarks import Task, load_benchmark, statements
 from trainer.engines import Engines
 from trainer.errors import BaseModelError
-from trainer.evaluate import TaskScore, evaluate, evaluate_references, judged, reference_results
+from trainer.evaluate import Report, TaskScore, evaluate, evaluate_references, judged, reference_results
 from trainer.evaluate_cli import evaluate_command
 from trainer.extract import as_written, end_of_answer, extract_function, with_imports
 from trainer.mbpp_inputs import typed_inputs
@@ -349,12 +350,53 @@ def test_who_is_wrong_early_is_not_asked_further_and_who_is_right_answers_everyt
         expected = reference_results([task], sandbox, Teller())["a"]
         sandbox.asked = []
         score = judged(task, ["Sorry.", early, late, always, always, early], sandbox, expected)
-    assert score == TaskScore("a", passed=2, n=6, extracted=5)
+    assert score == TaskScore("a", passed=2, n=6, extracted=5, passed_own=2)
     asked = {
         source: [n for program, n in sandbox.asked if program == extract_function(source, "f")]
         for source in (early, late, always)
     }
     assert asked == {early: [2], late: [2, 9, 31], always: [2, 9, 31]}
+
+
+def test_mbpps_own_inputs_are_judged_apart_from_those_that_were_added() -> None:
+    reference = "def f(x):\n    return x * x\n"
+    own_only, never = "def f(x):\n    return x * x if x < 4 else 0\n", "def f(x):\n    return x + x\n"
+    inputs = tuple(Call("f", (x,)) for x in (2, 3, 4, 5))
+    task = Task("a", "Task a", "solve_sentence", "f", "", reference, inputs, Oracle.EQUAL, n_own=2)
+    other = replace(task, id="b", statement="Task b", n_own=None)
+    script = SimpleNamespace(engines=range(1), chat=str)
+    answers = [own_only, reference, never, own_only]
+    script.sample_once = lambda *_: [Sample(text, 0.0, finished=True) for text in answers]
+    with Sandbox(lowest_tier=1) as sandbox:
+        found = evaluate(
+            [task, other], cast(Sampler, script), sandbox, Draw(4, 64, 0.8, 0), Store(Path()), Teller()
+        )
+        references = evaluate_references([task, other], sandbox, Teller())
+    assert [(score.passed, score.passed_own) for score in found.scores] == [(1, 3), (1, 1)]
+    assert [(score.passed, score.passed_own) for score in references.scores] == [(1, 1), (1, 1)]
+    assert (found.pass_at(1).value, found.pass_at(1, own=True).value) == (0.25, 0.5)
+    assert found.to_json()["pass_at_own"]["1"]["value"] == 0.5
+
+
+def test_a_task_whose_own_inputs_the_reference_does_not_answer_is_solved_by_nobody_there() -> None:
+    source = "def f(x):\n    return 1 // x\n"
+    inputs = (Call("f", (0,)), Call("f", (1,)))
+    task = Task("a", "Task a", "solve_sentence", "f", "", source, inputs, Oracle.EQUAL, n_own=1)
+    with Sandbox(lowest_tier=1) as sandbox:
+        expected = reference_results([task], sandbox, Teller())["a"]
+        score = judged(task, [source], sandbox, expected)
+    assert (score.passed, score.passed_own) == (1, 0)
+
+
+@pytest.mark.parametrize("added", [True, False])
+def test_the_figures_by_mbpps_own_inputs_are_shown_where_they_differ(
+    added: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = tuple(TaskScore(f"{i}", i % 2, 10, 10, i % 2 + added) for i in range(20))
+    evaluate_cli._show(Report(scores, 10, 0.8), "mbppplus")
+    shown = capsys.readouterr().out
+    assert ("  15.0%" in shown and "by MBPP's own inputs alone" in shown) is added
+    assert "pass@1      5.0%" in shown
 
 
 def test_a_task_whose_reference_answers_nothing_is_solved_by_nobody() -> None:
