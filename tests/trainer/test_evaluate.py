@@ -275,17 +275,23 @@ def test_a_disk_that_fills_up_leaves_the_figures_and_the_earlier_report(
 
 
 def test_a_measurement_belongs_to_its_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The benchmark of the arms finds a report again only under the version it was made of."""
+    """The benchmark of the arms finds a report again only under the version it was made of, and only a whole one."""
+    measured: list[str] = []
 
     def ucoder(command: list[str], **_: object) -> None:
         version = command[command.index("--adapter") + 1] if "--adapter" in command else "base"
-        Path(command[command.index("--json") + 1]).write_text(json.dumps({"of": version}))
+        measured.append(version)
+        report = {"of": version, "pass_at_own": {}}
+        Path(command[command.index("--json") + 1]).write_text(json.dumps(report))
 
     monkeypatch.setattr(arms.subprocess, "run", ucoder)
+    (tmp_path / "0002-bb-mbppplus-greedy.json").write_text('{"of": "an earlier version of ucoder"}')
     for version in ("0001-aa", "0002-bb", None, "0001-aa"):
         arm = "consensus" if version else "base"
         report = arms.measured(tmp_path, arm, version, "mbppplus", DEVELOPMENT, "greedy")
-        assert report == {"of": version or "base"}
+        assert report is not None
+        assert report["of"] == (version or "base")
+    assert measured == ["0001-aa", "0002-bb", "base"]
 
 
 def test_answers_cannot_be_kept_where_none_are_sampled(tmp_path: Path) -> None:
