@@ -4,8 +4,8 @@
     python -P benchmarks/arms.py ... --folder DIR      # goes on where an earlier call was stopped
 
 Trains both arms with the profile (default: small), no problem of which may repeat 8 words in a row of the benchmarks,
-then measures each arm as it is served: greedy pass@1, and pass@1 and pass@10 of 10 samples at 0.8, MBPP+ by all inputs
-and by MBPP's own. Differences are paired by task; their 95 % interval is a bootstrap over tasks. Everything goes to
+then measures each arm as it is served: greedy pass@1; of 10 samples at 0.8 pass@1, pass@10 and the one that consensus
+chooses; MBPP+ by all inputs and by MBPP's own. Differences are paired by task; their 95 % interval is a bootstrap over tasks. Everything goes to
 `--folder`, apart from your own models and adapters.
 """
 
@@ -47,15 +47,18 @@ def main() -> None:
     print("| benchmark | measure | base | consensus | random | consensus - base | consensus - random |")
     print("|---|---|---|---|---|---|---|")
     for name, path in files.items():
-        judged_by = {"passed": ""} | ({"passed_own": ", own inputs"} if name == "mbppplus" else {})
+        judged_by = {"": ""} | ({"_own": ", own inputs"} if name == "mbppplus" else {})
         for draw, n in DRAWS.items():
             reports = {
                 arm: measured(folder, arm, version, name, path, draw) for arm, version in versions.items()
             }
-            for what, inputs in judged_by.items():
+            for by, inputs in judged_by.items():
                 for k in sorted({1, n}):
-                    found = {arm: scores(report, k, what) for arm, report in reports.items()}
+                    found = {arm: scores(report, k, f"passed{by}") for arm, report in reports.items()}
                     print(row(name, f"{draw} pass@{k}{inputs}", found))
+                if n > 1:
+                    found = {arm: chosen(report, f"chosen{by}") for arm, report in reports.items()}
+                    print(row(name, f"chosen of {n}{inputs}", found))
 
 
 def trained(folder: Path, profile: str, arm: str, exclude: list[Path]) -> str | None:
@@ -72,12 +75,12 @@ def trained(folder: Path, profile: str, arm: str, exclude: list[Path]) -> str | 
 def measured(folder: Path, arm: str, version: str | None, name: str, path: Path, draw: str) -> dict | None:
     """What `ucoder eval` says of one arm (at once, if this very version was measured before).
 
-    A report of an earlier `ucoder eval`, which knew no inputs of MBPP's own, is made again from the answers kept.
+    A report of an earlier `ucoder eval`, which chose none of the samples, is made again from the answers kept.
     """
     out = folder / f"{version or 'base'}-{name}-{draw}.json"
     if arm != "base" and version is None:
         return None  # the gate refused it
-    if not out.is_file() or "pass_at_own" not in json.loads(out.read_text()):
+    if not out.is_file() or "chosen" not in json.loads(out.read_text()):
         command = [*UCODER, "eval", str(path), "--benchmark", name, "--samples", str(DRAWS[draw])]
         command += ["--json", str(out), "--keep", str(folder / "answers")]
         command += ["--adapter", version] if version else []
@@ -89,6 +92,11 @@ def measured(folder: Path, arm: str, version: str | None, name: str, path: Path,
 def scores(report: dict | None, k: int, what: str = "passed") -> list[float] | None:
     """pass@k of each task, by all inputs or, `passed_own`, by MBPP's own."""
     return report and [pass_at_k(task["n"], task[what], k) for task in report["tasks"]]
+
+
+def chosen(report: dict | None, what: str) -> list[float] | None:
+    """1 for each task where the sample that consensus chooses passed, else 0."""
+    return report and [float(task[what]) for task in report["tasks"]]
 
 
 def row(name: str, measure: str, found: dict[str, list[float] | None]) -> str:

@@ -1,7 +1,8 @@
 """What a served model can do: samples for each task of a benchmark, judged in the sandbox, as pass@k.
 
 Measures the *served* file (quantized, with or without an adapter), since that is what the user gets. Needs the
-engine and the sandbox only: no torch. What it does not do: choose among the samples (see `ucoder consensus replay`).
+engine and the sandbox only: no torch. Beside what one sample is worth it says what consensus over all of them is
+(`trainer.choice`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any
 from sandbox.outcome import Outcome, Status
 from sandbox.pool import Sandbox
 from trainer.benchmarks import Task
+from trainer.choice import choose
 from trainer.engines import in_parallel
 from trainer.extract import end_of_answer, extract_function
-from trainer.passk import Estimate, estimate
+from trainer.passk import Estimate, estimate, wilson
 from trainer.progress import Teller
-from trainer.sampler import Draw, Prompt, Sampler, render
+from trainer.sampler import Draw, Prompt, Sample, Sampler, render
 from trainer.store import Store
 
 SIFTING = (1, 8)
@@ -35,6 +37,10 @@ class TaskScore:
     """Samples that held a program at all."""
     passed_own: int
     """Samples that passed the inputs of MBPP itself, whatever they do on those that EvalPlus added."""
+    chosen: bool | None = None
+    """Whether the sample that consensus chooses passed; None where there was one only."""
+    chosen_own: bool | None = None
+    """The same by the inputs of MBPP itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +60,23 @@ class Report:
         passed = [score.passed_own if own else score.passed for score in self.scores]
         return estimate(passed, self.n, k)
 
+    def chosen(self, *, own: bool = False) -> Estimate | None:
+        """The share of tasks where the sample that consensus chooses passed; None where one sample was drawn."""
+        chosen = [score.chosen_own if own else score.chosen for score in self.scores]
+        known = [right for right in chosen if right is not None]
+        return wilson(sum(known), len(known)) if known else None
+
     def to_json(self) -> dict[str, Any]:
         """Everything, JSON-ready."""
+        chosen, chosen_own = self.chosen(), self.chosen(own=True)
         ks = [k for k in (1, 5, 10, 100) if k <= self.n]
         return {
             "n": self.n,
             "temperature": self.temperature,
             "pass_at": {str(k): asdict(self.pass_at(k)) for k in ks},
             "pass_at_own": {str(k): asdict(self.pass_at(k, own=True)) for k in ks},
+            "chosen": chosen and asdict(chosen),
+            "chosen_own": chosen_own and asdict(chosen_own),
             "tasks": [asdict(score) for score in self.scores],
         }
 
@@ -75,7 +90,7 @@ def evaluate(
     def score(task: Task) -> TaskScore:
         prompt = Prompt(sampler.chat(render(task.template, statement=task.statement).text))
         answers = sampler.sample_once(store, "answers", prompt, draw, end_of_answer(task.function))
-        return judged(task, [answer.text for answer in answers], sandbox, references.get(task.id))
+        return judged(task, answers, sandbox, references.get(task.id))
 
     scores = []
     with teller.stage("tasks", len(tasks), "tasks") as step:
@@ -114,19 +129,23 @@ def reference_results(
 
 
 def judged(
-    task: Task, answers: Sequence[str], sandbox: Sandbox, expected: Sequence[Outcome] | None
+    task: Task, answers: Sequence[Sample], sandbox: Sandbox, expected: Sequence[Outcome] | None
 ) -> TaskScore:
     """The score of a task's answers. `expected` is what its reference solution gave, None where the probes judge
     themselves. Equal programs run once; each sample counts."""
-    programs = [extract_function(answer, task.function, task.prelude) for answer in answers]
+    programs = [extract_function(answer.text, task.function, task.prelude) for answer in answers]
     distinct = list(dict.fromkeys(program for program in programs if program is not None))
     right_own, right = _right(task, distinct, sandbox, expected)
+    several = len(answers) > 1
+    chosen = choose(task, programs, [a.mean_logprob for a in answers], sandbox) if several else None
     return TaskScore(
         task.id,
         passed=sum(program in right for program in programs),
         n=len(answers),
         extracted=sum(program is not None for program in programs),
         passed_own=sum(program in right_own for program in programs),
+        chosen=chosen in right if several else None,
+        chosen_own=chosen in right_own if several else None,
     )
 
 

@@ -150,12 +150,23 @@ def _show(report: Report, benchmark: str) -> None:
     click.echo(
         f"{benchmark}: {len(report.scores)} tasks, {report.n} sample(s) each, temperature {report.temperature}"
     )
+    figures = [
+        (f"pass@{k}", report.pass_at(k), report.pass_at(k, own=True))
+        for k in (1, 5, 10, 100)
+        if k <= report.n
+    ]
+    chosen, chosen_own = report.chosen(), report.chosen(own=True)
+    if chosen is not None and chosen_own is not None:
+        figures.append(("chosen", chosen, chosen_own))
     with_added = any(score.passed_own != score.passed for score in report.scores)
-    for k in (1, 5, 10, 100):
-        if k <= report.n:
-            click.echo(f"pass@{k:<4} {_percent(report.pass_at(k))}")
-            if with_added:
-                click.echo(f"{'':9} {_percent(report.pass_at(k, own=True))}, by MBPP's own inputs alone")
+    for name, found, found_own in figures:
+        click.echo(f"{name:9} {_percent(found)}")
+        if with_added:
+            click.echo(f"{'':9} {_percent(found_own)}, by MBPP's own inputs alone")
+    if chosen is not None:
+        click.echo(
+            f"chosen: of each task's {report.n} samples the one that consensus chooses, as the server does"
+        )
     extracted = sum(score.extracted for score in report.scores)
     click.echo(f"{extracted} of {sum(score.n for score in report.scores)} answers held a program")
     if failed and len(failed) <= 10:

@@ -281,7 +281,7 @@ def test_a_measurement_belongs_to_its_adapter(tmp_path: Path, monkeypatch: pytes
     def ucoder(command: list[str], **_: object) -> None:
         version = command[command.index("--adapter") + 1] if "--adapter" in command else "base"
         measured.append(version)
-        report = {"of": version, "pass_at_own": {}}
+        report = {"of": version, "chosen": None}
         Path(command[command.index("--json") + 1]).write_text(json.dumps(report))
 
     monkeypatch.setattr(arms.subprocess, "run", ucoder)
@@ -335,6 +335,10 @@ def test_a_measurement_that_was_stopped_goes_on_from_its_answers(tmp_path: Path)
     assert [(score.task, score.passed, score.n) for score in report.scores] == [("a", 2, 2), ("b", 0, 2)]
 
 
+def said(*texts: str) -> list[Sample]:
+    return [Sample(text, 0.0, finished=True) for text in texts]
+
+
 class Recording(Sandbox):
     """A sandbox that notes how many inputs each program was asked."""
 
@@ -355,8 +359,8 @@ def test_who_is_wrong_early_is_not_asked_further_and_who_is_right_answers_everyt
     with Recording(lowest_tier=1) as sandbox:
         expected = reference_results([task], sandbox, Teller())["a"]
         sandbox.asked = []
-        score = judged(task, ["Sorry.", early, late, always, always, early], sandbox, expected)
-    assert score == TaskScore("a", passed=2, n=6, extracted=5, passed_own=2)
+        score = judged(task, said("Sorry.", early, late, always, always, early), sandbox, expected)
+    assert (score.passed, score.n, score.extracted, score.passed_own) == (2, 6, 5, 2)
     asked = {
         source: [n for program, n in sandbox.asked if program == extract_function(source, "f")]
         for source in (early, late, always)
@@ -372,7 +376,7 @@ def test_mbpps_own_inputs_are_judged_apart_from_those_that_were_added() -> None:
     other = replace(task, id="b", statement="Task b", n_own=None)
     script = SimpleNamespace(engines=range(1), chat=str)
     answers = [own_only, reference, never, own_only]
-    script.sample_once = lambda *_: [Sample(text, 0.0, finished=True) for text in answers]
+    script.sample_once = lambda *_: said(*answers)
     with Sandbox(lowest_tier=1) as sandbox:
         found = evaluate(
             [task, other], cast(Sampler, script), sandbox, Draw(4, 64, 0.8, 0), Store(Path()), Teller()
@@ -390,7 +394,7 @@ def test_a_task_whose_own_inputs_the_reference_does_not_answer_is_solved_by_nobo
     task = Task("a", "Task a", "solve_sentence", "f", "", source, inputs, Oracle.EQUAL, n_own=1)
     with Sandbox(lowest_tier=1) as sandbox:
         expected = reference_results([task], sandbox, Teller())["a"]
-        score = judged(task, [source], sandbox, expected)
+        score = judged(task, said(source), sandbox, expected)
     assert (score.passed, score.passed_own) == (1, 0)
 
 
@@ -403,6 +407,22 @@ def test_the_figures_by_mbpps_own_inputs_are_shown_where_they_differ(
     shown = capsys.readouterr().out
     assert ("  15.0%" in shown and "by MBPP's own inputs alone" in shown) is added
     assert "pass@1      5.0%" in shown
+    assert "chosen" not in shown
+
+
+def test_what_consensus_chooses_of_the_samples_is_shown_beside_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scores = tuple(TaskScore(f"{i}", 1, 10, 10, 2, chosen=i < 5, chosen_own=i < 8) for i in range(20))
+    report = Report(scores, 10, 0.8)
+    evaluate_cli._show(report, "mbppplus")
+    shown = capsys.readouterr().out
+    assert "chosen     25.0%" in shown
+    assert " 40.0%" in shown
+    assert "of each task's 10 samples the one that consensus chooses" in shown
+    said_as_json = report.to_json()
+    assert (said_as_json["chosen"]["value"], said_as_json["chosen_own"]["value"]) == (0.25, 0.4)
+    assert Report((TaskScore("a", 1, 1, 1, 1),), 1, 0.0).to_json()["chosen"] is None
 
 
 def test_a_task_whose_reference_answers_nothing_is_solved_by_nobody() -> None:
@@ -410,7 +430,7 @@ def test_a_task_whose_reference_answers_nothing_is_solved_by_nobody() -> None:
     task = Task("a", "Task a", "solve_sentence", "f", "", source, (Call("f", (0,)),), Oracle.EQUAL)
     with Sandbox(lowest_tier=1) as sandbox:
         expected = reference_results([task], sandbox, Teller())["a"]
-        assert judged(task, [source], sandbox, expected).passed == 0
+        assert judged(task, said(source), sandbox, expected).passed == 0
 
 
 def test_the_tasks_to_develop_on_are_right_and_constant_answers_fail_them() -> None:
