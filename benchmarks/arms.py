@@ -5,8 +5,8 @@
 
 Trains both arms with the profile (default: small), no problem of which may repeat 8 words in a row of the benchmarks,
 then measures each arm as it is served: greedy pass@1; of 10 samples at 0.8 pass@1, pass@10 and the one that consensus
-chooses; MBPP+ by all inputs and by MBPP's own. Differences are paired by task; their 95 % interval is a bootstrap over tasks. Everything goes to
-`--folder`, apart from your own models and adapters.
+chooses; MBPP+ by all inputs and by MBPP's own. Differences are paired by task; their 95 % interval is a bootstrap over
+tasks. Everything goes to `--folder`, apart from your own models and adapters.
 """
 
 from __future__ import annotations
