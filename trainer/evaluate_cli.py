@@ -77,6 +77,7 @@ def evaluate_command(
 ) -> None:  # fmt: skip
     """Measure pass@k on HumanEval or MBPP+ from a local FILE (JSON lines, gzipped or not).
 
+    With several samples it also says how often the one that consensus chooses, as the server does, is right.
     Answers run in the sandbox only, and expected values never enter it. Nothing is downloaded.
     """
     if reference and keep is not None:
