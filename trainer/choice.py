@@ -31,7 +31,8 @@ def choose(
     """The program that the server would show; None where no answer holds one.
 
     `programs` are those of the answers, equal ones repeated: each is a vote. `log_probabilities` are the answers' mean
-    log-probabilities. Where the rule abstains the most fluent program is shown, as the server does.
+    log-probabilities. Where the rule abstains the most fluent program is shown (the server looks first at which of
+    them came furthest: ran, or only parsed).
     """
     distinct = list(dict.fromkeys(program for program in programs if program is not None))
     if not distinct:
@@ -73,10 +74,8 @@ def stub_of(task: Task, programs: Sequence[str]) -> str:
     ]
     fitting = [names for names in named if len(names) == n_arguments]
     names = fitting[0] if fitting else [f"argument_{number}" for number in range(n_arguments)]
-    docstring = f"{sentence}\n\n>>> {example}\nTrue\n"
-    return (
-        f"def {task.function}({', '.join(names)}):\n    {docstring!r}\n"  # as a literal: it may hold quotes
-    )
+    docstring = repr(f"{sentence}\n\n>>> {example}\nTrue\n")  # it may hold quotes
+    return f"def {task.function}({', '.join(names)}):\n    {docstring}\n"
 
 
 def _arguments(expression: str, function: str) -> int:

@@ -112,9 +112,7 @@ def test_a_sentence_becomes_a_stub_with_the_parameters_of_a_program_that_fits() 
 
 
 @given(st.text(max_size=80), st.text(max_size=60), st.lists(st.sampled_from([SQUARE, *DOUBLE, "def f(", ""])))
-def test_any_sentence_and_any_assert_make_a_stub_or_stay_as_they_are(
-    sentence: str, claim: str, programs: list[str]
-) -> None:
+def test_any_sentence_and_any_assert_make_a_stub(sentence: str, claim: str, programs: list[str]) -> None:
     task = asked(f"{sentence}\nassert {claim}")
     stub = stub_of(task, programs)
     assert find_target(stub, "f") is not None
