@@ -159,7 +159,7 @@ LINES = [
 ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example([LINES[2], LINES[3], LINES[6], LINES[8]])
 @example([LINES[0], LINES[1], LINES[5], LINES[7], LINES[8], LINES[17]])
 @given(st.lists(st.sampled_from(LINES), min_size=3, max_size=14))

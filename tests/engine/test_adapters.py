@@ -317,7 +317,7 @@ JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(data=st.data())
 def test_whatever_stands_in_the_files_a_reader_gets_a_version_or_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, adapter_file: Path, data: st.DataObject

@@ -84,7 +84,7 @@ def test_shipped_parameters_fit_the_features():
         assert 0.7 < sure <= 1.0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 1000), st.floats(0, 5), st.floats(0, 5))
 def test_confidence_stays_in_range_and_rises_with_the_share(share, agreement, n, by_share, by_agreement):
     confidence = Confidence(-2.0, by_share, by_agreement, 0.2)

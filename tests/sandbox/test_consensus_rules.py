@@ -123,14 +123,14 @@ def any_evidence(draw: st.DrawFn) -> Evidence:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(any_evidence())
 def test_every_rule_is_total(any_of: Evidence):
     for rule in RULES.values():
         check(rule.decide(any_of), any_of)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(any_evidence(), st.randoms(use_true_random=False))
 def test_default_rule_does_not_depend_on_the_order_of_candidates(any_of: Evidence, random):
     order = list(range(len(any_of.outcomes)))

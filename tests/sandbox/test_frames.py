@@ -56,7 +56,7 @@ def test_honest_bytes_are_understood() -> None:
 
 
 @given(st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_random_mutations_of_result_frames_are_never_a_pass(data: st.DataObject) -> None:
     def damage(honest_bytes: bytes) -> bytes:
         damaged = bytearray(honest_bytes)
@@ -84,7 +84,7 @@ def test_random_mutations_of_result_frames_are_never_a_pass(data: st.DataObject)
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_random_bytes_never_raise_and_never_pass(noise: bytes) -> None:
     result = judge(noise)
     assert all(outcome.status is not Status.OK for outcome in result.outcomes)

@@ -200,7 +200,7 @@ def test_nothing_is_written_to_the_working_directory(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.text(alphabet="def f(x):\n '\"[]{}->=>.,1aassert", max_size=80),
     st.text(alphabet="f(x)=1 '\"[]{}->=>.,>\n", max_size=80),

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Generic, TypeVar
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sandbox.jailed.canonical import _Writer, encode
@@ -40,7 +40,6 @@ data = st.recursive(
 
 
 @given(data)
-@settings(deadline=None)
 def test_every_value_equals_itself_and_survives_reading(obj: object) -> None:
     value = Value.of(obj)
     assert not value.opaque
@@ -54,7 +53,6 @@ def test_every_value_equals_itself_and_survives_reading(obj: object) -> None:
         scalars, lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner)
     )
 )
-@settings(deadline=None)
 def test_reading_gives_the_same_data_back(obj: object) -> None:
     """Not so for sets that hold both False and 0.0: two values here, one member in Python."""
     value = Value.of(obj)
@@ -62,7 +60,6 @@ def test_reading_gives_the_same_data_back(obj: object) -> None:
 
 
 @given(st.dictionaries(hashable, scalars, max_size=6), st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_dicts_and_sets_have_no_order(mapping: dict[object, object], chance: object) -> None:
     items = list(mapping.items())
     chance.shuffle(items)  # type: ignore[attr-defined]
@@ -71,7 +68,6 @@ def test_dicts_and_sets_have_no_order(mapping: dict[object, object], chance: obj
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
 def test_reading_anything_is_bounded(noise: bytes) -> None:
     try:
         value = Value.parse(noise)
@@ -81,7 +77,6 @@ def test_reading_anything_is_bounded(noise: bytes) -> None:
 
 
 @given(data, st.data())
-@settings(deadline=None)
 def test_reading_damaged_values_is_bounded(obj: object, chance: st.DataObject) -> None:
     damaged = bytearray(Value.of(obj).canonical)
     damaged[chance.draw(st.integers(0, len(damaged) - 1))] = chance.draw(st.integers(0, 255))
@@ -104,7 +99,6 @@ def test_quick_and_thorough_writing_agree(obj: object) -> None:
 @given(st.lists(st.sampled_from([b"S1:", b"Z1:", b"d1:", b"l1:", b"t1:"]), max_size=100))
 @example([b"S1:"] * 100)
 @example([b"d1:"] * 100)
-@settings(deadline=None)
 def test_members_that_python_could_not_hold_are_read_in_proportion(levels: list[bytes]) -> None:
     """Python has no set of lists, but JavaScript has, and a hostile child nests what it likes."""
     written = b"".join(levels) + b"l0:" + b"N" * levels.count(b"d1:")
