@@ -55,7 +55,7 @@ check: $(STAMPS)/test-needs ## Lint, types, layers and the fast tests (under 2 m
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: test
 test: check test-extension ## Everything: `make check`, the extension, the slow tests on the real model and in a real editor

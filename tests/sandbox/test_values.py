@@ -192,7 +192,7 @@ class Tree:
         (Mixed(1, 2), Mixed(2, 2)), (Stack(1), Stack(2)), (Tree(1), Tree(2)), (Bag(a=Number(1)), Bag(a=Number(2))),
         (SimpleNamespace(a=1), SimpleNamespace(a=2)),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_all_that_a_described_object_holds_is_part_of_it(left: object, right: object) -> None:
     for obj in (left, right):
