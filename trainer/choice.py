@@ -15,9 +15,10 @@ from sandbox.inputs import propose
 from sandbox.inputs.target import find_target, parse_quietly
 from sandbox.outcome import Outcome, Status
 from sandbox.pool import Sandbox
-from sandbox.program import Job, Program
 from sandbox.rules import DEFAULT_RULE, RULES
 from trainer.benchmarks import Task
+from trainer.selection import judge
+from trainer.stages import Solution
 from ucoder_lsp.completion.judge import REQUEST_LIMITS
 from ucoder_lsp.config import Settings
 
@@ -39,12 +40,12 @@ def choose(
         return None
     inputs = propose(stub_of(task, distinct), task.function, budget=N_PROBES)
     if inputs.probes:
-        results = sandbox.run([Job(Program(program), inputs.probes, REQUEST_LIMITS) for program in distinct])
-        did = {program: result.outcomes for program, result in zip(distinct, results, strict=True)}
+        answers = [Solution(*answer) for answer in zip(programs, log_probabilities, strict=True)]
+        results = judge(answers, inputs, sandbox, REQUEST_LIMITS)
         crashed = (Outcome(Status.EXCEPTION, exception="SyntaxError"),) * len(inputs.probes)
         decision = RULES[DEFAULT_RULE].decide(
             Evidence(
-                outcomes=tuple(crashed if program is None else did[program] for program in programs),
+                outcomes=tuple(crashed if result is None else result.outcomes for result in results),
                 sources=tuple(program or "" for program in programs),
                 log_probabilities=tuple(log_probabilities),
                 constraints=inputs.constraints,

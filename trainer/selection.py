@@ -65,10 +65,12 @@ def probes_for(problem: Problem, tests: Sequence[str], profile: Profile) -> Prob
     )
 
 
-def judge(solutions: Sequence[Solution], inputs: ProbeSet, sandbox: Sandbox) -> list[JobResult | None]:
+def judge(
+    solutions: Sequence[Solution], inputs: ProbeSet, sandbox: Sandbox, limits: Limits = LIMITS
+) -> list[JobResult | None]:
     """What each solution did on the inputs, None for one without a program; equal programs run once."""
     distinct = list(dict.fromkeys(s.source for s in solutions if s.source is not None))
-    results = sandbox.run([Job(Program(source), inputs.probes, LIMITS) for source in distinct])
+    results = sandbox.run([Job(Program(source), inputs.probes, limits) for source in distinct])
     by_source: dict[str | None, JobResult] = dict(zip(distinct, results, strict=True))
     return [by_source.get(solution.source) for solution in solutions]
 
