@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -71,6 +72,13 @@ def train() -> None:
     help="another night: go on with a finished run by as many tasks again, and train on all of its problems",
 )
 @click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="of all that is sampled: another one, with a --run name of its own, shows how much of a figure is luck",
+)
+@click.option(
     "--qlora", is_flag=True, help="train on the base in 4 bits (NF4, bitsandbytes): for large bases"
 )
 @click.option(
@@ -81,7 +89,7 @@ def train() -> None:
 )
 def run_command(
     profile: str, base: str | None, served: Path | None, name: str | None, select: str, another: bool,
-    qlora: bool, exclude: tuple[Path, ...],
+    seed: int, qlora: bool, exclude: tuple[Path, ...],
 ) -> None:  # fmt: skip
     """Train an adapter and publish it, if it beats the base on held-out problems of its own.
 
@@ -100,7 +108,7 @@ def run_command(
         require_libraries(four_bit=qlora)
         shingles = word_shingles(text for file in exclude for text in statements(file))
         arm: Arm = "random" if select == "random" else "consensus"
-        options = Options(PROFILES[profile], arm, qlora, shingles, another)
+        options = Options(replace(PROFILES[profile], seed=seed), arm, qlora, shingles, another)
         with run.locked():
             teller = Teller(run.progress, console)
             model = prepare(base or settings.model, settings, teller, served)

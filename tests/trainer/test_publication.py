@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.support import tiny_gguf
 from trainer import train_cli
 from trainer.acceptance import Verdict
 from trainer.base import Base
+from trainer.errors import TrainerError
 from trainer.finetune import Tuned
 from trainer.passk import Estimate
 from trainer.profile import PROFILES
@@ -137,3 +139,22 @@ def test_the_command_says_how_to_serve_what_is_not_served(
     done = CliRunner().invoke(train_cli.train, ["run"])
     assert done.exit_code == 0, done.output
     assert says.format(base=model.base.gguf) in done.stdout
+
+
+def test_another_seed_is_another_run(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(run: RunFolder, _: Model, options: Options, *__: object) -> Result:
+        run.open(options.profile, "embedded", "m", frozenset(), four_bit=False)
+        raise TrainerError(f"seed {options.profile.seed}")
+
+    monkeypatch.setenv("UCODER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr(train_cli, "prepare", lambda *_: model)
+    monkeypatch.setattr(train_cli, "train_run", stop)
+    for more, says in (
+        ([], "Error: seed 0"),
+        (["--seed", "1"], r"Error: The run 'small' .* numbers of its profile \(seed\): .* --run name"),
+        (["--seed", "1", "--run", "one"], "Error: seed 1"),
+        (["--seed", "-1"], "Invalid value for '--seed'"),
+    ):
+        done = CliRunner().invoke(train_cli.train, ["run", *more])
+        assert done.exit_code == 2
+        assert re.search(says, done.output), done.output
