@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from trainer.engines import Engines
 from trainer.errors import BaseModelError
 from trainer.store import Store
+from ucoder_lsp.engine import chat
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.engine.prefix_cache import common_prefix
 from ucoder_lsp.engine.types import Finish, GenerationRequest, Sampling
@@ -137,34 +137,18 @@ class Sampler:
 
     def chat(self, user: str) -> str:
         """The prompt that asks `user` as a chat turn; plain text for a base without a chat template."""
-        template = self.engines.first.chat_template
-        if not template:
+        engine = self.engines.first
+        if not engine.chat_template:
             return f"{user}\n\n"
-        vocab = self.engines.first.vocab
-        names = {
-            f"{name}_token": vocab.detokenize((token,), special=True) if token is not None else ""
-            for name, token in (("bos", vocab.bos), ("eos", vocab.eos))
-        }
-        return _chat_template(template).render(
-            messages=[{"role": "user", "content": user}], add_generation_prompt=True, **names
-        )
+        try:
+            return chat.ask(engine.chat_template, engine.vocab, user)
+        except chat.ChatRefused as error:
+            raise BaseModelError(str(error)) from error
 
 
 def finite(value: float) -> float:
     """A log-probability that JSON can hold."""
     return round(value, 6) if math.isfinite(value) else -99.0
-
-
-@lru_cache(maxsize=4)
-def _chat_template(source: str) -> jinja2.Template:
-    """A model's own chat template. It comes from a file we did not write: sandboxed, no loader."""
-
-    def refuse(message: str) -> str:
-        raise BaseModelError(f"The model's chat template refuses a single user turn: {message}")
-
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    environment.globals["raise_exception"] = refuse
-    return environment.from_string(source)
 
 
 @lru_cache(maxsize=1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cursor import at
 from ucoder_lsp.completion.cache import MAX_ENTRIES, CompletionCache
 from ucoder_lsp.completion.explanation import Explanation
-from ucoder_lsp.completion.prompt import assemble
+from ucoder_lsp.completion.prompt import CHUNK, QUESTION, assemble
 from ucoder_lsp.engine.vocab import FimTokens
 
 BASE = ("model", "", "settings")
@@ -54,9 +55,13 @@ def test_the_oldest_entry_goes_first() -> None:
     assert cache.get(BASE, "1!", "") is not None
 
 
-def tokenize(text: str) -> tuple[int, ...]:
-    """One token a character: enough to see where a prompt is cut."""
-    return tuple(ord(char) for char in text)
+def tokenize(text: str, special: bool = False) -> tuple[int, ...]:
+    """One token a character, negative where markers count: enough to see where a prompt is cut, and who wrote it."""
+    return tuple(-ord(char) if special else ord(char) for char in text)
+
+
+def chat(user: str) -> str:
+    return f"<user>{user}<model>"
 
 
 def test_a_prompt_never_ends_in_white_space() -> None:
@@ -68,6 +73,52 @@ def test_fim_puts_the_suffix_between_its_sentinels() -> None:
     fim = FimTokens(prefix=-1, suffix=-2, middle=-3, pad=None, repo=None, file=None)
     tokens = assemble(at("ab |cd"), tokenize, fim=fim, budget=100)
     assert tokens == (-1, *tokenize("ab"), -2, *tokenize("cd"), -3)
+
+
+def test_an_empty_function_is_asked_for_and_its_answer_begun() -> None:
+    document = 'import re\n\ndef f(x: int) -> int:\n    """Say <model>."""\n    |'
+    tokens = assemble(at(document), tokenize, fim=None, chat=chat, budget=1000)
+    assert "".join(chr(abs(token)) for token in tokens) == (
+        f"<user>{QUESTION}\n\n```python\nimport re\n\ndef f(x: int) -> int:\n"
+        '    """Say <model>."""\n```<model>```python\ndef f(x: int) -> int:'
+    )
+    markers = "".join(chr(-token) for token in tokens if token < 0)
+    assert markers == "<user><model>", "nothing that stands in a document is a marker"
+
+
+@pytest.mark.parametrize(
+    "marked", ["def f(x):\n    return |\n", "def f(x):\n    y = x\n    |\n", "x = 1\n|", "|"]
+)
+def test_all_else_is_continued(marked: str) -> None:
+    continued = assemble(at(marked), tokenize, fim=None, budget=1000)
+    assert assemble(at(marked), tokenize, fim=None, chat=chat, budget=1000) == continued
+
+
+def test_who_can_fill_in_the_middle_is_not_asked() -> None:
+    fim = FimTokens(prefix=-1, suffix=-2, middle=-3, pad=None, repo=None, file=None)
+    tokens = assemble(at("def f(x):\n    |"), tokenize, fim=fim, chat=chat, budget=1000)
+    assert tokens == (-1, *tokenize("def f(x):"), -2, -3)
+
+
+@given(st.integers(0, 3000), st.integers(8, 1500))
+def test_a_question_fits_its_budget_and_keeps_the_newest_text(length: int, budget: int) -> None:
+    text = "".join(chr(65 + i % 26) for i in range(length)) + "\ndef f(x):"
+    asked = assemble(at(text + "\n    |"), tokenize, fim=None, chat=chat, budget=budget)
+    assert len(asked) <= budget
+    shown = "".join(chr(abs(token)) for token in asked)
+    assert shown.endswith(":")
+    if shown.startswith("<user>"):
+        document = shown.partition("```python\n")[2].partition("\n```<model>")[0]
+        assert len(document) >= min(len(text), CHUNK)
+        assert text.endswith(document)
+    else:
+        assert text.endswith(shown)
+
+
+def test_a_template_that_leaves_out_what_the_user_says_is_not_used() -> None:
+    context = at("def f(x):\n    |")
+    continued = assemble(context, tokenize, fim=None, budget=1000)
+    assert assemble(context, tokenize, fim=None, chat=lambda _: "<user>", budget=1000) == continued
 
 
 @given(st.integers(0, 3000), st.integers(8, 1500), st.booleans())

@@ -64,3 +64,24 @@ def test_any_document_has_a_context_at_any_cursor(before: str, after: str) -> No
     context = describe(text, before.count("\n"), len(before) - (before.rfind("\n") + 1))
     assert context.prefix + context.suffix == text
     assert not context.indent.strip()
+
+
+@pytest.mark.parametrize(
+    ("marked", "header", "documented"),
+    [
+        ('def f(x):\n    """Doc."""\n    |\n', "def f(x):", True),
+        ("def f(x) -> int:  # why\n    |\n", "def f(x) -> int:", False),
+        (
+            "@cached\nasync def f(\n    x: int,\n) -> int:\n    |\n",
+            "async def f(\n    x: int,\n) -> int:",
+            False,
+        ),
+        ('class A:\n    def f(self):\n        """Do."""\n        |\n', "def f(self):", True),
+        ('def f(x):\n    """Doc."""\n    y = x\n    |\n', "", False),
+        ("def f(x):\n    return |\n", "", False),
+        ("x = 1\n|", "", False),
+    ],
+)
+def test_the_header_of_an_empty_function(marked: str, header: str, documented: bool) -> None:
+    context = at(marked)
+    assert (context.header, context.documented) == (header, documented)

@@ -23,6 +23,12 @@ EMPTY = 'def f(x):\n    """Doc."""\n    |\n'
         ('def f(x):\n    """Doc."""\n  |\n', "\n    return x\n", "  return x"),
         (EMPTY, "\n  y = x\n  return y\n", "y = x\n    return y"),
         (EMPTY, "\n    if x:\n        return 1\n    return 2\n\ndef g(): 1\n", "if x:\n        return 1\n    return 2"),
+        # a second docstring, which an asked model likes to write
+        (EMPTY, '\n    """Say it."""\n    return x\n', "return x"),
+        (EMPTY, '\n  """Say\n  it.\n  """\n\n  y = x\n  return y\n', "y = x\n    return y"),
+        (EMPTY, '\n    """Say it."""\n', None),
+        (EMPTY, '\n    return """a""" + x\n', 'return """a""" + x'),
+        ("def f(x):\n    |\n", '\n    """Say it."""\n    return x\n', '"""Say it."""\n    return x'),
         # runaway text ends the body
         (EMPTY, "\n    return x\n```\nThis function", "return x"),
         (EMPTY, "\n    return x\n\n\n\n    print(1)\n", "return x"),

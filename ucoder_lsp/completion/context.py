@@ -44,6 +44,10 @@ class CompletionContext:
     """Indentation of the code to be written (BODY and BLOCK) or of the cursor's line (LINE)."""
     function: str | None
     """Enclosing function, dotted through its classes (`Stack.push`); None outside, or inside a nested one."""
+    header: str = ""
+    """Of an empty function (BODY) its `def` up to the colon, as it stands there; else empty."""
+    documented: bool = False
+    """Whether that function has a docstring."""
 
     @property
     def line_suffix(self) -> str:
@@ -75,7 +79,10 @@ def describe(text: str, line: int, column: int) -> CompletionContext:
         shape, indent = Shape.BLOCK, line_prefix
     else:
         shape, indent = Shape.LINE, line_prefix[: len(line_prefix) - len(line_prefix.lstrip())]
-    return CompletionContext(prefix, suffix, shape, indent, _dotted(scopes))
+    header, documented = "", False
+    if function is not None and shape is Shape.BODY:
+        header, documented = _header(function), function.get_doc_node() is not None
+    return CompletionContext(prefix, suffix, shape, indent, _dotted(scopes), header, documented)
 
 
 def _split(text: str, line: int, column: int) -> tuple[str, str]:
@@ -123,6 +130,13 @@ def _body_is_empty(function: Function) -> bool:
         body = body.replace(first.get_code(), "", 1)
     words = [line.split("#", 1)[0].strip(" \t;") for line in body.splitlines()]
     return [word for word in words if word and word not in ("pass", "...")] == [HOLE]
+
+
+def _header(function: Function) -> str:
+    """`def name(parameters) -> type:`, with `async` in front where it is, without decorators."""
+    is_async = function.parent is not None and function.parent.type in ("async_stmt", "async_funcdef")
+    code = "".join(child.get_code() for child in function.children[:-1]).strip()
+    return f"async {code}" if is_async else code
 
 
 def _ends_header(prefix: str, suffix: str) -> bool:

@@ -6,6 +6,7 @@ tokens of the prompt format leaking into the text, duplicated closing brackets, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from ucoder_lsp.completion.context import CompletionContext, Shape
@@ -16,6 +17,8 @@ MAX_CONTINUED_LINES = 8
 """Lines that an expression in open brackets may go on for."""
 MAX_BLANK_LINES = 1
 """Blank lines that may stand inside a body; more of them end it."""
+_DOCSTRING = re.compile(r'''\A(?:"""|\'{3})(?s:.*?)(?:"""|\'{3})[ \t]*(?:\n\s*|\Z)''')
+"""What an asked model likes to begin a body with; the document has one already."""
 
 
 def stopper(context: CompletionContext) -> Callable[[str], int | None]:
@@ -111,6 +114,8 @@ def _block(raw: str, context: CompletionContext) -> str | None:
         return None
     end = _block_end(raw, context)
     body = raw[len(leading) : len(raw) if end is None else end]
+    if context.documented:
+        body = _DOCSTRING.sub("", body)
     lines = body.split("\n")
     own = leading.rsplit("\n", 1)[-1]
     moved = [lines[0], *(_reindent(line, own, context.indent) for line in lines[1:])]

@@ -26,6 +26,7 @@ from ucoder_lsp.completion.early_stop import Majority
 from ucoder_lsp.completion.explanation import CandidateReport, ClusterReport, Explanation, Timings
 from ucoder_lsp.completion.judge import Judgement, abstain, judge
 from ucoder_lsp.config import Settings
+from ucoder_lsp.engine import chat
 from ucoder_lsp.engine.engine import Engine, Ticket
 from ucoder_lsp.engine.types import Candidate, Finish, Generation, GenerationRequest, Sampling
 
@@ -60,6 +61,7 @@ class Completer:
         """Identity of the adapter that the next request is computed with."""
         self._why_no_sandbox = why_no_sandbox or "execution is turned off"
         self._rule: Rule = RULES[DEFAULT_RULE]
+        self._chat = chat.asker(engine.chat_template, engine.vocab)
         self._cache = CompletionCache()
 
     async def complete(self, text: str, line: int, column: int) -> Explanation:
@@ -107,7 +109,9 @@ class Completer:
         if context.shape is Shape.LINE:
             max_tokens = min(max_tokens, LINE_TOKENS)
         budget = min(settings.context_tokens, self.engine.n_ctx - max_tokens - 1)
-        tokens = prompt.assemble(context, self.engine.tokenize, fim=self.engine.vocab.fim, budget=budget)
+        tokens = prompt.assemble(
+            context, self.engine.tokenize, fim=self.engine.vocab.fim, chat=self._chat, budget=budget
+        )
         if not tokens:  # an empty document: the model needs something to start from
             tokens = self.engine.tokenize("\n")
         k = 1 if settings.temperature == 0 else settings.candidates

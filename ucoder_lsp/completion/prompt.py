@@ -1,4 +1,9 @@
-"""The token prompt of a completion: fill-in-the-middle where the vocabulary has it, else the text before the cursor.
+"""The token prompt of a completion.
+
+Fill-in-the-middle where the vocabulary has it. A model without it that was taught to chat is asked for an empty
+function as its trainer asks (`trainer/prompts/solve_stub.j2`), with the answer begun up to the function's colon, so
+that what it writes next is the body: the embedded model answers so twice as often rightly as it continues the text
+(docs/log.md), and that form is what an adapter learns. All else continues the text before the cursor.
 
 A prompt never ends in white space: the token that comes next usually carries the space itself (token healing,
 the cheap way), and `filters.insertion` puts back exactly what is missing.
@@ -7,6 +12,7 @@ the cheap way), and `filters.insertion` puts back exactly what is missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ucoder_lsp.completion.context import CompletionContext
 from ucoder_lsp.engine.vocab import FimTokens
@@ -16,22 +22,53 @@ CHUNK = 256
 prefix) stays the same for many keystrokes."""
 SUFFIX_SHARE = 4
 """One part in this many of the budget goes to the text behind the cursor (fill-in-the-middle only)."""
+QUESTION = "Complete this function. Output the whole function in a Python code block."
+FENCE = "```python\n"
+_MARK = "user-says"
+"""Stands in a chat for what the user says: that is text, and no part of it may be read as a marker."""
+
+Chat = Callable[[str], str]
+"""A model's chat template: what a user says, as a prompt with the template's markers in it."""
+
+
+class Tokenize(Protocol):
+    """`Engine.tokenize`."""
+
+    def __call__(self, text: str, special: bool = False) -> Sequence[int]: ...
 
 
 def assemble(
     context: CompletionContext,
-    tokenize: Callable[[str], Sequence[int]],
+    tokenize: Tokenize,
     *,
     fim: FimTokens | None,
+    chat: Chat | None = None,
     budget: int,
 ) -> tuple[int, ...]:
-    """Token ids of the prompt, at most `budget` of them. Plain text only: no chat template, no instructions."""
+    """Token ids of the prompt, at most `budget` of them. `chat` is None where the model has no usable template."""
     before = tokenize(context.prefix.rstrip())
+    if fim is None and chat is not None and context.header:
+        asked = _asked(before, context, tokenize, chat, budget)
+        if asked is not None:
+            return asked
     if fim is None:
         return tuple(_newest(before, budget))
     after = tokenize(context.suffix)[: budget // SUFFIX_SHARE]
     before = _newest(before, budget - len(after) - 3)
     return (fim.prefix, *before, fim.suffix, *after, fim.middle)
+
+
+def _asked(
+    before: Sequence[int], context: CompletionContext, tokenize: Tokenize, chat: Chat, budget: int
+) -> tuple[int, ...] | None:
+    """The question and the beginning of its answer; None where the budget or the template has no room for one."""
+    opening, said, closing = chat(_MARK).partition(_MARK)
+    head = (*tokenize(opening, special=True), *tokenize(f"{QUESTION}\n\n{FENCE}"))
+    tail = (*tokenize("\n```"), *tokenize(closing, special=True), *tokenize(FENCE + context.header))
+    room = budget - len(head) - len(tail)
+    if not said or room < min(len(before), 2 * CHUNK):  # cut in steps, less than half of it could be left
+        return None
+    return (*head, *_newest(before, room), *tail)
 
 
 def _newest(tokens: Sequence[int], budget: int) -> Sequence[int]:

@@ -1,0 +1,176 @@
+"""What a developer is offered: are the completions that the server chooses right more often than one sample is?
+
+    python -P benchmarks/offered.py HumanEval.jsonl.gz --benchmark humaneval
+    python -P benchmarks/offered.py benchmarks/development_harder.jsonl --temperatures 0.4 0.8 --candidates 16
+
+Each task's stub is typed into a document of the real server, over stdio, with the cursor in the empty body. Judged, in
+the sandbox and by the benchmark's own tests, are the completion that is offered, every candidate that it was chosen
+from (one sample is worth their mean, whatever the filters made of them), and what the server offers at temperature 0,
+where it draws a single candidate. What the server served last (`ucoder adapters`) is what it serves here. Sentences
+(MBPP+'s format) become stubs with the parameters of the reference and the assert as an example. Differences are paired
+by task, their 95 % interval is a bootstrap over tasks. Flags unknown here go to the server. Run nothing beside it: on a
+busy machine requests run into their deadline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import platform
+import statistics
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sandbox.outcome import Outcome
+from sandbox.pool import Sandbox
+from trainer.benchmarks import Task, load_benchmark
+from trainer.choice import stub_of
+from trainer.evaluate import judged, reference_results
+from trainer.passk import Estimate, bootstrap_mean
+from trainer.progress import Teller
+from trainer.sampler import Sample
+from ucoder_lsp.client import SERVER, Editor
+
+UNFINISHED = "unfinished when most had written the same"
+"""How the explanation calls a candidate that was stopped: nobody knows what it would have become."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """What became of every task with one server, in order."""
+
+    offered: list[float] = field(default_factory=list)
+    """1.0 where the offered completion is right."""
+    sample: list[float] = field(default_factory=list)
+    """The share of the candidates that are right."""
+    any_right: list[float] = field(default_factory=list)
+    decided_by: list[str] = field(default_factory=list)
+    total_ms: list[float] = field(default_factory=list)
+
+
+class Judge:
+    """The benchmark's own tests; equal programs run once."""
+
+    def __init__(self, tasks: Sequence[Task], sandbox: Sandbox, teller: Teller) -> None:
+        self._sandbox = sandbox
+        self._expected: dict[str, tuple[Outcome, ...]] = reference_results(
+            [task for task in tasks if task.oracle is not None], sandbox, teller
+        )
+        self._known: dict[tuple[str, str], bool] = {}
+
+    def right(self, task: Task, program: str) -> bool:
+        if (task.id, program) not in self._known:
+            answer = Sample(program, 0.0, finished=True)
+            score = judged(task, [answer], self._sandbox, self._expected.get(task.id))
+            self._known[task.id, program] = score.passed == 1
+        return self._known[task.id, program]
+
+
+def document(task: Task) -> str:
+    """The stub of a task, the cursor behind it in its empty body."""
+    if task.template == "solve_stub":
+        return f"{task.statement.rstrip()}\n    "
+    header = stub_of(task, [task.reference]).partition("\n")[0]
+    sentence, _, claim = task.statement.partition("\nassert ")
+    call, equal, value = claim.partition("\n")[0].partition(" == ")
+    example = f">>> {call}\n    {value if equal else True}"
+    return f'{header}\n    """{sentence.strip()}\n\n    {example}\n    """\n    '
+
+
+async def ask(tasks: Sequence[Task], judge: Judge, flags: Sequence[str], teller: Teller, what: str) -> Asked:
+    """Every task typed into one server."""
+    asked = Asked()
+    with tempfile.TemporaryDirectory() as workspace, teller.stage(what, len(tasks), "tasks") as step:
+        async with Editor(Path(workspace), command=(*SERVER, *flags)) as editor:
+            await editor.ready()
+            for number, task in enumerate(tasks, 1):
+                text = document(task)
+                uri = editor.open(f"task_{number}.py", text)
+                lines = text.split("\n")
+                offered = await editor.inline_completion(uri, len(lines) - 1, len(lines[-1]))
+                explanation = await editor.explain_request()
+                assert explanation is not None, "every answered request can be explained"
+                await asyncio.to_thread(note, asked, judge, task, text, offered, explanation)
+                step(number, "")
+    return asked
+
+
+def note(
+    asked: Asked, judge: Judge, task: Task, text: str, offered: str, explanation: dict[str, Any]
+) -> None:
+    """Judge what one request gave."""
+    drawn = [c for c in explanation["candidates"] if UNFINISHED not in c["status"]]
+    right = [(c["count"], judge.right(task, text + c["text"])) for c in drawn]
+    asked.offered.append(float(bool(offered) and judge.right(task, text + offered)))
+    asked.sample.append(sum(n for n, good in right if good) / max(sum(n for n, _ in right), 1))
+    asked.any_right.append(float(any(good for _, good in right)))
+    asked.decided_by.append(explanation["decidedBy"])
+    asked.total_ms.append(explanation["timings"]["total_ms"])
+
+
+def percent(found: Estimate, sign: str = "") -> str:
+    low, value, high = (f"{100 * x:{sign}.1f}" for x in (found.low, found.value, found.high))
+    return f"{value} ({low} to {high})"
+
+
+def differences(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    return percent(bootstrap_mean([a - b for a, b in zip(ours, theirs, strict=True)]), "+")
+
+
+def row(temperature: float, asked: Asked, greedy: Asked) -> str:
+    """One line of the table."""
+    decided = Counter(asked.decided_by)
+    right = Counter(how for how, good in zip(asked.decided_by, asked.offered, strict=True) if good)
+    cells = [
+        f"{temperature:g}",
+        percent(bootstrap_mean(asked.sample)),
+        percent(bootstrap_mean(asked.offered)),
+        f"{100 * statistics.mean(asked.any_right):.1f}",
+        differences(asked.offered, asked.sample),
+        differences(asked.offered, greedy.offered),
+        "; ".join(f"{how} {right[how]} of {n}" for how, n in decided.most_common()),
+        f"{statistics.median(asked.total_ms):.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--benchmark", choices=["humaneval", "mbppplus"], default="mbppplus")
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[0.6], metavar="T")
+    arguments, flags = parser.parse_known_args()
+    tasks = load_benchmark(arguments.benchmark, arguments.file)
+    with Sandbox(lowest_tier=1) as sandbox:
+        teller = Teller(console=Console(stderr=True))
+        judge = Judge(tasks, sandbox, teller)
+
+        def served(temperature: float) -> Asked:
+            what = f"at {temperature:g}"
+            return asyncio.run(ask(tasks, judge, [*flags, "--temperature", str(temperature)], teller, what))
+
+        greedy = served(0.0)
+        print(f"{len(tasks)} tasks, {os.cpu_count()} CPUs, {platform.processor() or platform.machine()}")
+        print(
+            f"at temperature 0 offered {percent(bootstrap_mean(greedy.offered))}, "
+            f"p50 {statistics.median(greedy.total_ms):.0f} ms\n"
+        )
+        print(
+            "| temperature | one sample | offered | any | offered - one | offered - greedy | right, by | p50 ms |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
+        for temperature in arguments.temperatures:
+            print(row(temperature, served(temperature), greedy), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The server asks in the form that the trainer teaches: else an adapter would learn for nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.cursor import at
+from trainer.dataset import as_answer
+from trainer.engines import Engines
+from trainer.sampler import Sampler, render
+from ucoder_lsp.completion.prompt import assemble
+from ucoder_lsp.engine import chat
+from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.models import resolve
+
+STUB = 'def double(x: int, times: int) -> int:\n    """Double x so many times.\n\n    >>> double(1, 2)\n    4\n    """'
+
+
+@pytest.mark.slow
+def test_what_the_server_asks_is_how_a_training_row_begins(prepared_cache: Path) -> None:
+    model = resolve(None, prepared_cache)
+    with Engine.load(model.path, n_ctx=512, k_max=1, extra_buffers=model.extra_buffers) as engine:
+        question = Sampler(Engines([engine])).chat(render("solve_stub", statement=STUB).text)
+        answer = as_answer(f"{STUB}\n    return x * 2**times", typed=True)
+        row = engine.tokenize(question + answer, special=True)
+        asked = assemble(
+            at(f"{STUB}\n    |"),
+            engine.tokenize,
+            fim=engine.vocab.fim,
+            chat=chat.asker(engine.chat_template, engine.vocab),
+            budget=400,
+        )
+        assert row[: len(asked)] == asked
+        assert engine.vocab.detokenize(row[len(asked) :]) == "\n    return x * 2 ** times\n```"
