@@ -46,6 +46,7 @@ bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/log.md that nee
 	@$(BIN)/python -P benchmarks/sandbox_soak.py --jobs 20000
 	@$(BIN)/python -P benchmarks/gate.py
 	@$(BIN)/python -P benchmarks/sampling.py
+	@$(BIN)/python -P benchmarks/offered.py benchmarks/development_harder.jsonl
 
 # --- Check -----------------------------------------------------------------------------------------------------
 
