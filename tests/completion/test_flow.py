@@ -1,0 +1,36 @@
+"""What the flow asks the engine for, by the engine's own word."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.support import tiny_gguf
+from ucoder_lsp.completion.flow import Completer
+from ucoder_lsp.completion.prompt import QUESTION
+from ucoder_lsp.config import Settings
+from ucoder_lsp.engine.engine import Engine, Ticket
+from ucoder_lsp.engine.types import GenerationRequest
+
+
+def test_an_empty_function_is_asked_for_by_the_models_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Engine.load(tiny_gguf.write_model(tmp_path / "m.gguf"), n_ctx=1024, k_max=2, n_threads=1) as engine:
+        prompts: list[str] = []
+        submit = engine.submit
+
+        def noting(request: GenerationRequest) -> Ticket:
+            prompts.append(engine.vocab.detokenize(request.prompt, special=True))
+            return submit(request)
+
+        monkeypatch.setattr(engine, "submit", noting)
+        completer = Completer(engine, None, Settings(max_tokens=4))
+        asyncio.run(completer.complete("def f(x):\n    ", 1, 4))
+        asyncio.run(completer.complete("def f(x):\n    return ", 1, 11))
+    asked, continued = prompts
+    assert asked.startswith(f"<|im_start|>user\n{QUESTION}\n\n```python\ndef f(x):\n```<|im_end|>")
+    assert asked.endswith("```python\ndef f(x):")
+    assert continued == "def f(x):\n    return"
