@@ -26,6 +26,7 @@ EMPTY = 'def f(x):\n    """Doc."""\n    |\n'
         # a second docstring, which an asked model likes to write
         (EMPTY, '\n    """Say it."""\n    return x\n', "return x"),
         (EMPTY, '\n  """Say\n  it.\n  """\n\n  y = x\n  return y\n', "y = x\n    return y"),
+        (EMPTY, '\n    """Say \'\'\'it\'\'\'."""\n    return x\n', "return x"),
         (EMPTY, '\n    """Say it."""\n', None),
         (EMPTY, '\n    return """a""" + x\n', 'return """a""" + x'),
         ("def f(x):\n    |\n", '\n    """Say it."""\n    return x\n', '"""Say it."""\n    return x'),

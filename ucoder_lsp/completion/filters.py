@@ -17,7 +17,7 @@ MAX_CONTINUED_LINES = 8
 """Lines that an expression in open brackets may go on for."""
 MAX_BLANK_LINES = 1
 """Blank lines that may stand inside a body; more of them end it."""
-_DOCSTRING = re.compile(r'''\A(?:"""|\'{3})(?s:.*?)(?:"""|\'{3})[ \t]*(?:\n\s*|\Z)''')
+_DOCSTRING = re.compile(r"""\A('{3}|"{3})(?s:.*?)\1[ \t]*(?:\n\s*|\Z)""")
 """What an asked model likes to begin a body with; the document has one already."""
 
 

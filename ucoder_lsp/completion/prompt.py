@@ -2,8 +2,8 @@
 
 Fill-in-the-middle where the vocabulary has it. A model without it that was taught to chat is asked for an empty
 function as its trainer asks (`trainer/prompts/solve_stub.j2`), with the answer begun up to the function's colon, so
-that what it writes next is the body: the embedded model answers so twice as often rightly as it continues the text
-(docs/log.md), and that form is what an adapter learns. All else continues the text before the cursor.
+that what it writes next is the body. The embedded model is right more often so than when it continues the text (1.5 to
+2.3 times: docs/log.md), and that form is what an adapter learns. All else continues the text before the cursor.
 
 A prompt never ends in white space: the token that comes next usually carries the space itself (token healing,
 the cheap way), and `filters.insertion` puts back exactly what is missing.
