@@ -37,9 +37,7 @@ from trainer.passk import Estimate, bootstrap_mean
 from trainer.progress import Teller
 from trainer.sampler import Sample
 from ucoder_lsp.client import SERVER, Editor
-
-UNFINISHED = "unfinished when most had written the same"
-"""How the explanation calls a candidate that was stopped: nobody knows what it would have become."""
+from ucoder_lsp.completion.flow import UNFINISHED
 
 
 @dataclass(slots=True)

@@ -29,8 +29,6 @@ _OWN = "\x1e"
 
 Chat = Callable[[str], str]
 """A model's chat template: what a user says, as a prompt (`Sampler.chat`)."""
-_MARK = "user-says"
-"""What a user says where only the text in front of it is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +131,8 @@ class Sampler:
         """The prompt in which the user is still speaking; None for a base without a chat template."""
         if not self.engines.first.chat_template:
             return None
-        return self.chat(_MARK).partition(_MARK)[0] + beginning
+        turn = chat.around(self.chat)
+        return None if turn is None else turn[0] + beginning
 
     def chat(self, user: str) -> str:
         """The prompt that asks `user` as a chat turn; plain text for a base without a chat template."""

@@ -22,8 +22,9 @@ def test_a_model_is_asked_by_its_own_template(engine: Engine) -> None:
         ("{% for m in messages %}", "cannot be used: "),
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "cannot be used: "),
         ("{{ nothing.there }}", "cannot be used: "),
+        ("{{ 1 + 'a' }}", "cannot be used: "),
     ],
-    ids=["refuses", "does not parse", "reaches out", "undefined"],
+    ids=["refuses", "does not parse", "reaches out", "undefined", "computes wrongly"],
 )
 def test_a_template_that_cannot_be_used_is_one_sentence_and_no_way_to_ask(
     engine: Engine, template: str, says: str

@@ -35,6 +35,8 @@ LINE_TOKENS = 48
 LOW_CONFIDENCE_LINES = 12
 """Without consensus a longer block than this is cut: nobody reads an unverified page of ghost text."""
 MAX_SHOWN_CHARS = 120
+UNFINISHED = "unfinished when most had written the same"
+"""Why a candidate is dropped that was stopped: nobody knows what it would have become."""
 WHOLE = (Finish.EOS, Finish.STOP)
 """How a candidate ends that wrote all it had to write."""
 
@@ -194,7 +196,7 @@ def _insertable(
 
     for candidate in candidates:
         if candidate.finish is Finish.CANCELLED:
-            drop(candidate, "unfinished when most had written the same")
+            drop(candidate, UNFINISHED)
             continue
         text = filters.insertion(candidate.text, context)
         if text is None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ucoder_lsp.completion.context import CompletionContext
+from ucoder_lsp.engine.chat import around
 from ucoder_lsp.engine.vocab import FimTokens
 
 CHUNK = 256
@@ -24,8 +25,6 @@ SUFFIX_SHARE = 4
 """One part in this many of the budget goes to the text behind the cursor (fill-in-the-middle only)."""
 QUESTION = "Complete this function. Output the whole function in a Python code block."
 FENCE = "```python\n"
-_MARK = "user-says"
-"""Stands in a chat for what the user says: that is text, and no part of it may be read as a marker."""
 
 Chat = Callable[[str], str]
 """A model's chat template: what a user says, as a prompt with the template's markers in it."""
@@ -62,11 +61,14 @@ def _asked(
     before: Sequence[int], context: CompletionContext, tokenize: Tokenize, chat: Chat, budget: int
 ) -> tuple[int, ...] | None:
     """The question and the beginning of its answer; None where the budget or the template has no room for one."""
-    opening, said, closing = chat(_MARK).partition(_MARK)
+    turn = around(chat)
+    if turn is None:
+        return None
+    opening, closing = turn  # what stands between is a user's text, and no part of it is read as a marker
     head = (*tokenize(opening, special=True), *tokenize(f"{QUESTION}\n\n{FENCE}"))
     tail = (*tokenize("\n```"), *tokenize(closing, special=True), *tokenize(FENCE + context.header))
     room = budget - len(head) - len(tail)
-    if not said or room < min(len(before), 2 * CHUNK):  # cut in steps, less than half of it could be left
+    if room < min(len(before), 2 * CHUNK):  # cut in steps, less than half of it could be left
         return None
     return (*head, *_newest(before, room), *tail)
 

@@ -11,6 +11,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.engine.vocab import Vocab
 
+_MARK = "user-says"
+
 
 class ChatRefused(EngineError):
     """The template cannot be used for a single user turn; the message is a sentence."""
@@ -26,8 +28,16 @@ def ask(template: str, vocab: Vocab, user: str) -> str:
         return _compiled(template).render(
             messages=[{"role": "user", "content": user}], add_generation_prompt=True, **names
         )
-    except jinja2.TemplateError as error:
+    except ChatRefused:
+        raise
+    except Exception as error:  # a template computes, and may fail in any way
         raise ChatRefused(f"The model's chat template cannot be used: {error}") from error
+
+
+def around(asking: Callable[[str], str]) -> tuple[str, str] | None:
+    """What stands before and after what a user says; None where the template leaves that out."""
+    opening, said, closing = asking(_MARK).partition(_MARK)
+    return (opening, closing) if said else None
 
 
 def asker(template: str | None, vocab: Vocab) -> Callable[[str], str] | None:
