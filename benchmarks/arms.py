@@ -5,8 +5,8 @@
 
 Trains both arms with the profile (default: small), no problem of which may repeat 8 words in a row of the benchmarks,
 then measures each arm as it is served: greedy pass@1; of 10 samples at 0.8 pass@1, pass@10 and the one that consensus
-chooses; MBPP+ by all inputs and by MBPP's own. Differences are paired by task; their 95 % interval is a bootstrap over
-tasks. Everything goes to `--folder`, apart from your own models and adapters.
+chooses; MBPP+ by all inputs, by MBPP's own and by the first of them. Differences are paired by task; their 95 %
+interval is a bootstrap over tasks. Everything goes to `--folder`, apart from your own models and adapters.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from trainer.passk import bootstrap_mean, pass_at_k
 UCODER = (sys.executable, "-P", "-m", "ucoder_lsp")
 ARMS = ("base", "consensus", "random")
 DRAWS = {"greedy": 1, "sampled": 10}
+SAID = {"chosen", "pass_at_first"}
+"""What a report of today's `ucoder eval` says."""
 
 
 def main() -> None:
@@ -47,7 +49,8 @@ def main() -> None:
     print("| benchmark | measure | base | consensus | random | consensus - base | consensus - random |")
     print("|---|---|---|---|---|---|---|")
     for name, path in files.items():
-        judged_by = {"": ""} | ({"_own": ", own inputs"} if name == "mbppplus" else {})
+        added = {"_own": ", own inputs", "_first": ", first input"} if name == "mbppplus" else {}
+        judged_by = {"": "", **added}
         for draw, n in DRAWS.items():
             reports = {
                 arm: measured(folder, arm, version, name, path, draw) for arm, version in versions.items()
@@ -56,7 +59,7 @@ def main() -> None:
                 for k in sorted({1, n}):
                     found = {arm: scores(report, k, f"passed{by}") for arm, report in reports.items()}
                     print(row(name, f"{draw} pass@{k}{inputs}", found))
-                if n > 1:
+                if n > 1 and by != "_first":
                     found = {arm: chosen(report, f"chosen{by}") for arm, report in reports.items()}
                     print(row(name, f"chosen of {n}{inputs}", found))
 
@@ -75,12 +78,12 @@ def trained(folder: Path, profile: str, arm: str, exclude: list[Path]) -> str | 
 def measured(folder: Path, arm: str, version: str | None, name: str, path: Path, draw: str) -> dict | None:
     """What `ucoder eval` says of one arm (at once, if this very version was measured before).
 
-    A report of an earlier `ucoder eval`, which chose none of the samples, is made again from the answers kept.
+    A report of an earlier `ucoder eval`, which said less, is made again from the answers kept.
     """
     out = folder / f"{version or 'base'}-{name}-{draw}.json"
     if arm != "base" and version is None:
         return None  # the gate refused it
-    if not out.is_file() or "chosen" not in json.loads(out.read_text()):
+    if not out.is_file() or not json.loads(out.read_text()).keys() >= SAID:
         command = [*UCODER, "eval", str(path), "--benchmark", name, "--samples", str(DRAWS[draw])]
         command += ["--json", str(out), "--keep", str(folder / "answers")]
         command += ["--adapter", version] if version else []
@@ -90,7 +93,7 @@ def measured(folder: Path, arm: str, version: str | None, name: str, path: Path,
 
 
 def scores(report: dict | None, k: int, what: str = "passed") -> list[float] | None:
-    """pass@k of each task, by all inputs or, `passed_own`, by MBPP's own."""
+    """pass@k of each task by all inputs, by MBPP's own (`passed_own`) or by the first (`passed_first`)."""
     return report and [pass_at_k(task["n"], task[what], k) for task in report["tasks"]]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
 from sandbox.outcome import Outcome, Status
@@ -26,6 +27,16 @@ SIFTING = (1, 8)
 """Inputs that a program must answer rightly before it is asked for the next, the task's own and at last all."""
 
 
+class By(StrEnum):
+    """Which of a task's inputs a sample is judged by."""
+
+    ALL = "passed"
+    OWN = "passed_own"
+    """Those of MBPP itself, which others report as MBPP."""
+    FIRST = "passed_first"
+    """The first alone: that of the assert which the prompt shows, but for a few tasks of MBPP+."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskScore:
     """One task: how many of its samples passed."""
@@ -37,6 +48,8 @@ class TaskScore:
     """Samples that held a program at all."""
     passed_own: int
     """Samples that passed the inputs of MBPP itself, whatever they do on those that EvalPlus added."""
+    passed_first: int
+    """Samples that passed the first input, whatever they do on the others."""
     chosen: bool | None = None
     """Whether the sample that consensus chooses passed; None where there was one only."""
     chosen_own: bool | None = None
@@ -52,13 +65,9 @@ class Report:
     """Samples a task."""
     temperature: float
 
-    def pass_at(self, k: int, *, own: bool = False) -> Estimate:
-        """pass@k over the tasks, with its 95 % interval (Wilson for one sample a task, else bootstrap over tasks).
-
-        `own`: by the inputs of MBPP itself, which others report as MBPP.
-        """
-        passed = [score.passed_own if own else score.passed for score in self.scores]
-        return estimate(passed, self.n, k)
+    def pass_at(self, k: int, by: By = By.ALL) -> Estimate:
+        """pass@k over the tasks, with its 95 % interval (Wilson for one sample a task, else bootstrap over tasks)."""
+        return estimate([getattr(score, by) for score in self.scores], self.n, k)
 
     def chosen(self, *, own: bool = False) -> Estimate | None:
         """The share of tasks where the sample that consensus chooses passed; None where one sample was drawn."""
@@ -74,7 +83,8 @@ class Report:
             "n": self.n,
             "temperature": self.temperature,
             "pass_at": {str(k): asdict(self.pass_at(k)) for k in ks},
-            "pass_at_own": {str(k): asdict(self.pass_at(k, own=True)) for k in ks},
+            "pass_at_own": {str(k): asdict(self.pass_at(k, By.OWN)) for k in ks},
+            "pass_at_first": {str(k): asdict(self.pass_at(k, By.FIRST)) for k in ks},
             "chosen": chosen and asdict(chosen),
             "chosen_own": chosen_own and asdict(chosen_own),
             "tasks": [asdict(score) for score in self.scores],
@@ -106,10 +116,12 @@ def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller)
     expected = reference_results([task for task in tasks if task.oracle is not None], sandbox, teller)
 
     def score(task: Task) -> TaskScore:
-        got, wanted, n = given[task.id], expected.get(task.id), task.n_own
+        got, wanted = given[task.id], expected.get(task.id)
         right = task.passed(got, wanted)
-        right_own = task.passed(got[:n], wanted[:n] if wanted is not None else None)
-        return TaskScore(task.id, int(right), 1, 1, int(right_own))
+        right_first, right_own = (
+            task.passed(got[:n], wanted[:n] if wanted is not None else None) for n in (1, task.n_own)
+        )
+        return TaskScore(task.id, int(right), 1, 1, int(right_own), int(right_first))
 
     return Report(tuple(map(score, tasks)), 1, 0.0)
 
@@ -135,7 +147,7 @@ def judged(
     themselves. Equal programs run once; each sample counts."""
     programs = [extract_function(answer.text, task.function, task.prelude) for answer in answers]
     distinct = list(dict.fromkeys(program for program in programs if program is not None))
-    right_own, right = _right(task, distinct, sandbox, expected)
+    right_first, right_own, right = _right(task, distinct, sandbox, expected)
     several = len(answers) > 1
     chosen = choose(task, programs, [a.mean_logprob for a in answers], sandbox) if several else None
     return TaskScore(
@@ -144,6 +156,7 @@ def judged(
         n=len(answers),
         extracted=sum(program is not None for program in programs),
         passed_own=sum(program in right_own for program in programs),
+        passed_first=sum(program in right_first for program in programs),
         chosen=chosen in right if several else None,
         chosen_own=chosen in right_own if several else None,
     )
@@ -151,12 +164,13 @@ def judged(
 
 def _right(
     task: Task, programs: Sequence[str], sandbox: Sandbox, expected: Sequence[Outcome] | None
-) -> tuple[Sequence[str], Sequence[str]]:
-    """Those of `programs` that are right on the task's own inputs, and on every input.
+) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """Those of `programs` that are right on the first input, on the task's own inputs, and on every input.
 
     Every input is asked in one job, as of a reference solution. Who is wrong shows on the first inputs already: the
     others are asked of the rest only. A program that hangs would spend its limit on each of a hundred inputs.
     """
+    right_first: Sequence[str] = ()
     right_own: Sequence[str] = ()
     for n in _first_inputs(task, expected):
         probes, known = task.probes[:n], expected[:n] if expected is not None else None
@@ -166,9 +180,11 @@ def _right(
             for program, result in zip(programs, results, strict=True)
             if task.passed(result.outcomes, known)
         ]
+        if n == 1:
+            right_first = programs
         if n == (task.n_own or len(task.probes)):
             right_own = programs
-    return right_own, programs
+    return right_first, right_own, programs
 
 
 def _first_inputs(task: Task, expected: Sequence[Outcome] | None) -> list[int]:
@@ -176,6 +192,8 @@ def _first_inputs(task: Task, expected: Sequence[Outcome] | None) -> list[int]:
     n_inputs = len(task.probes)
     known = [index for index in range(n_inputs) if expected is None or expected[index].status is Status.OK]
     rounds = {known[n - 1] + 1 for n in SIFTING if n < len(known)} | {n_inputs}
+    if known[:1] == [0]:
+        rounds.add(1)
     if task.n_own is not None and known and known[0] < task.n_own:
         rounds.add(task.n_own)
     return sorted(rounds)

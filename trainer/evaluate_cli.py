@@ -16,7 +16,7 @@ from sandbox.pool import Sandbox
 from trainer.benchmarks import Task, load_benchmark
 from trainer.engines import open_engines
 from trainer.errors import StoreError, TrainerError, disk_errors
-from trainer.evaluate import Report, evaluate, evaluate_references
+from trainer.evaluate import By, Report, evaluate, evaluate_references
 from trainer.passk import Estimate
 from trainer.progress import Teller
 from trainer.sampler import Draw, Sampler
@@ -152,18 +152,20 @@ def _show(report: Report, benchmark: str) -> None:
         f"{benchmark}: {len(report.scores)} tasks, {report.n} sample(s) each, temperature {report.temperature}"
     )
     figures = [
-        (f"pass@{k}", report.pass_at(k), report.pass_at(k, own=True))
+        (f"pass@{k}", report.pass_at(k), report.pass_at(k, By.OWN), report.pass_at(k, By.FIRST))
         for k in (1, 5, 10, 100)
         if k <= report.n
     ]
     chosen, chosen_own = report.chosen(), report.chosen(own=True)
     if chosen is not None and chosen_own is not None:
-        figures.append(("chosen", chosen, chosen_own))
-    with_added = any(score.passed_own != score.passed for score in report.scores)
-    for name, found, found_own in figures:
+        figures.append(("chosen", chosen, chosen_own, None))
+    several_inputs = any(score.passed_first != score.passed for score in report.scores)
+    for name, found, found_own, found_first in figures:
         click.echo(f"{name:9} {_percent(found)}")
-        if with_added:
+        if several_inputs:
             click.echo(f"{'':9} {_percent(found_own)}, by MBPP's own inputs alone")
+        if several_inputs and found_first is not None:
+            click.echo(f"{'':9} {_percent(found_first)}, by the first of them alone")
     if chosen is not None:
         click.echo(
             f"chosen: of each task's {report.n} samples the one that consensus chooses, as the server does"

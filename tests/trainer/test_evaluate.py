@@ -21,7 +21,7 @@ from trainer import evaluate_cli
 from trainer.benchmarks import Task, load_benchmark, statements
 from trainer.engines import Engines
 from trainer.errors import BaseModelError
-from trainer.evaluate import Report, TaskScore, evaluate, evaluate_references, judged, reference_results
+from trainer.evaluate import By, Report, TaskScore, evaluate, evaluate_references, judged, reference_results
 from trainer.evaluate_cli import evaluate_command
 from trainer.extract import extract_function
 from trainer.mbpp_inputs import typed_inputs
@@ -107,11 +107,11 @@ def test_a_measurement_belongs_to_its_adapter(tmp_path: Path, monkeypatch: pytes
     def ucoder(command: list[str], **_: object) -> None:
         version = command[command.index("--adapter") + 1] if "--adapter" in command else "base"
         measured.append(version)
-        report = {"of": version, "chosen": None}
+        report = {"of": version, **dict.fromkeys(arms.SAID)}
         Path(command[command.index("--json") + 1]).write_text(json.dumps(report))
 
     monkeypatch.setattr(arms.subprocess, "run", ucoder)
-    (tmp_path / "0002-bb-mbppplus-greedy.json").write_text('{"of": "an earlier version of ucoder"}')
+    (tmp_path / "0002-bb-mbppplus-greedy.json").write_text('{"of": "an earlier version", "chosen": null}')
     for version in ("0001-aa", "0002-bb", None, "0001-aa"):
         arm = "consensus" if version else "base"
         report = arms.measured(tmp_path, arm, version, "mbppplus", DEVELOPMENT, "greedy")
@@ -187,6 +187,7 @@ def test_who_is_wrong_early_is_not_asked_further_and_who_is_right_answers_everyt
         sandbox.asked = []
         score = judged(task, said("Sorry.", early, late, always, always, early), sandbox, expected)
     assert (score.passed, score.n, score.extracted, score.passed_own) == (2, 6, 5, 2)
+    assert score.passed_first == 0  # what nobody knows is passed by nobody
     asked = {
         source: [n for program, n in sandbox.asked if program == extract_function(source, "f")]
         for source in (early, late, always)
@@ -194,24 +195,29 @@ def test_who_is_wrong_early_is_not_asked_further_and_who_is_right_answers_everyt
     assert asked == {early: [2], late: [2, 9, 31], always: [2, 9, 31]}
 
 
-def test_mbpps_own_inputs_are_judged_apart_from_those_that_were_added() -> None:
+def test_the_first_input_mbpps_own_and_those_that_were_added_are_judged_apart() -> None:
     reference = "def f(x):\n    return x * x\n"
-    own_only, never = "def f(x):\n    return x * x if x < 4 else 0\n", "def f(x):\n    return x + x\n"
+    own_only = "def f(x):\n    return x * x if x < 4 else 0\n"
+    first_only = "def f(x):\n    return x + x\n"
     inputs = tuple(Call("f", (x,)) for x in (2, 3, 4, 5))
     task = Task("a", "Task a", "solve_sentence", "f", "", reference, inputs, Oracle.EQUAL, n_own=2)
     other = replace(task, id="b", statement="Task b", n_own=None)
     script = SimpleNamespace(engines=range(1), chat=str)
-    answers = [own_only, reference, never, own_only]
+    answers = [own_only, reference, first_only, own_only]
     script.sample_once = lambda *_: said(*answers)
     with Sandbox(lowest_tier=1) as sandbox:
         found = evaluate(
             [task, other], cast(Sampler, script), sandbox, Draw(4, 64, 0.8, 0), Store(Path()), Teller()
         )
         references = evaluate_references([task, other], sandbox, Teller())
-    assert [(score.passed, score.passed_own) for score in found.scores] == [(1, 3), (1, 1)]
-    assert [(score.passed, score.passed_own) for score in references.scores] == [(1, 1), (1, 1)]
-    assert (found.pass_at(1).value, found.pass_at(1, own=True).value) == (0.25, 0.5)
-    assert found.to_json()["pass_at_own"]["1"]["value"] == 0.5
+    passed = [
+        [(s.passed, s.passed_own, s.passed_first) for s in report.scores] for report in (found, references)
+    ]
+    assert passed == [[(1, 3, 4), (1, 1, 4)], [(1, 1, 1), (1, 1, 1)]]
+    assert [found.pass_at(1, by).value for by in (By.ALL, By.OWN, By.FIRST)] == [0.25, 0.5, 1.0]
+    said_as_json = found.to_json()
+    assert said_as_json["pass_at_own"]["1"]["value"] == 0.5
+    assert said_as_json["pass_at_first"]["1"]["value"] == 1.0
 
 
 def test_a_task_whose_own_inputs_the_reference_does_not_answer_is_solved_by_nobody_there() -> None:
@@ -221,17 +227,18 @@ def test_a_task_whose_own_inputs_the_reference_does_not_answer_is_solved_by_nobo
     with Sandbox(lowest_tier=1) as sandbox:
         expected = reference_results([task], sandbox, Teller())["a"]
         score = judged(task, said(source), sandbox, expected)
-    assert (score.passed, score.passed_own) == (1, 0)
+    assert (score.passed, score.passed_own, score.passed_first) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("added", [True, False])
-def test_the_figures_by_mbpps_own_inputs_are_shown_where_they_differ(
+def test_the_figures_by_fewer_inputs_are_shown_where_they_differ(
     added: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scores = tuple(TaskScore(f"{i}", i % 2, 10, 10, i % 2 + added) for i in range(20))
+    scores = tuple(TaskScore(f"{i}", i % 2, 10, 10, i % 2 + added, i % 2 + 2 * added) for i in range(20))
     evaluate_cli._show(Report(scores, 10, 0.8), "mbppplus")
     shown = capsys.readouterr().out
     assert ("  15.0%" in shown and "by MBPP's own inputs alone" in shown) is added
+    assert ("  25.0%" in shown and "by the first of them alone" in shown) is added
     assert "pass@1      5.0%" in shown
     assert "chosen" not in shown
 
@@ -239,7 +246,7 @@ def test_the_figures_by_mbpps_own_inputs_are_shown_where_they_differ(
 def test_what_consensus_chooses_of_the_samples_is_shown_beside_them(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    scores = tuple(TaskScore(f"{i}", 1, 10, 10, 2, chosen=i < 5, chosen_own=i < 8) for i in range(20))
+    scores = tuple(TaskScore(f"{i}", 1, 10, 10, 2, 3, chosen=i < 5, chosen_own=i < 8) for i in range(20))
     report = Report(scores, 10, 0.8)
     evaluate_cli._show(report, "mbppplus")
     shown = capsys.readouterr().out
@@ -248,7 +255,7 @@ def test_what_consensus_chooses_of_the_samples_is_shown_beside_them(
     assert "of each task's 10 samples the one that consensus chooses" in shown
     said_as_json = report.to_json()
     assert (said_as_json["chosen"]["value"], said_as_json["chosen_own"]["value"]) == (0.25, 0.4)
-    assert Report((TaskScore("a", 1, 1, 1, 1),), 1, 0.0).to_json()["chosen"] is None
+    assert Report((TaskScore("a", 1, 1, 1, 1, 1),), 1, 0.0).to_json()["chosen"] is None
 
 
 def test_a_task_whose_reference_answers_nothing_is_solved_by_nobody() -> None:
