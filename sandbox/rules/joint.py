@@ -20,10 +20,9 @@ from sandbox.signature import Behaviour, describe
 EXAMPLE_BONUS = 100.0
 """Score for keeping all examples of the docstring: more than the other features together can differ by.
 
-A bonus and not a filter, because an example can be wrong or beyond every candidate.
+A bonus and not a filter, because an example can be wrong or beyond every candidate. Where none of them is kept by any
+candidate the rule abstains, for what agrees there is known to be wrong, or the example is.
 """
-
-
 MINIMUM_ANSWERS = 0.1
 """Least share of inputs that the winner must answer: agreeing on one input and crashing on the rest says
 little (one recorded task has 87 candidates that lack the same import and agree on the empty string)."""
@@ -58,21 +57,20 @@ class Joint:
         if kept.shape[1]:
             scores = scores + EXAMPLE_BONUS * kept.mean(axis=1)
         best = int(scores.argmax())
-        if behaviour.n_probes and behaviour.answered[first[best]].mean() < MINIMUM_ANSWERS:
-            return abstain(
-                self.name,
-                f"The best candidates crash on more than {1 - MINIMUM_ANSWERS:.0%} of the inputs.",
-                [
-                    Scored(m, float(s))
-                    for m, s in sorted(zip(clusters, scores, strict=True), key=lambda p: -p[1])
-                ],
-                behaviour.n_candidates,
-            )
+        scored = [Scored(members, float(score)) for members, score in zip(clusters, scores, strict=True)]
+        reason = None
+        if kept.shape[1] and not kept[best].any():
+            reason = "No candidate does what an example of the docstring says."
+        elif behaviour.n_probes and behaviour.answered[first[best]].mean() < MINIMUM_ANSWERS:
+            reason = f"The best candidates crash on more than {1 - MINIMUM_ANSWERS:.0%} of the inputs."
+        if reason:
+            scored.sort(key=lambda cluster: -cluster.score)
+            return abstain(self.name, reason, scored, behaviour.n_candidates)
         chance, agreement = softmax(scores), table[best, features.NAMES.index("agreement")]
         return best_first(
             self.name,
             behaviour,
-            [Scored(members, float(score)) for members, score in zip(clusters, scores, strict=True)],
+            scored,
             confidence=lambda _: parameters.confidence(
                 float(chance[best]), float(agreement), behaviour.n_candidates
             ),

@@ -233,6 +233,20 @@ def test_an_example_outweighs_everything_else_together():
     assert RULES[DEFAULT_RULE].decide(of).winner == 100
 
 
+def test_agreeing_against_the_authors_only_example_is_no_consensus():
+    rows = [[ok(0), ok(5)]] * 5 + [[ok(2), ok(5)]] * 2
+    found = RULES[DEFAULT_RULE].decide(evidence(rows, constraints=[(0, 1)]))
+    assert (found.winner, found.confidence) == (None, 0.0)
+    assert found.reason == "No candidate does what an example of the docstring says."
+    assert [cluster.share for cluster in found.clusters] == [5 / 7, 2 / 7], "what they did can still be shown"
+
+
+def test_keeping_one_of_two_examples_is_enough_to_be_chosen():
+    """One of them may be wrong."""
+    rows = [[ok(0), ok(5)]] * 5 + [[ok(2), ok(6)]]
+    assert RULES[DEFAULT_RULE].decide(evidence(rows, constraints=[(0, 1), (1, 6)])).winner == 5
+
+
 def test_an_assert_counts_as_python_compares():
     rows = [[ok(True)], [ok(2)]]
     assert RULES["success-rate"].decide(evidence(rows, asserts=[(0, 1.0)])).winner == 0
