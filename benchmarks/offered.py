@@ -2,8 +2,11 @@
 
     python -P benchmarks/offered.py HumanEval.jsonl.gz --benchmark humaneval
     python -P benchmarks/offered.py benchmarks/development_harder.jsonl --temperatures 0.4 0.8 --candidates 16
+    python -P benchmarks/offered.py benchmarks/development_harder.jsonl --cursor block
 
-Each task's stub is typed into a document of the real server, over stdio, with the cursor in the empty body. Judged, in
+Each task's stub is typed into a document of the real server, over stdio, with the cursor in the empty body; or, with
+`--cursor`, with the reference's body up to its second half (`block`) or but for the rest of its last line (`line`;
+tasks whose reference has no such place are left out). Judged, in
 the sandbox and by the benchmark's own tests, are the completion that is offered, every candidate that it was chosen
 from (one sample is worth their mean, whatever the filters made of them), and what the server offers at temperature 0,
 where it draws a single candidate. What the server served last (`ucoder adapters`) is what it serves here. Sentences
@@ -15,6 +18,7 @@ busy machine requests run into their deadline.
 from __future__ import annotations
 
 import argparse
+import ast
 import asyncio
 import os
 import platform
@@ -71,8 +75,43 @@ class Judge:
         return self._known[task.id, program]
 
 
-def document(task: Task) -> str:
-    """The stub of a task, the cursor behind it in its empty body."""
+def document(task: Task, cursor: str) -> str | None:
+    """What stands before the cursor; None where the task's reference has no such place."""
+    if cursor == "body":
+        return stub(task)
+    body = reference_body(task)
+    begun = upper_half(body) if cursor == "block" else without_end_of_line(body)
+    return None if begun is None else stub(task) + begun
+
+
+def reference_body(task: Task) -> list[str]:
+    """Source of each statement behind the docstring of the reference, indented by four (but for its first line)."""
+    function = next(
+        node
+        for node in reversed(ast.parse(task.reference).body)
+        if isinstance(node, ast.FunctionDef) and node.name == task.function
+    )
+    documented = ast.get_docstring(function, clean=False) is not None
+    return [ast.unparse(statement).replace("\n", "\n    ") for statement in function.body[documented:]]
+
+
+def upper_half(body: Sequence[str]) -> str | None:
+    """The statements of the upper half, and a line for the next; None where there is one only."""
+    kept = (len(body) + 1) // 2
+    return "".join(f"{statement}\n    " for statement in body[:kept]) if kept < len(body) else None
+
+
+def without_end_of_line(body: Sequence[str]) -> str | None:
+    """Everything but the rest of the last line after its first word; None where that is all there is."""
+    text = "\n    ".join(body)
+    above, newline, last = text.rpartition("\n")
+    word, _, rest = last.lstrip().partition(" ")
+    indent = last[: len(last) - len(last.lstrip())]
+    return f"{above}{newline}{indent}{word} " if rest else None
+
+
+def stub(task: Task) -> str:
+    """The stub of a task with its example, and a line for its body."""
     if task.template == "solve_stub":
         return f"{task.statement.rstrip()}\n    "
     header = stub_of(task, [task.reference]).partition("\n")[0]
@@ -82,14 +121,15 @@ def document(task: Task) -> str:
     return f'{header}\n    """{sentence.strip()}\n\n    {example}\n    """\n    '
 
 
-async def ask(tasks: Sequence[Task], judge: Judge, flags: Sequence[str], teller: Teller, what: str) -> Asked:
-    """Every task typed into one server."""
+async def ask(
+    tasks: Sequence[tuple[Task, str]], judge: Judge, flags: Sequence[str], teller: Teller, what: str
+) -> Asked:
+    """Every task typed into one server: what stands before the cursor is given."""
     asked = Asked()
     with tempfile.TemporaryDirectory() as workspace, teller.stage(what, len(tasks), "tasks") as step:
         async with Editor(Path(workspace), command=(*SERVER, *flags)) as editor:
             await editor.ready()
-            for number, task in enumerate(tasks, 1):
-                text = document(task)
+            for number, (task, text) in enumerate(tasks, 1):
                 uri = editor.open(f"task_{number}.py", text)
                 lines = text.split("\n")
                 offered = await editor.inline_completion(uri, len(lines) - 1, len(lines[-1]))
@@ -145,19 +185,25 @@ def main() -> None:
     )
     parser.add_argument("file", type=Path)
     parser.add_argument("--benchmark", choices=["humaneval", "mbppplus"], default="mbppplus")
+    parser.add_argument("--cursor", choices=["body", "block", "line"], default="body")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.6], metavar="T")
     arguments, flags = parser.parse_known_args()
-    tasks = load_benchmark(arguments.benchmark, arguments.file)
+    tasks = [
+        (task, text)
+        for task in load_benchmark(arguments.benchmark, arguments.file)
+        if (text := document(task, arguments.cursor)) is not None
+    ]
     with Sandbox(lowest_tier=1) as sandbox:
         teller = Teller(console=Console(stderr=True))
-        judge = Judge(tasks, sandbox, teller)
+        judge = Judge([task for task, _ in tasks], sandbox, teller)
 
         def served(temperature: float) -> Asked:
             what = f"at {temperature:g}"
             return asyncio.run(ask(tasks, judge, [*flags, "--temperature", str(temperature)], teller, what))
 
         greedy = served(0.0)
-        print(f"{len(tasks)} tasks, {os.cpu_count()} CPUs, {platform.processor() or platform.machine()}")
+        machine = f"{os.cpu_count()} CPUs, {platform.processor() or platform.machine()}"
+        print(f"{len(tasks)} tasks, cursor in {arguments.cursor}, {machine}")
         print(
             f"at temperature 0 offered {percent(bootstrap_mean(greedy.offered))}, "
             f"p50 {statistics.median(greedy.total_ms):.0f} ms\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,9 +88,16 @@ def test_an_empty_function_is_asked_for_and_its_answer_begun() -> None:
     assert markers == "<user><model>", "nothing that stands in a document is a marker"
 
 
-@pytest.mark.parametrize(
-    "marked", ["def f(x):\n    return |\n", "def f(x):\n    y = x\n    |\n", "x = 1\n|", "|"]
-)
+def test_a_function_is_asked_for_and_its_answer_begun_as_far_as_it_is_written() -> None:
+    document = 'class A:\n    def f(self) -> int:\n        """Say."""\n        n = 1\n        return |n'
+    tokens = assemble(at(document), tokenize, fim=None, chat=chat, budget=1000)
+    assert "".join(chr(abs(token)) for token in tokens) == (
+        f"<user>{QUESTION}\n\n```python\nclass A:\n    def f(self) -> int:\n"
+        '        """Say."""\n```<model>```python\ndef f(self) -> int:\n    n = 1\n    return'
+    )
+
+
+@pytest.mark.parametrize("marked", ["def f(x|):\n    return x\n", "class A:\n    x = |\n", "x = 1\n|", "|"])
 def test_all_else_is_continued(marked: str) -> None:
     continued = assemble(at(marked), tokenize, fim=None, budget=1000)
     assert assemble(at(marked), tokenize, fim=None, chat=chat, budget=1000) == continued
@@ -100,19 +109,32 @@ def test_who_can_fill_in_the_middle_is_not_asked() -> None:
     assert tokens == (-1, *tokenize("def f(x):"), -2, -3)
 
 
-@given(st.integers(0, 3000), st.integers(8, 1500))
-def test_a_question_fits_its_budget_and_keeps_the_newest_text(length: int, budget: int) -> None:
+@given(st.integers(0, 3000), st.integers(0, 600), st.integers(8, 1500))
+def test_a_question_fits_its_budget_and_keeps_the_newest_text(length: int, written: int, budget: int) -> None:
     text = "".join(chr(65 + i % 26) for i in range(length)) + "\ndef f(x):"
-    asked = assemble(at(text + "\n    |"), tokenize, fim=None, chat=chat, budget=budget)
+    body = "".join(f"\n    y{n} = x" for n in range(written // 10))
+    asked = assemble(at(f"{text}{body}\n    |"), tokenize, fim=None, chat=chat, budget=budget)
     assert len(asked) <= budget
     shown = "".join(chr(abs(token)) for token in asked)
-    assert shown.endswith(":")
     if shown.startswith("<user>"):
-        document = shown.partition("```python\n")[2].partition("\n```<model>")[0]
+        document, _, answer = shown.partition("```python\n")[2].partition("\n```<model>```python\n")
         assert len(document) >= min(len(text), CHUNK)
         assert text.endswith(document)
+        assert answer == f"def f(x):{body}"
     else:
-        assert text.endswith(shown)
+        assert shown
+        assert (text + body).endswith(shown)
+
+
+def test_typing_in_a_function_only_adds_to_its_prompt() -> None:
+    """So all of it but the last tokens is in the engine's cache."""
+    text = "x = 1\n" * 300 + "def f(x):\n    y = "
+    prompts = [
+        assemble(at(f"{text}{'z' * typed}|"), tokenize, fim=None, chat=chat, budget=1000)
+        for typed in range(1, 40)
+    ]
+    assert prompts[0][0] == -ord("<")
+    assert all(after[: len(before)] == before for before, after in itertools.pairwise(prompts))
 
 
 def test_a_template_that_leaves_out_what_the_user_says_is_not_used() -> None:

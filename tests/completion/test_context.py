@@ -28,6 +28,9 @@ from ucoder_lsp.completion.context import CursorError, Shape, describe
         ('def f(x):\n    """Doc.\n    def g():\n    """\n    return x |\n', Shape.LINE, "    ", "f"),
         # The sandbox cannot call a function inside a function.
         ("def f(x):\n    def g(y):\n        |\n    return g\n", Shape.BODY, "        ", None),
+        # A lambda is an expression of the function that it stands in.
+        ("def f(x):\n    return sorted(x, key=lambda y: |)\n", Shape.LINE, "    ", "f"),
+        ("f = lambda x: |\n", Shape.LINE, "", None),
         # Broken code above does not hide the function below.
         ('def f(x:\n    a = (\n\ndef g(x):\n    """Hi."""\n    |\n', Shape.BODY, "    ", "g"),
     ],
@@ -52,7 +55,10 @@ def test_cursor_outside_the_document_is_one_sentence(line: int, column: int, say
 
 PYTHONISH = st.lists(
     st.sampled_from(
-        ["def f(x):", "class A:", "    ", "\n", '"""', "return ", "(", ")", "x", "'", "if x:", "\t", ":", "é"]
+        [
+            *("def f(x):", "class A:", "async ", "lambda y: ", "if x:", "return ", "pass", "# c"),
+            *("    ", "\t", "\n", "\r", "\x0c", '"""', "'", "(", ")", ":", "x", "é"),
+        ]
     ),
     max_size=30,
 ).map("".join)
@@ -67,21 +73,47 @@ def test_any_document_has_a_context_at_any_cursor(before: str, after: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("marked", "header", "documented"),
+    ("marked", "stated", "begun", "documented"),
     [
-        ('def f(x):\n    """Doc."""\n    |\n', "def f(x):", True),
-        ("def f(x) -> int:  # why\n    |\n", "def f(x) -> int:", False),
+        # an empty function: its signature
+        ('# a\ndef f(x):\n    """Do."""\n    |\n', '# a\ndef f(x):\n    """Do."""\n    ', "def f(x):", True),
+        ("def f(x) -> int:  # why\n    |\n", "def f(x) -> int:  # why\n    ", "def f(x) -> int:", False),
+        ("def f(x):\n    # how\n    pass\n    |", "def f(x):\n    # how\n    pass\n    ", "def f(x):", False),
+        ("@c\nasync def f(\n  x,\n):\n    |\n", "@c\nasync def f(\n  x,\n):\n    ", "async def f(\n  x,\n):", False),
+        # as far as it is written
+        ('def f(x):\n    """Do."""\n    y = 1\n    |', 'def f(x):\n    """Do."""', "def f(x):\n    y = 1\n    ", True),
+        ("# z\ndef f(x):\n    return |y\n", "# z\ndef f(x):", "def f(x):\n    return ", False),
+        ("def f(x): return |", "def f(x):", "def f(x): return ", False),
+        ("@c\nasync def f(x):  # why\n    y = |", "@c\nasync def f(x):", "async def f(x):  # why\n    y = ", False),
+        # without its class's indentation
         (
-            "@cached\nasync def f(\n    x: int,\n) -> int:\n    |\n",
-            "async def f(\n    x: int,\n) -> int:",
-            False,
+            'class A:\n    def f(self):\n        """Do."""\n        if self:\n            |\n',
+            'class A:\n    def f(self):\n        """Do."""',
+            "def f(self):\n    if self:\n        ",
+            True,
         ),
-        ('class A:\n    def f(self):\n        """Do."""\n        |\n', "def f(self):", True),
-        ('def f(x):\n    """Doc."""\n    y = x\n    |\n', "", False),
-        ("def f(x):\n    return |\n", "", False),
-        ("x = 1\n|", "", False),
+        ("def f(x):\n\tdef g(y):\n\t\treturn |\n", "def f(x):\n\tdef g(y):", "def g(y):\n\treturn ", False),
+        # in the docstring, in the signature, outside
+        ('def f(x):\n    """Doc|."""\n', "def f(x):", 'def f(x):\n    """Doc', False),
+        ("def f(x, |):\n    pass\n", "", "", False),
+        ("def f(x|):\n    pass\n", "", "", False),
+        ("class A:\n    x = |\n", "", "", False),
+        ("x = 1\n|", "", "", False),
     ],
-)
-def test_the_header_of_an_empty_function(marked: str, header: str, documented: bool) -> None:
+)  # fmt: skip
+def test_a_function_is_stated_and_begun(marked: str, stated: str, begun: str, documented: bool) -> None:
     context = at(marked)
-    assert (context.header, context.documented) == (header, documented)
+    assert (context.stated, context.begun, context.documented) == (stated, begun, documented)
+
+
+@given(PYTHONISH, PYTHONISH)
+def test_what_is_stated_stands_before_the_cursor_and_what_is_begun_ends_there(
+    before: str, after: str
+) -> None:
+    text = before + after
+    context = describe(text, before.count("\n"), len(before) - (before.rfind("\n") + 1))
+    assert context.prefix.startswith(context.stated)
+    if context.begun and context.shape is not Shape.BODY:
+        assert context.begun.startswith(("def ", "async def "))
+        written = context.prefix[len(context.stated) :]
+        assert context.begun.split("\n")[-1].strip().endswith(written.split("\n")[-1].strip())

@@ -50,6 +50,12 @@ EMPTY = 'def f(x):\n    """Doc."""\n    |\n'
         ('def f(x):\n    """Doc."""\n    |\n    return total\n', "\n    total = x\n    return total\n", "total = x"),
         # an open bracket carries the expression over the line end
         ("y = |\n", " [\n    1,\n    2,\n]\nz = 3\n", "[\n    1,\n    2,\n]"),
+        # ... and where a method was asked for without its class's indentation, that is put back
+        ("class A:\n    def f(self):\n        y = |\n", " [\n        1,\n\n    ]\n", "[\n            1,\n\n        ]"),
+        ("class A:\n    def f(self):\n        y = [|\n", "\n        1,\n    ]\n", None),
+        ("def f(x):\n    y = |\n", " [\n        1,\n    ]\n", "[\n        1,\n    ]"),
+        ("class A:\n    def f(self):\n        y = 1\n        |\n", "\n    if y:\n        y = 2\n    return y\n",
+         "if y:\n            y = 2\n        return y"),
         # loops of a small model
         (EMPTY, "\n    x += 1\n    x += 1\n    x += 1\n    x += 1\n", None),
     ],

@@ -15,7 +15,7 @@ from ucoder_lsp.engine.engine import Engine, Ticket
 from ucoder_lsp.engine.types import GenerationRequest
 
 
-def test_an_empty_function_is_asked_for_by_the_models_template(
+def test_a_function_is_asked_for_by_the_models_template(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Engine.load(tiny_gguf.write_model(tmp_path / "m.gguf"), n_ctx=1024, k_max=2, n_threads=1) as engine:
@@ -30,7 +30,9 @@ def test_an_empty_function_is_asked_for_by_the_models_template(
         completer = Completer(engine, None, Settings(max_tokens=4))
         asyncio.run(completer.complete("def f(x):\n    ", 1, 4))
         asyncio.run(completer.complete("def f(x):\n    return ", 1, 11))
-    asked, continued = prompts
+        asyncio.run(completer.complete("x = ", 0, 4))
+    asked, begun, continued = prompts
     assert asked.startswith(f"<|im_start|>user\n{QUESTION}\n\n```python\ndef f(x):\n```<|im_end|>")
     assert asked.endswith("```python\ndef f(x):")
-    assert continued == "def f(x):\n    return"
+    assert begun == f"{asked}\n    return"
+    assert continued == "x ="

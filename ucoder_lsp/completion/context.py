@@ -12,6 +12,7 @@ from enum import StrEnum
 import parso
 from parso.python.tree import Class, Function, Module
 from parso.tree import NodeOrLeaf
+from parso.utils import split_lines
 
 HOLE = "ucoder_hole"
 
@@ -44,10 +45,13 @@ class CompletionContext:
     """Indentation of the code to be written (BODY and BLOCK) or of the cursor's line (LINE)."""
     function: str | None
     """Enclosing function, dotted through its classes (`Stack.push`); None outside, or inside a nested one."""
-    header: str = ""
-    """Of an empty function (BODY) its `def` up to the colon, as it stands there; else empty."""
+    stated: str = ""
+    """The document up to the body of the enclosing function, with its signature and docstring; empty outside."""
+    begun: str = ""
+    """That function as far as it is written, without its docstring and its own indentation: of an empty one (BODY)
+    its `def` up to the colon."""
     documented: bool = False
-    """Whether that function has a docstring."""
+    """Whether a docstring of that function stands before the cursor."""
 
     @property
     def line_suffix(self) -> str:
@@ -74,15 +78,13 @@ def describe(text: str, line: int, column: int) -> CompletionContext:
 
     if header_only and (alone or _ends_header(prefix, suffix)):
         assert function is not None
-        shape, indent = Shape.BODY, _body_indent(function, text.split("\n"), line_prefix)
+        shape, indent = Shape.BODY, _body_indent(function, split_lines(text), line_prefix)
     elif alone:
         shape, indent = Shape.BLOCK, line_prefix
     else:
-        shape, indent = Shape.LINE, line_prefix[: len(line_prefix) - len(line_prefix.lstrip())]
-    header, documented = "", False
-    if function is not None and shape is Shape.BODY:
-        header, documented = _header(function), function.get_doc_node() is not None
-    return CompletionContext(prefix, suffix, shape, indent, _dotted(scopes), header, documented)
+        shape, indent = Shape.LINE, _indent_of(line_prefix)
+    parts = ("", "", False) if function is None else _stated_and_begun(function, prefix, shape)
+    return CompletionContext(prefix, suffix, shape, indent, _dotted(scopes), *parts)
 
 
 def _split(text: str, line: int, column: int) -> tuple[str, str]:
@@ -98,7 +100,7 @@ def _split(text: str, line: int, column: int) -> tuple[str, str]:
 
 
 def _scopes(prefix: str, suffix: str) -> list[Class | Function]:
-    """Classes and functions around the cursor, outermost first."""
+    """Classes and functions around the cursor, outermost first. To parso a lambda is a function; it is none here."""
     # Right behind a docstring the placeholder needs a separator to be a statement of its own.
     separator = ";" if prefix.endswith(('"', "'")) and not suffix.split("\n", 1)[0].strip() else ""
     module: Module = parso.parse(prefix + separator + HOLE + suffix)
@@ -106,7 +108,7 @@ def _scopes(prefix: str, suffix: str) -> list[Class | Function]:
     node: NodeOrLeaf | None = module.get_leaf_for_position((line, column), True)
     found: list[Class | Function] = []
     while node is not None:
-        if isinstance(node, Class | Function):
+        if isinstance(node, Class | Function) and node.type != "lambdef":
             found.append(node)
         node = node.parent
     found.reverse()
@@ -132,11 +134,31 @@ def _body_is_empty(function: Function) -> bool:
     return [word for word in words if word and word not in ("pass", "...")] == [HOLE]
 
 
-def _header(function: Function) -> str:
-    """`def name(parameters) -> type:`, with `async` in front where it is, without decorators."""
+def _stated_and_begun(function: Function, prefix: str, shape: Shape) -> tuple[str, str, bool]:
+    """`CompletionContext`'s `stated`, `begun` and `documented`; nothing where the cursor is in the signature still."""
+    lines = split_lines(prefix, keepends=True)
+
+    def before(position: tuple[int, int]) -> str:
+        """The document up to a position of parso's, 1-based line and column."""
+        line, column = position
+        return "".join([*lines[: line - 1], lines[line - 1][:column]])
+
+    def is_written(node: NodeOrLeaf) -> bool:
+        return node.end_pos <= (len(lines), len(lines[-1]))
+
+    *signature, _ = function.children
+    doc = function.get_doc_node()
+    if not is_written(signature[-1]):
+        return "", "", False
+    documented = doc is not None and is_written(doc)
+    empty = shape is Shape.BODY  # a comment, or a `pass` to be replaced, belongs to what is stated
+    stated = prefix if empty else before((doc if documented else signature[-1]).end_pos)
     is_async = function.parent is not None and function.parent.type in ("async_stmt", "async_funcdef")
-    code = "".join(child.get_code() for child in function.children[:-1]).strip()
-    return f"async {code}" if is_async else code
+    keyword, *others = signature
+    code = keyword.get_code(include_prefix=False) + "".join(child.get_code() for child in others)
+    begun = ("async " if is_async else "") + code + ("" if empty else prefix[len(stated) :])
+    own = _indent_of(lines[function.start_pos[0] - 1])
+    return stated, "\n".join(line.removeprefix(own) for line in begun.split("\n")), documented
 
 
 def _ends_header(prefix: str, suffix: str) -> bool:
@@ -144,10 +166,13 @@ def _ends_header(prefix: str, suffix: str) -> bool:
     return not suffix.split("\n", 1)[0].strip() and prefix.rstrip().endswith((":", '"""', "'''", '"', "'"))
 
 
+def _indent_of(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
 def _body_indent(function: Function, lines: list[str], line_prefix: str) -> str:
     """Indentation of the body: the docstring's, else the cursor's, else one step deeper than the header."""
-    header = lines[function.start_pos[0] - 1]
-    header = header[: len(header) - len(header.lstrip())]
+    header = _indent_of(lines[function.start_pos[0] - 1])
     doc = function.get_doc_node()
     if doc is not None and doc.start_pos[0] > function.start_pos[0]:
         return lines[int(doc.start_pos[0]) - 1][: int(doc.start_pos[1])]

@@ -98,14 +98,23 @@ def _line(raw: str, context: CompletionContext) -> str | None:
     if not context.gap:
         if raw.startswith("\n"):
             return None  # the line is complete as it stands
-        return raw[: end if (end := _line_end(raw)) is not None else len(raw)]
+        return _not_left_of(context.indent, raw[: end if (end := _line_end(raw)) is not None else len(raw)])
     body = raw.lstrip(" \t")
     if body == raw and raw[:1] not in ("(", "[", "{", '"', "'"):
         return None  # the model went on with the word before the space
     if "\n" in context.gap:
         return None
     end = _line_end(body)
-    return body if end is None else body[:end]
+    return _not_left_of(context.indent, body if end is None else body[:end])
+
+
+def _not_left_of(indent: str, text: str) -> str:
+    """Lines that continue an expression, moved right where they begin left of its first line: a method is asked for
+    without its class's indentation."""
+    first, *lines = text.split("\n")
+    indents = [len(line) - len(line.lstrip()) for line in lines if line.strip()]
+    missing = indent[: max(0, len(indent) - min(indents, default=len(indent)))]
+    return "\n".join([first, *(missing + line if line.strip() else line for line in lines)])
 
 
 def _block(raw: str, context: CompletionContext) -> str | None:

@@ -1,9 +1,10 @@
 """The token prompt of a completion.
 
-Fill-in-the-middle where the vocabulary has it. A model without it that was taught to chat is asked for an empty
-function as its trainer asks (`trainer/prompts/solve_stub.j2`), with the answer begun up to the function's colon, so
-that what it writes next is the body. The embedded model is right more often so than when it continues the text (1.5 to
-2.3 times: docs/log.md), and that form is what an adapter learns. All else continues the text before the cursor.
+Fill-in-the-middle where the vocabulary has it. A model without it that was taught to chat is asked for the function
+around the cursor as its trainer asks (`trainer/prompts/solve_stub.j2`): the document up to the function's body, and an
+answer begun with the function as far as it is written, so that what comes next is what belongs at the cursor. The
+embedded model is right more often so than when it continues the text (docs/log.md), and that form is what an adapter
+learns. Outside functions, and for models that do not chat, the text before the cursor is continued.
 
 A prompt never ends in white space: the token that comes next usually carries the space itself (token healing,
 the cheap way), and `filters.insertion` puts back exactly what is missing.
@@ -45,11 +46,11 @@ def assemble(
     budget: int,
 ) -> tuple[int, ...]:
     """Token ids of the prompt, at most `budget` of them. `chat` is None where the model has no usable template."""
-    before = tokenize(context.prefix.rstrip())
-    if fim is None and chat is not None and context.header:
-        asked = _asked(before, context, tokenize, chat, budget)
+    if fim is None and chat is not None and context.begun:
+        asked = _asked(context, tokenize, chat, budget)
         if asked is not None:
             return asked
+    before = tokenize(context.prefix.rstrip())
     if fim is None:
         return tuple(_newest(before, budget))
     after = tokenize(context.suffix)[: budget // SUFFIX_SHARE]
@@ -57,20 +58,19 @@ def assemble(
     return (fim.prefix, *before, fim.suffix, *after, fim.middle)
 
 
-def _asked(
-    before: Sequence[int], context: CompletionContext, tokenize: Tokenize, chat: Chat, budget: int
-) -> tuple[int, ...] | None:
+def _asked(context: CompletionContext, tokenize: Tokenize, chat: Chat, budget: int) -> tuple[int, ...] | None:
     """The question and the beginning of its answer; None where the budget or the template has no room for one."""
     turn = around(chat)
     if turn is None:
         return None
     opening, closing = turn  # what stands between is a user's text, and no part of it is read as a marker
     head = (*tokenize(opening, special=True), *tokenize(f"{QUESTION}\n\n{FENCE}"))
-    tail = (*tokenize("\n```"), *tokenize(closing, special=True), *tokenize(FENCE + context.header))
+    tail = (*tokenize("\n```"), *tokenize(closing, special=True), *tokenize(FENCE + context.begun.rstrip()))
+    stated = tokenize(context.stated.rstrip())
     room = budget - len(head) - len(tail)
-    if room < min(len(before), 2 * CHUNK):  # cut in steps, less than half of it could be left
+    if room < min(len(stated), 2 * CHUNK):  # cut in steps, less than half of it could be left
         return None
-    return (*head, *_newest(before, room), *tail)
+    return (*head, *_newest(stated, room), *tail)
 
 
 def _newest(tokens: Sequence[int], budget: int) -> Sequence[int]:
