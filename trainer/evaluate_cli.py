@@ -146,26 +146,26 @@ def _answers_in(keep: Path | None) -> Iterator[Store]:
         yield Store(Path(folder))
 
 
+FEWER_INPUTS = {By.OWN: "MBPP's own inputs", By.FIRST: "the first of them"}
+
+
 def _show(report: Report, benchmark: str) -> None:
     failed = [score.task for score in report.scores if score.passed == 0]
     click.echo(
         f"{benchmark}: {len(report.scores)} tasks, {report.n} sample(s) each, temperature {report.temperature}"
     )
     figures = [
-        (f"pass@{k}", report.pass_at(k), report.pass_at(k, By.OWN), report.pass_at(k, By.FIRST))
-        for k in (1, 5, 10, 100)
-        if k <= report.n
+        (f"pass@{k}", {by: report.pass_at(k, by) for by in By}) for k in (1, 5, 10, 100) if k <= report.n
     ]
     chosen, chosen_own = report.chosen(), report.chosen(own=True)
     if chosen is not None and chosen_own is not None:
-        figures.append(("chosen", chosen, chosen_own, None))
+        figures.append(("chosen", {By.ALL: chosen, By.OWN: chosen_own}))
     several_inputs = any(score.passed_first != score.passed for score in report.scores)
-    for name, found, found_own, found_first in figures:
-        click.echo(f"{name:9} {_percent(found)}")
-        if several_inputs:
-            click.echo(f"{'':9} {_percent(found_own)}, by MBPP's own inputs alone")
-        if several_inputs and found_first is not None:
-            click.echo(f"{'':9} {_percent(found_first)}, by the first of them alone")
+    for name, found in figures:
+        click.echo(f"{name:9} {_percent(found[By.ALL])}")
+        for by, which in FEWER_INPUTS.items():
+            if several_inputs and by in found:
+                click.echo(f"{'':9} {_percent(found[by])}, by {which} alone")
     if chosen is not None:
         click.echo(
             f"chosen: of each task's {report.n} samples the one that consensus chooses, as the server does"
