@@ -6,13 +6,12 @@
 
 Each task's stub is typed into a document of the real server, over stdio, with the cursor in the empty body; or, with
 `--cursor`, with the reference's body up to its second half (`block`) or but for the rest of its last line (`line`;
-tasks whose reference has no such place are left out). Judged, in
-the sandbox and by the benchmark's own tests, are the completion that is offered, every candidate that it was chosen
-from (one sample is worth their mean, whatever the filters made of them), and what the server offers at temperature 0,
-where it draws a single candidate. What the server served last (`ucoder adapters`) is what it serves here. Sentences
-(MBPP+'s format) become stubs with the parameters of the reference and the assert as an example. Differences are paired
-by task, their 95 % interval is a bootstrap over tasks. Flags unknown here go to the server. Run nothing beside it: on a
-busy machine requests run into their deadline.
+tasks whose reference has no such place are left out). Judged, in the sandbox and by the benchmark's own tests, are the
+completion that is offered, every candidate that it was chosen from (one sample is worth their mean, whatever the
+filters made of them), and what the server offers at temperature 0, where it draws a single candidate. What the server
+served last (`ucoder adapters`) is what it serves here. Sentences (MBPP+'s format) become stubs with the parameters of
+the reference and the assert as an example. Differences are paired by task, their 95 % interval is a bootstrap over
+tasks. Flags unknown here go to the server. Run nothing beside it: on a busy machine requests run into their deadline.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ from trainer.passk import Estimate, bootstrap_mean
 from trainer.progress import Teller
 from trainer.sampler import Sample
 from ucoder_lsp.client import SERVER, Editor
+from ucoder_lsp.completion.context import leading_space
 from ucoder_lsp.completion.flow import UNFINISHED
 
 
@@ -106,8 +106,7 @@ def without_end_of_line(body: Sequence[str]) -> str | None:
     text = "\n    ".join(body)
     above, newline, last = text.rpartition("\n")
     word, _, rest = last.lstrip().partition(" ")
-    indent = last[: len(last) - len(last.lstrip())]
-    return f"{above}{newline}{indent}{word} " if rest else None
+    return f"{above}{newline}{leading_space(last)}{word} " if rest else None
 
 
 def stub(task: Task) -> str:

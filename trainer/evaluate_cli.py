@@ -147,6 +147,7 @@ def _answers_in(keep: Path | None) -> Iterator[Store]:
 
 
 FEWER_INPUTS = {By.OWN: "MBPP's own inputs", By.FIRST: "the first of them"}
+"""What is shown beside all inputs, where it says something else."""
 
 
 def _show(report: Report, benchmark: str) -> None:

@@ -59,7 +59,7 @@ class Joint:
         best = int(scores.argmax())
         scored = [Scored(members, float(score)) for members, score in zip(clusters, scores, strict=True)]
         reason = None
-        if kept.shape[1] and not kept[best].any():
+        if kept.shape[1] and not kept[best].any():  # the best keeps the most, so nobody keeps one
             reason = "No candidate does what an example of the docstring says."
         elif behaviour.n_probes and behaviour.answered[first[best]].mean() < MINIMUM_ANSWERS:
             reason = f"The best candidates crash on more than {1 - MINIMUM_ANSWERS:.0%} of the inputs."

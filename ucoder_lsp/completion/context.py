@@ -82,7 +82,7 @@ def describe(text: str, line: int, column: int) -> CompletionContext:
     elif alone:
         shape, indent = Shape.BLOCK, line_prefix
     else:
-        shape, indent = Shape.LINE, _indent_of(line_prefix)
+        shape, indent = Shape.LINE, leading_space(line_prefix)
     parts = ("", "", False) if function is None else _stated_and_begun(function, prefix, shape)
     return CompletionContext(prefix, suffix, shape, indent, _dotted(scopes), *parts)
 
@@ -157,7 +157,7 @@ def _stated_and_begun(function: Function, prefix: str, shape: Shape) -> tuple[st
     keyword, *others = signature
     code = keyword.get_code(include_prefix=False) + "".join(child.get_code() for child in others)
     begun = ("async " if is_async else "") + code + ("" if empty else prefix[len(stated) :])
-    own = _indent_of(lines[function.start_pos[0] - 1])
+    own = leading_space(lines[function.start_pos[0] - 1])
     return stated, "\n".join(line.removeprefix(own) for line in begun.split("\n")), documented
 
 
@@ -166,13 +166,14 @@ def _ends_header(prefix: str, suffix: str) -> bool:
     return not suffix.split("\n", 1)[0].strip() and prefix.rstrip().endswith((":", '"""', "'''", '"', "'"))
 
 
-def _indent_of(line: str) -> str:
-    return line[: len(line) - len(line.lstrip())]
+def leading_space(text: str) -> str:
+    """The white space that a text begins with: of a line its indentation."""
+    return text[: len(text) - len(text.lstrip())]
 
 
 def _body_indent(function: Function, lines: list[str], line_prefix: str) -> str:
     """Indentation of the body: the docstring's, else the cursor's, else one step deeper than the header."""
-    header = _indent_of(lines[function.start_pos[0] - 1])
+    header = leading_space(lines[function.start_pos[0] - 1])
     doc = function.get_doc_node()
     if doc is not None and doc.start_pos[0] > function.start_pos[0]:
         return lines[int(doc.start_pos[0]) - 1][: int(doc.start_pos[1])]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ucoder_lsp.completion.context import CompletionContext, Shape
+from ucoder_lsp.completion.context import CompletionContext, Shape, leading_space
 
 RUNAWAY = ("\n```", "\n# Test", "\n# Example", "\nif __name__", "\n>>>")
 """What a small model writes once its function is done."""
@@ -61,7 +61,7 @@ def _block_end(text: str, context: CompletionContext) -> int | None:
     own = _own_indent(text)
     for line in lines[:-1]:  # the last line is still growing
         if line.strip():
-            indent = line[: len(line) - len(line.lstrip())]
+            indent = leading_space(line)
             if seen and offset and len(indent.expandtabs()) < len(own.expandtabs()):
                 ends.append(offset - 1)
                 break
@@ -77,7 +77,7 @@ def _block_end(text: str, context: CompletionContext) -> int | None:
 
 def _own_indent(text: str) -> str:
     """Indentation the model chose for its first line of code."""
-    leading = text[: len(text) - len(text.lstrip())]
+    leading = leading_space(text)
     return leading.rsplit("\n", 1)[-1]
 
 
@@ -95,30 +95,30 @@ def insertion(raw: str, context: CompletionContext) -> str | None:
 
 
 def _line(raw: str, context: CompletionContext) -> str | None:
+    body = raw
     if not context.gap:
         if raw.startswith("\n"):
             return None  # the line is complete as it stands
-        return _not_left_of(context.indent, raw[: end if (end := _line_end(raw)) is not None else len(raw)])
-    body = raw.lstrip(" \t")
-    if body == raw and raw[:1] not in ("(", "[", "{", '"', "'"):
-        return None  # the model went on with the word before the space
-    if "\n" in context.gap:
-        return None
-    end = _line_end(body)
-    return _not_left_of(context.indent, body if end is None else body[:end])
+    else:
+        body = raw.lstrip(" \t")
+        if body == raw and raw[:1] not in ("(", "[", "{", '"', "'"):
+            return None  # the model went on with the word before the space
+        if "\n" in context.gap:
+            return None
+    return _not_left_of(context.indent, body[: _line_end(body)])
 
 
 def _not_left_of(indent: str, text: str) -> str:
     """Lines that continue an expression, moved right where they begin left of its first line: a method is asked for
     without its class's indentation."""
     first, *lines = text.split("\n")
-    indents = [len(line) - len(line.lstrip()) for line in lines if line.strip()]
+    indents = [len(leading_space(line)) for line in lines if line.strip()]
     missing = indent[: max(0, len(indent) - min(indents, default=len(indent)))]
     return "\n".join([first, *(missing + line if line.strip() else line for line in lines)])
 
 
 def _block(raw: str, context: CompletionContext) -> str | None:
-    leading = raw[: len(raw) - len(raw.lstrip())]
+    leading = leading_space(raw)
     if "\n" not in leading:
         return None
     end = _block_end(raw, context)
