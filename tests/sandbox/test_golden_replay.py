@@ -1,0 +1,42 @@
+"""The replay table of recorded samples stays what it is: inputs, signatures and rules together decide it.
+
+The first tasks of the recorded file only: all 82 take minutes (`ucoder consensus replay`, docs/consensus.md).
+A change is made on purpose only: write the new table with `python -m tests.sandbox.test_golden_replay`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.evaluation import evaluate
+from sandbox.pool import Sandbox
+from sandbox.replay import load, replay
+from sandbox.rules import RULES
+
+NAME = Path("shared/data/replay/humaneval-codegen16b-even.jsonl.gz")
+RECORDED = next((p / NAME for p in Path(__file__).resolve().parents if (p / NAME).is_file()), None)
+GOLDEN = Path(__file__).with_name("golden_replay.json")
+N_TASKS = 8
+
+
+def table() -> list[dict[str, object]]:
+    assert RECORDED is not None
+    with Sandbox(lowest_tier=1) as sandbox:
+        return [
+            result.as_dict() for result in evaluate(list(replay(load(RECORDED)[:N_TASKS], sandbox)), RULES)
+        ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(RECORDED is None, reason="../shared/data/replay is not on this machine")
+def test_the_replay_table_is_that_of_earlier_versions() -> None:
+    assert table() == json.loads(GOLDEN.read_text("utf-8"))
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps(table(), indent=1) + "\n", "utf-8")
+    sys.stdout.write(f"Wrote {GOLDEN}.\n")
