@@ -42,7 +42,7 @@ bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/log.md that nee
 	@$(BIN)/python -P benchmarks/requantize.py
 	@$(BIN)/python -P benchmarks/consensus.py
 	@$(BIN)/python -P benchmarks/consensus_correlated.py
-	@$(BIN)/python -P benchmarks/sandbox.py
+	@$(BIN)/python -P benchmarks/sandbox_throughput.py
 	@$(BIN)/python -P benchmarks/sandbox_soak.py --jobs 20000
 	@$(BIN)/python -P benchmarks/gate.py
 	@$(BIN)/python -P benchmarks/sampling.py

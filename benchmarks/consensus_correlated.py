@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose sandbox.py hides the package
 
-from sandbox.consensus import Evidence, Vote  # noqa: E402
+from sandbox.consensus.rules import DEFAULT_RULE, RULES  # noqa: E402
+from sandbox.consensus.types import Evidence, Vote  # noqa: E402
 from sandbox.outcome import Outcome, Status  # noqa: E402
-from sandbox.rules import DEFAULT_RULE, RULES  # noqa: E402
 from sandbox.values import Value  # noqa: E402
 
 N, RIGHT, INPUTS, VALUES, ROUNDS = 100, 30, 20, 8, 40

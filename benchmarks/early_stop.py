@@ -15,9 +15,9 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose sandbox.py hides the package
 
+from sandbox.consensus.replay import ReplayedTask, load, replay  # noqa: E402
+from sandbox.consensus.rules.joint import Joint  # noqa: E402
 from sandbox.pool import Sandbox  # noqa: E402
-from sandbox.replay import ReplayedTask, load, replay  # noqa: E402
-from sandbox.rules.joint import Joint  # noqa: E402
 from ucoder_lsp.completion.early_stop import Majority  # noqa: E402
 
 K = 8

@@ -11,7 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent)  # `benchmarks/sandbox.py` would hide the package
+sys.path[0] = str(
+    Path(__file__).resolve().parent.parent
+)  # `benchmarks/sandbox_throughput.py` would hide the package
 
 from sandbox.soak import soak  # noqa: E402
 

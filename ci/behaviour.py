@@ -18,6 +18,7 @@ import numpy as np
 from ci.bundle import BundleError, Tree, bundle, module_name
 from ci.changes import ModuleShape, is_public, shape, touched, users
 from ci.verdict import Observation
+from sandbox.consensus.signature import CRASH, OPAQUE
 from sandbox.inputs import propose
 from sandbox.inputs.refine import refine
 from sandbox.inputs.target import find_target
@@ -25,7 +26,6 @@ from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.program import Call, Job, Probe, Program, probe_text
 from sandbox.program import Sequence as CallSequence
-from sandbox.signature import CRASH, OPAQUE
 
 Runner = Callable[[Sequence[Job]], Sequence[JobResult]]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ci.bundle import Tree, module_name
 from ci.patches import FileChange
-from sandbox.interpreter import locate
+from sandbox.host.interpreter import locate
 
 
 def installed(python: str | None, repository: Path) -> frozenset[str]:

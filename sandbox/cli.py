@@ -25,7 +25,8 @@ def sandbox() -> None:
 @click.option("--interpreter", help="Python to run candidates with (path, command or virtual environment).")
 def doctor(interpreter: str | None) -> None:
     """Try everything a candidate must not be able to do, and say which isolation results."""
-    from sandbox import jail, tiers
+    from sandbox import tiers
+    from sandbox.host import jail
     from sandbox.pool import Sandbox
 
     click.echo(f"kernel        {os.uname().release} {os.uname().machine}")

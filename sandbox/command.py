@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import InterpreterMissing, SandboxUnavailable
-from sandbox.interpreter import locate
-from sandbox.jail import JAIL_UID, JAILED, base_arguments, parents
+from sandbox.host.interpreter import locate
+from sandbox.host.jail import JAIL_UID, JAILED, base_arguments, parents
 from sandbox.jailed.launch import STANDS
 from sandbox.limits import MIB, LimitsError
 from sandbox.outcome import Status

@@ -11,15 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from sandbox import javascript
 from sandbox.errors import ProgramError, SandboxError, SandboxUnavailable
-from sandbox.interpreter import locate
-from sandbox.jail import WARM, JailConfig
+from sandbox.host import node as javascript
+from sandbox.host.interpreter import locate
+from sandbox.host.jail import WARM, JailConfig
+from sandbox.host.job_run import Run
+from sandbox.host.supervisor import Supervisor
+from sandbox.host.wire import Encoded, EncodedProbes, check_probes
 from sandbox.outcome import JobResult, Status
 from sandbox.program import Call, Job, Probe, Program
-from sandbox.run import Run
-from sandbox.supervisor import Supervisor
-from sandbox.wire import Encoded, EncodedProbes, check_probes
 
 IN_FLIGHT = 256
 """Jobs that `stream` keeps in the sandbox at a time, so that a batch of any length needs little memory."""

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxUnavailable
-from sandbox.jail import base_arguments, bubblewrap
+from sandbox.host.jail import base_arguments, bubblewrap
 from sandbox.limits import Limits
 from sandbox.outcome import Status
 from sandbox.program import Expression, Job, Program

@@ -10,12 +10,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from sandbox.consensus import Evidence
+from sandbox.consensus.rules import DEFAULT_RULE, RULES
+from sandbox.consensus.types import Evidence
 from sandbox.inputs import propose
 from sandbox.inputs.target import find_target, parse_quietly
 from sandbox.outcome import Outcome, Status
 from sandbox.pool import Sandbox
-from sandbox.rules import DEFAULT_RULE, RULES
 from trainer.benchmarks import Task
 from trainer.selection import judge
 from trainer.stages import Solution

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
+from sandbox.consensus.rules import DEFAULT_RULE, RULES
 from sandbox.inputs import ProbeSet
 from sandbox.pool import Sandbox
-from sandbox.rules import DEFAULT_RULE, RULES
 from trainer import dataset, problems, selection, stages
 from trainer.acceptance import Verdict, compare, share_right
 from trainer.confirmation import Answered, Found, confirm, different, sort_out

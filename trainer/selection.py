@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.consensus import Decision, Evidence, Rule
+from sandbox.consensus.types import Decision, Evidence, Rule
 from sandbox.inputs import ProbeSet, propose
 from sandbox.inputs.target import parse_quietly
 from sandbox.limits import MIB, Limits

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from sandbox.consensus import Vote
+from sandbox.consensus.types import Vote
 from sandbox.inputs import examples as reading
 from sandbox.inputs import generate, kinds
 from sandbox.inputs.examples import Example

@@ -13,13 +13,13 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from sandbox.consensus.signature import Labels
 from sandbox.inputs import generate
 from sandbox.inputs.mutate import mutate_call
 from sandbox.inputs.propose import Collector, ProbeSet, call_hints, parameter_kinds
 from sandbox.inputs.target import find_target
 from sandbox.program import Call, Probe
 from sandbox.program import Sequence as CallSequence
-from sandbox.signature import Labels
 
 
 def refine(
@@ -33,7 +33,7 @@ def refine(
 ) -> ProbeSet:
     """Up to `budget` new probes near those of `tried` on which candidates disagree without crashing.
 
-    `labels` are the candidates' labels on `tried` (`sandbox.signature.describe(...).labels`), shape
+    `labels` are the candidates' labels on `tried` (`sandbox.consensus.signature.describe(...).labels`), shape
     (n_candidates, len(tried)).
     """
     target = find_target(source, function)

@@ -1,7 +1,7 @@
 """First thing in a jail without a zygote: become the dedicated user, set the limits, and turn into the command.
 
 Run with the Python that runs the supervisor, inside the jail, for a whole command (`sandbox.command`) or for the
-runtime of a language that needs threads (`sandbox.javascript`). A command's jail tells that it stands, on a descriptor
+runtime of a language that needs threads (`sandbox.host.node`). A command's jail tells that it stands, on a descriptor
 that the command never gets: without that word nothing ran in it, with it whatever follows is the command's own doing.
 A runtime needs no such word: its driver's frames alone are believed.
 """

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from sandbox.consensus.rules import DEFAULT_RULE, RULES
 from sandbox.errors import SandboxError
 from sandbox.inputs import propose
 from sandbox.pool import Sandbox
-from sandbox.rules import DEFAULT_RULE, RULES
 from tests.support.cursor import at
 from ucoder_lsp.completion.behaviour import prepare, stub
 from ucoder_lsp.completion.judge import Judgement, judge

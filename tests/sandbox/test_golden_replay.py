@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.evaluation import evaluate
+from sandbox.consensus.evaluation import evaluate
+from sandbox.consensus.replay import load, replay
+from sandbox.consensus.rules import RULES
 from sandbox.pool import Sandbox
-from sandbox.replay import load, replay
-from sandbox.rules import RULES
 
 NAME = Path("shared/data/replay/humaneval-codegen16b-even.jsonl.gz")
 RECORDED = next((p / NAME for p in Path(__file__).resolve().parents if (p / NAME).is_file()), None)

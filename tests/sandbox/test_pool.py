@@ -25,7 +25,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sandbox import jail, wire
 from sandbox import soak as soak_module
 from sandbox.cli import sandbox as command
 from sandbox.command import run_command
@@ -37,14 +36,15 @@ from sandbox.errors import (
     SandboxError,
     SandboxUnavailable,
 )
+from sandbox.host import jail, wire
+from sandbox.host.job_run import Run
+from sandbox.host.worker import Worker
 from sandbox.limits import Limits
 from sandbox.outcome import Status
 from sandbox.pool import Sandbox
 from sandbox.program import Call, Check, Expression, Job, Probe, Program, Script, Sequence
-from sandbox.run import Run
 from sandbox.soak import soak
 from sandbox.values import Mutated, Value
-from sandbox.worker import Worker
 
 
 def answers(

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from sandbox.consensus.rules import DEFAULT_RULE, RULES
 from sandbox.inputs import ProbeSet
 from sandbox.pool import Sandbox
 from sandbox.program import Call
-from sandbox.rules import DEFAULT_RULE, RULES
 from tests.trainer.second_largest import TEXT, problem, sample
 from trainer import dataset, selection, stages
 from trainer.acceptance import compare

@@ -12,12 +12,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sandbox.consensus import Rule
+from sandbox.consensus.rules import DEFAULT_RULE, RULES
+from sandbox.consensus.types import Rule
 from sandbox.inputs import ProbeSet, propose
 from sandbox.outcome import JobResult, Outcome
 from sandbox.pool import Sandbox
 from sandbox.program import probe_text
-from sandbox.rules import DEFAULT_RULE, RULES
 from ucoder_lsp.completion import filters, prompt
 from ucoder_lsp.completion.behaviour import Runnable, Tier, parses_without_cursor_line, prepare, stub
 from ucoder_lsp.completion.cache import CompletionCache

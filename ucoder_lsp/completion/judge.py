@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sandbox.consensus import Decision, Evidence, Rule, Vote
+from sandbox.consensus.types import Decision, Evidence, Rule, Vote
 from sandbox.errors import SandboxError
 from sandbox.inputs import ProbeSet
 from sandbox.limits import Limits

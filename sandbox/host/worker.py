@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxUnavailable
-from sandbox.jail import JailConfig, start_zygote
+from sandbox.host.jail import JailConfig, start_zygote
 
 if TYPE_CHECKING:
-    from sandbox.run import Run
+    from sandbox.host.job_run import Run
 
 EXIT = struct.Struct("<Iid")
 MOST_FORKS = 16

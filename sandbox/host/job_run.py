@@ -14,9 +14,9 @@ import signal
 import time
 from collections.abc import Callable
 
+from sandbox.host.wire import EncodedProbes, Frame, FrameReader, ProtocolError
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.program import Job
-from sandbox.wire import EncodedProbes, Frame, FrameReader, ProtocolError
 
 MAX_CHILDREN = 8
 """Children that one job's calls may use up by dying; probes after that are not run."""

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.errors import SandboxUnavailable
-from sandbox.interpreter import SYSTEM_LIBRARIES, Interpreter
+from sandbox.host.interpreter import SYSTEM_LIBRARIES, Interpreter
 
 JAIL_UID = 64_999
 """The dedicated user: no account of a usual system has this number, so it owns no file."""
 
-JAILED = Path(__file__).parent / "jailed"
+JAILED = Path(__file__).parents[1] / "jailed"
 WARM = (
     "math", "re", "collections", "collections.abc", "itertools", "functools", "operator", "heapq", "bisect",
     "string", "typing", "copy", "random", "json", "datetime", "dataclasses", "enum", "abc",

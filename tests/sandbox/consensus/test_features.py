@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from sandbox.calibration import shipped
-from sandbox.consensus import Evidence, Vote
+from sandbox.consensus.calibration import shipped
+from sandbox.consensus.rules import DEFAULT_RULE, RULES
+from sandbox.consensus.rules.features import FEW, NAMES, clusters_of, matrix
+from sandbox.consensus.rules.joint import Joint
+from sandbox.consensus.signature import describe
+from sandbox.consensus.types import Evidence, Vote
 from sandbox.outcome import Outcome, Status
-from sandbox.rules import DEFAULT_RULE, RULES
-from sandbox.rules.features import FEW, NAMES, clusters_of, matrix
-from sandbox.rules.joint import Joint
-from sandbox.signature import describe
 from sandbox.values import Value
 
 CRASH = Outcome(Status.EXCEPTION, exception="ValueError")

@@ -57,7 +57,7 @@ def confidence_inputs(share: float, agreement: float, n_candidates: int) -> Floa
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """Weights by feature, in the order of `sandbox.rules.features.NAMES`, and the confidence."""
+    """Weights by feature, in the order of `sandbox.consensus.rules.features.NAMES`, and the confidence."""
 
     weights: dict[str, float]
     confidence: Confidence = Confidence()
@@ -87,7 +87,9 @@ def task_key(prompt: str) -> str:
 @lru_cache(maxsize=1)
 def shipped() -> Fitted:
     """The parameters that come with the package (fitted by `ucoder consensus fit`)."""
-    data = json.loads(resources.files("sandbox").joinpath("rules/fitted.json").read_text(encoding="utf-8"))
+    data = json.loads(
+        resources.files("sandbox.consensus").joinpath("rules/fitted.json").read_text(encoding="utf-8")
+    )
     return Fitted(
         _parameters(data["everything"]), tuple(_parameters(item) for item in data["folds"]), data["seen"]
     )

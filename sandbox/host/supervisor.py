@@ -14,9 +14,9 @@ from collections import deque
 from contextlib import suppress
 
 from sandbox.errors import SandboxUnavailable
-from sandbox.jail import JailConfig
-from sandbox.run import Run
-from sandbox.worker import EXIT, Child, Worker, drain, now
+from sandbox.host.jail import JailConfig
+from sandbox.host.job_run import Run
+from sandbox.host.worker import EXIT, Child, Worker, drain, now
 
 WATCH_AFTER_S = 0.02
 """A run still going after this long is read along; before, its few bytes wait in the socket."""

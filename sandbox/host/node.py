@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import cast
 
 from sandbox.errors import ArgumentError, InterpreterMissing, SandboxUnavailable
-from sandbox.interpreter import locate
-from sandbox.jail import JAIL_UID, JAILED, base_arguments, parents
+from sandbox.host.interpreter import locate
+from sandbox.host.jail import JAIL_UID, JAILED, base_arguments, parents
+from sandbox.host.job_run import Run
 from sandbox.limits import MIB
 from sandbox.program import Call, Check, Expression, Job, Probe, Script, Sequence
-from sandbox.run import Run
 
 HOME = Path("/ucoder/sandbox/jailed")
 START_S = 5.0

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.consensus import Decision, Evidence, Vote
+from sandbox.consensus.rules import DEFAULT_RULE, RULES
+from sandbox.consensus.types import Decision, Evidence, Vote
 from sandbox.outcome import Outcome, Status
-from sandbox.rules import DEFAULT_RULE, RULES
 from sandbox.values import Value
 
 CRASH = Outcome(Status.EXCEPTION, exception="ValueError")

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.consensus import Evidence, Vote
+from sandbox.consensus.types import Evidence, Vote
 from sandbox.outcome import Outcome, Status
 from sandbox.values import Malformed, Value
 

@@ -1,7 +1,7 @@
 """The default rule: one score from what candidates return, what tests expect, and who agrees with whom.
 
 Candidates are clustered by their outputs. Each cluster gets a score, a weighted sum of the features in
-`sandbox.rules.features`; the softmax of the scores is what the rule believes, and a regression fitted on
+`sandbox.consensus.rules.features`; the softmax of the scores is what the rule believes, and a regression fitted on
 recorded tasks turns it into a confidence. The author's examples come before everything else.
 """
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sandbox.calibration import Fitted, Parameters, shipped, softmax, task_key
-from sandbox.consensus import Decision, Evidence
-from sandbox.rules import features
-from sandbox.rules.common import Scored, abstain, best_first, why_nothing
-from sandbox.signature import Behaviour, describe
+from sandbox.consensus.calibration import Fitted, Parameters, shipped, softmax, task_key
+from sandbox.consensus.rules import features
+from sandbox.consensus.rules.common import Scored, abstain, best_first, why_nothing
+from sandbox.consensus.signature import Behaviour, describe
+from sandbox.consensus.types import Decision, Evidence
 
 EXAMPLE_BONUS = 100.0
 """Score for keeping all examples of the docstring: more than the other features together can differ by.

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.consensus import Decision, Evidence
-from sandbox.rules.common import Scored, abstain, best_first, fluency, order, why_nothing
-from sandbox.signature import CRASH, Behaviour, Matrix, describe, group
+from sandbox.consensus.rules.common import Scored, abstain, best_first, fluency, order, why_nothing
+from sandbox.consensus.signature import CRASH, Behaviour, Matrix, describe, group
+from sandbox.consensus.types import Decision, Evidence
 
 
 def test_matrix(behaviour: Behaviour) -> Matrix:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.consensus import Cluster, Decision, Evidence
-from sandbox.signature import Behaviour
+from sandbox.consensus.signature import Behaviour
+from sandbox.consensus.types import Cluster, Decision, Evidence
 
 Members = NDArray[np.intp]
 

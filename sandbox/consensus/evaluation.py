@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.calibration import (
+from sandbox.consensus.calibration import (
     Fitted,
     Row,
     expected_calibration_error,
     fit,
     task_key,
 )
-from sandbox.consensus import Rule
-from sandbox.replay import ReplayedTask
-from sandbox.rules import features
-from sandbox.rules.joint import Joint
-from sandbox.signature import describe
+from sandbox.consensus.replay import ReplayedTask
+from sandbox.consensus.rules import features
+from sandbox.consensus.rules.joint import Joint
+from sandbox.consensus.signature import describe
+from sandbox.consensus.types import Rule
 
 Floats = NDArray[np.float64]
 DRAWS = 6

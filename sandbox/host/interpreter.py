@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sandbox.errors import InterpreterMissing
 
-OURS = Path(__file__).resolve().parent.parent
+OURS = Path(__file__).resolve().parents[2]
 """An editable install of this very package links to it; candidates have no business there."""
 
 SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")

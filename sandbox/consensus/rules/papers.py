@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.consensus import Decision, Evidence
-from sandbox.rules.common import Scored, abstain, best_first, fluency, order, why_nothing
-from sandbox.rules.published import test_matrix
-from sandbox.signature import Behaviour, Matrix, describe, group
+from sandbox.consensus.rules.baselines import test_matrix
+from sandbox.consensus.rules.common import Scored, abstain, best_first, fluency, order, why_nothing
+from sandbox.consensus.signature import Behaviour, Matrix, describe, group
+from sandbox.consensus.types import Decision, Evidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """All consensus rules by name. To add one: write a class with `name` and `decide`, and list it here."""
 
-from sandbox.consensus import Rule
-from sandbox.rules.joint import Joint
-from sandbox.rules.literature import B4, CodeT, SoftVote, SRank
-from sandbox.rules.published import LowestPerplexity, OutputHash, RandomPassing, SuccessRate, UCoder
+from sandbox.consensus.rules.baselines import LowestPerplexity, OutputHash, RandomPassing, SuccessRate, UCoder
+from sandbox.consensus.rules.joint import Joint
+from sandbox.consensus.rules.papers import B4, CodeT, SoftVote, SRank
+from sandbox.consensus.types import Rule
 
 RULES: dict[str, Rule] = {
     rule.name: rule

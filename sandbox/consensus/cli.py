@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from sandbox.consensus.replay import RecordingError, ReplayedTask, load
+from sandbox.consensus.replay import replay as run_tasks
 from sandbox.errors import SandboxError
-from sandbox.replay import RecordingError, ReplayedTask, load
-from sandbox.replay import replay as run_tasks
 
 
 @click.group()
@@ -36,8 +36,8 @@ def replay(
 
     The programs run in the sandbox; the official tests are used for scoring only.
     """
-    from sandbox.evaluation import bootstrap_difference, evaluate, plot
-    from sandbox.rules import DEFAULT_RULE, RULES
+    from sandbox.consensus.evaluation import bootstrap_difference, evaluate, plot
+    from sandbox.consensus.rules import DEFAULT_RULE, RULES
 
     unknown = [name for name in names if name not in RULES]
     if unknown:
@@ -86,9 +86,9 @@ def replay(
 def fit(file: Path, out: Path, seed: int) -> None:
     """Fit the default rule's weights and calibration on the recorded samples in FILE.
 
-    The shipped parameters are `sandbox/rules/fitted.json`.
+    The shipped parameters are `sandbox/consensus/rules/fitted.json`.
     """
-    from sandbox.evaluation import learn
+    from sandbox.consensus.evaluation import learn
 
     out.write_text(learn(_replayed(file, seed), seed).to_json(), encoding="utf-8")
     click.echo(f"Wrote {out}.")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.consensus import Evidence
-from sandbox.rules.common import Members, fluency, order
-from sandbox.rules.literature import mean_agreement
-from sandbox.signature import Behaviour, Labels, Tests, duplicates, group, normal_text
+from sandbox.consensus.rules.common import Members, fluency, order
+from sandbox.consensus.rules.papers import mean_agreement
+from sandbox.consensus.signature import Behaviour, Labels, Tests, duplicates, group, normal_text
+from sandbox.consensus.types import Evidence
 
 Floats = NDArray[np.float64]
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import javascript
 from sandbox.errors import ArgumentError, ProgramError, SandboxUnavailable
+from sandbox.host import node as javascript
+from sandbox.host.job_run import Run
 from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Status
 from sandbox.pool import Sandbox
 from sandbox.program import Call, Check, Expression, Job, Probe, Program, Script, Sequence
-from sandbox.run import Run
 from sandbox.values import Mutated, Value
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")

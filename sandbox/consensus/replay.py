@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sandbox.consensus import Evidence
+from sandbox.consensus.signature import describe, group
+from sandbox.consensus.types import Evidence
 from sandbox.inputs import ProbeSet, propose
 from sandbox.inputs.refine import choose, refine
 from sandbox.limits import Limits
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.pool import Sandbox
 from sandbox.program import Check, Job, Probe, Program
-from sandbox.signature import describe, group
 
 PROBE_BUDGET = 300
 """Probes before the first clustering: examples, asserts, edge cases, mutations, typical values."""

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.calibration import (
+from sandbox.consensus.calibration import (
     Confidence,
     Fitted,
     Parameters,
@@ -23,11 +23,11 @@ from sandbox.calibration import (
     shipped,
     task_key,
 )
-from sandbox.evaluation import RuleResult, bootstrap_difference
+from sandbox.consensus.evaluation import RuleResult, bootstrap_difference
+from sandbox.consensus.replay import RecordingError, cut_body, load
+from sandbox.consensus.rules.features import NAMES
+from sandbox.consensus.rules.joint import Joint
 from sandbox.inputs.examples import from_asserts
-from sandbox.replay import RecordingError, cut_body, load
-from sandbox.rules.features import NAMES
-from sandbox.rules.joint import Joint
 
 FEATURES = ("decisive", "agreement")
 
