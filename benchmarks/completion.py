@@ -17,8 +17,8 @@ import statistics
 import sys
 from pathlib import Path
 
-from ucoder_lsp.client import SERVER, Editor
 from ucoder_lsp.demo import STOPS, typed_document
+from ucoder_lsp.server.client import SERVER, Editor
 
 WORKSPACE = Path(__file__).parents[1] / "examples" / "workspace"
 STEPS = ("prefill_ms", "decode_ms", "inputs_ms", "execution_ms", "consensus_ms", "total_ms")

@@ -20,7 +20,7 @@ from statistics import median
 from ucoder_lsp.engine.context import default_threads
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.types import Generation, GenerationRequest, Sampling
-from ucoder_lsp.models import PreparedModel, resolve
+from ucoder_lsp.models.prepare import PreparedModel, resolve
 
 PROMPTS = (
     'def is_prime(n: int) -> bool:\n    """Return True if n is a prime number."""\n',

@@ -21,7 +21,7 @@ import sys
 import time
 from pathlib import Path
 
-from ucoder_lsp.client import SERVER, Editor
+from ucoder_lsp.server.client import SERVER, Editor
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "benchmarks"
 FILES = {"mbppplus": DATA / "MbppPlus-v0.1.0.jsonl.gz", "humaneval": DATA / "HumanEval.jsonl.gz"}

@@ -39,9 +39,9 @@ from trainer.evaluate import judged, reference_results
 from trainer.passk import Estimate, bootstrap_mean
 from trainer.progress import Teller
 from trainer.sampler import Sample
-from ucoder_lsp.client import SERVER, Editor
 from ucoder_lsp.completion.context import leading_space
 from ucoder_lsp.completion.flow import UNFINISHED
+from ucoder_lsp.server.client import SERVER, Editor
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ import numpy as np
 
 from ucoder_lsp.engine.context import Context, Logits, Model, default_threads
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.models import resolve
+from ucoder_lsp.models.prepare import resolve
 
 WINDOW = 512
 ROWS = (1, 4, 8, 16)

@@ -26,10 +26,10 @@ from trainer.extract import end_of_answer
 from trainer.problems import Exercise, Problem, exercises
 from trainer.profile import PROFILES
 from trainer.sampler import Prompt, Sampler
-from ucoder_lsp import models
 from ucoder_lsp.config import load
 from ucoder_lsp.engine.context import default_threads
 from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.models import prepare as models
 
 PROFILE = PROFILES["small"]
 N_CTX = 2048

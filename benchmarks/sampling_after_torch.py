@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from ucoder_lsp import models
 from ucoder_lsp.config import load
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.types import GenerationRequest, Sampling
+from ucoder_lsp.models import prepare as models
 
 STEPS = 60
 

@@ -19,7 +19,7 @@ from typing import TypeVar
 from trainer.batching import BatchedEngine
 from ucoder_lsp.engine.context import default_threads, offloads_to_gpu
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.models import PreparedModel
+from ucoder_lsp.models.prepare import PreparedModel
 
 T = TypeVar("T")
 R = TypeVar("R")

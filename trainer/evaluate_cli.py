@@ -21,11 +21,11 @@ from trainer.passk import Estimate
 from trainer.progress import Teller
 from trainer.sampler import Draw, Sampler
 from trainer.store import Store
-from ucoder_lsp import models
-from ucoder_lsp.adapters import AdapterError, AdapterRegistry
+from ucoder_lsp.adapters.registry import AdapterError, AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings, load
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.files import aside_of, write_atomically
+from ucoder_lsp.models import prepare as models
 
 CONTEXT_TOKENS = 4096
 

@@ -39,9 +39,9 @@ from trainer.report import write_report
 from trainer.run import RunFolder
 from trainer.sampler import Sampler
 from trainer.selection import Selected
-from ucoder_lsp import models
-from ucoder_lsp.adapters import AdapterError, AdapterRegistry
+from ucoder_lsp.adapters.registry import AdapterError, AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings
+from ucoder_lsp.models import prepare as models
 
 CONTEXT_TOKENS = 2048
 """The longest prompt of the stages has about 700 tokens."""

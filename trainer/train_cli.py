@@ -20,10 +20,10 @@ from trainer.progress import Teller
 from trainer.run import RunFolder
 from trainer.train import Arm, Model, Options, Result, prepare
 from trainer.train import train as train_run
-from ucoder_lsp.adapters import AdapterError
+from ucoder_lsp.adapters.registry import AdapterError
 from ucoder_lsp.config import Settings, load
 from ucoder_lsp.engine.errors import EngineError
-from ucoder_lsp.models import ModelError
+from ucoder_lsp.models.prepare import ModelError
 
 RUN_NAME = click.option(
     "--run", "name", metavar="NAME", help="name of the run (default: the profile's name; status: the newest)"

@@ -21,7 +21,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from ucoder_lsp.client import Editor, ServerFailed, position_after
+from ucoder_lsp.server.client import Editor, ServerFailed, position_after
 
 DEFAULT_WORKSPACE = Path("examples/workspace")
 

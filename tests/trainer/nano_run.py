@@ -23,7 +23,7 @@ from trainer.profile import PROFILES
 from trainer.progress import Teller
 from trainer.run import RunFolder
 from trainer.train import Arm, Options, prepare, train
-from ucoder_lsp.adapters import AdapterRegistry, AdapterVersion
+from ucoder_lsp.adapters.registry import AdapterRegistry, AdapterVersion
 from ucoder_lsp.config import load
 
 NANO = replace(

@@ -19,11 +19,11 @@ from trainer.convert import convert_folder
 from trainer.engines import in_parallel, open_on_gpu
 from trainer.sampler import Draw, Prompt, Sampler
 from trainer.store import Store
-from ucoder_lsp import models
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import EngineClosed, EngineError, PromptTooLong
 from ucoder_lsp.engine.sampling import RowSampler
 from ucoder_lsp.engine.types import Finish, GenerationRequest, Sampling
+from ucoder_lsp.models import prepare as models
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 

@@ -13,7 +13,7 @@ from tests.support import tiny_gguf
 from trainer.engines import Engines, copies, in_parallel, open_engines
 from trainer.errors import BaseModelError
 from trainer.sampler import Draw, Prompt, Sampler, render
-from ucoder_lsp import models
+from ucoder_lsp.models import prepare as models
 
 DRAW = Draw(6, 20, 0.9, seed=3)
 

@@ -20,9 +20,9 @@ from trainer.passk import Estimate
 from trainer.profile import PROFILES
 from trainer.run import RunFolder
 from trainer.train import Model, Options, Result, is_served, publish
-from ucoder_lsp import models
-from ucoder_lsp.adapters import AdapterRegistry
+from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.config import Settings
+from ucoder_lsp.models import prepare as models
 
 SHARE = Estimate(0.5, 0.4, 0.6)
 VERDICT = Verdict(SHARE, SHARE, SHARE, 10)

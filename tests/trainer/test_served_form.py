@@ -13,7 +13,7 @@ from trainer.sampler import Sampler, render
 from ucoder_lsp.completion.prompt import assemble
 from ucoder_lsp.engine import chat
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.models import resolve
+from ucoder_lsp.models.prepare import resolve
 
 STUB = 'def double(x: int, times: int) -> int:\n    """Double x so many times.\n\n    >>> double(1, 2)\n    4\n    """'
 

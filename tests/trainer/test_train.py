@@ -16,8 +16,8 @@ import pytest
 
 from trainer.dataset import from_jsonl
 from trainer.run import RunFolder
-from ucoder_lsp.adapters import AdapterRegistry
-from ucoder_lsp.models import EMBEDDED_SHA256
+from ucoder_lsp.adapters.registry import AdapterRegistry
+from ucoder_lsp.models.prepare import EMBEDDED_SHA256
 
 ROOT = Path(__file__).parents[2]
 MARGIN = 8

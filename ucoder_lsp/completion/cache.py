@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from ucoder_lsp.completion.explanation import Explanation
+from ucoder_lsp.completion.explain import Explanation
 
 MAX_ENTRIES = 100
 

@@ -19,11 +19,11 @@ from sandbox.outcome import JobResult, Outcome
 from sandbox.pool import Sandbox
 from sandbox.program import probe_text
 from ucoder_lsp.completion import filters, prompt
-from ucoder_lsp.completion.behaviour import Runnable, Tier, parses_without_cursor_line, prepare, stub
 from ucoder_lsp.completion.cache import CompletionCache
 from ucoder_lsp.completion.context import CompletionContext, Shape, describe
+from ucoder_lsp.completion.document_slice import Runnable, Tier, parses_without_cursor_line, prepare, stub
 from ucoder_lsp.completion.early_stop import Majority
-from ucoder_lsp.completion.explanation import CandidateReport, ClusterReport, Explanation, Timings
+from ucoder_lsp.completion.explain import CandidateReport, ClusterReport, Explanation, Timings
 from ucoder_lsp.completion.judge import Judgement, abstain, judge
 from ucoder_lsp.config import Settings
 from ucoder_lsp.engine import chat

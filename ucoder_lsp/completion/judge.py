@@ -17,7 +17,7 @@ from sandbox.limits import Limits
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.pool import Sandbox
 from sandbox.program import Job, Probe, Program
-from ucoder_lsp.completion.behaviour import Runnable
+from ucoder_lsp.completion.document_slice import Runnable
 
 REQUEST_LIMITS = Limits(probe_wall_s=0.25, job_wall_s=1.0, cpu_s=2)
 """A person is waiting: a candidate that needs longer on a small input is of no use here."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.cursor import at
 from ucoder_lsp.completion.cache import MAX_ENTRIES, CompletionCache
-from ucoder_lsp.completion.explanation import Explanation
+from ucoder_lsp.completion.explain import Explanation
 from ucoder_lsp.completion.prompt import CHUNK, QUESTION, assemble
 from ucoder_lsp.engine.vocab import FimTokens
 

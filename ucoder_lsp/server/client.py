@@ -16,7 +16,7 @@ from typing import Any, Self
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
-from ucoder_lsp.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
+from ucoder_lsp.server.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
 
 # -P: a file of the workspace (numbers.py, say) must not stand for a module of the server.
 SERVER = (sys.executable, "-P", "-m", "ucoder_lsp", "serve")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import platformdirs
 
-from ucoder_lsp.adapters import WAY_OUT, AdapterError, AdapterRegistry, bases
+from ucoder_lsp.adapters.registry import WAY_OUT, AdapterError, AdapterRegistry, bases
 
 
 @click.group("adapters")

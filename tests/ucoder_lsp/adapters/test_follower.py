@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from tests.support import tiny_gguf
-from ucoder_lsp import adapters
-from ucoder_lsp.adapters import AdapterRegistry
+from ucoder_lsp.adapters import registry as adapters
+from ucoder_lsp.adapters.follower import AdapterFollower
+from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import AdapterLoadError, UnknownAdapter
 from ucoder_lsp.engine.types import Generation, GenerationRequest, Sampling
-from ucoder_lsp.hot_swap import AdapterFollower
 
 GREEDY = Sampling(temperature=0)
 NAMES = ("one", "two", "three", "four")

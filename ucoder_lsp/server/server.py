@@ -19,11 +19,11 @@ from pygls.lsp.server import LanguageServer
 from pygls.workspace import PositionCodec
 
 from ucoder_lsp.completion.context import CursorError
-from ucoder_lsp.completion.explanation import Explanation
+from ucoder_lsp.completion.explain import Explanation
 from ucoder_lsp.config import Settings
 from ucoder_lsp.engine.errors import EngineError
-from ucoder_lsp.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
-from ucoder_lsp.service import Service, Status
+from ucoder_lsp.server.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
+from ucoder_lsp.server.service import Service, Status
 
 log = logging.getLogger(__name__)
 

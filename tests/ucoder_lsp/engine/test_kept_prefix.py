@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.engine.test_engine import assert_as_if_alone
+from tests.ucoder_lsp.engine.test_engine import assert_as_if_alone
 from ucoder_lsp.engine.engine import Engine, Ticket
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.engine.types import Finish, GenerationRequest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from ucoder_lsp.adapters import AdapterError, AdapterRegistry, AdapterVersion
+from ucoder_lsp.adapters.registry import AdapterError, AdapterRegistry, AdapterVersion
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import AdapterLoadError
 

@@ -44,7 +44,7 @@ def serve(log_level: str, **flags: object) -> None:
     Your editor runs this. Settings come from the configuration file, then UCODER_* variables, then the flags
     below, then the editor's own; `ucoder settings` shows the result.
     """
-    from ucoder_lsp.server import create
+    from ucoder_lsp.server.server import create
 
     logging.basicConfig(
         level=log_level.upper(), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"

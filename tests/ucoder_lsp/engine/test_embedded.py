@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.engine.test_engine import assert_as_if_alone
+from tests.ucoder_lsp.engine.test_engine import assert_as_if_alone
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.types import Finish, GenerationRequest, Sampling
-from ucoder_lsp.models import EMBEDDED_SHA256, PreparedModel
+from ucoder_lsp.models.prepare import EMBEDDED_SHA256, PreparedModel
 
 pytestmark = pytest.mark.slow
 

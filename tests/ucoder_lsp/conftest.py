@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import tiny_gguf
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.models import PreparedModel, resolve
+from ucoder_lsp.models.prepare import PreparedModel, resolve
 
 
 @pytest.fixture(scope="session")

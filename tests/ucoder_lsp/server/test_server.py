@@ -19,15 +19,15 @@ from sandbox.limits import Limits
 from sandbox.pool import Sandbox
 from sandbox.program import Call, Job, Program
 from sandbox.values import Value
-from tests.server.small_functions import TASKS
 from tests.support.tiny_gguf import write_adapter, write_model
-from ucoder_lsp.adapters import AdapterRegistry
-from ucoder_lsp.client import SERVER, Editor
+from tests.ucoder_lsp.server.small_functions import TASKS
+from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.demo import STOPS, typed_document
 from ucoder_lsp.files import file_sha256
+from ucoder_lsp.server.client import SERVER, Editor
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
-WORKSPACE = Path(__file__).parents[2] / "examples" / "workspace"
+WORKSPACE = Path(__file__).parents[3] / "examples" / "workspace"
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from tests.support.cursor import at
-from ucoder_lsp.completion.behaviour import Tier, prepare, stub
+from ucoder_lsp.completion.document_slice import Tier, prepare, stub
 
 DOCUMENT = """from __future__ import annotations
 import no_such_module

