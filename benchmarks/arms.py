@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from trainer.passk import bootstrap_mean, pass_at_k
+from trainer.evaluation.statistics import bootstrap_mean, pass_at_k
 
 UCODER = (sys.executable, "-P", "-m", "ucoder_lsp")
 ARMS = ("base", "consensus", "random")

@@ -33,12 +33,12 @@ from rich.console import Console
 
 from sandbox.outcome import Outcome
 from sandbox.pool import Sandbox
-from trainer.benchmarks import Task, load_benchmark
-from trainer.choice import stub_of
-from trainer.evaluate import judged, reference_results
-from trainer.passk import Estimate, bootstrap_mean
+from trainer.evaluation.choice import stub_of
+from trainer.evaluation.evaluate import judged, reference_results
+from trainer.evaluation.humaneval import Task, load_benchmark
+from trainer.evaluation.statistics import Estimate, bootstrap_mean
 from trainer.progress import Teller
-from trainer.sampler import Sample
+from trainer.sampling.sampler import Sample
 from ucoder_lsp.completion.context import leading_space
 from ucoder_lsp.completion.flow import UNFINISHED
 from ucoder_lsp.server.client import SERVER, Editor

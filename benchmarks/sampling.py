@@ -19,13 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from trainer import stages
-from trainer.base import prepare_base
-from trainer.engines import Engines, has_gpu, in_parallel, open_engines, open_on_gpu
-from trainer.extract import end_of_answer
-from trainer.problems import Exercise, Problem, exercises
+from trainer.models.base import prepare_base
 from trainer.profile import PROFILES
-from trainer.sampler import Prompt, Sampler
+from trainer.sampling.answers import end_of_answer
+from trainer.sampling.engines import Engines, has_gpu, in_parallel, open_engines, open_on_gpu
+from trainer.sampling.sampler import Prompt, Sampler
+from trainer.stages import solutions as stages
+from trainer.stages.problems import Exercise, Problem, exercises
 from ucoder_lsp.config import load
 from ucoder_lsp.engine.context import default_threads
 from ucoder_lsp.engine.engine import Engine

@@ -58,7 +58,7 @@ class Profile:
     rank: int = 16
     own_answers: int = 0
     """Answers of the base to each prompt that are trained on too: those that do what consensus does are learned,
-    others rehearsed, which keeps the adapter where the base was and makes it surer of that (`trainer.confirmation`)."""
+    others rehearsed, which keeps the adapter where the base was and makes it surer of that (`data.own_answers`)."""
     teacher_temperature: float = 0.25
     """Of the base's distribution over the tokens of those answers."""
     learning_rate: float = 2e-4

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from trainer.confirmation import Found
-from trainer.run import RunFolder
+from trainer.data.own_answers import Found
+from trainer.run.folder import RunFolder
 
 if TYPE_CHECKING:
-    from trainer.loop import Funnel
-    from trainer.train import Result
+    from trainer.night import Result
+    from trainer.pipeline import Funnel
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 220, 48, 28
 """Of the loss curve, in pixels."""

@@ -17,12 +17,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import trainer.train
-from trainer.acceptance import Verdict
+import trainer.night
+from trainer.adapter_gate import Verdict
+from trainer.night import Arm, Options, prepare, train
 from trainer.profile import PROFILES
 from trainer.progress import Teller
-from trainer.run import RunFolder
-from trainer.train import Arm, Options, prepare, train
+from trainer.run.folder import RunFolder
 from ucoder_lsp.adapters.registry import AdapterRegistry, AdapterVersion
 from ucoder_lsp.config import load
 
@@ -45,7 +45,7 @@ class Dying(AdapterRegistry):
 def main() -> None:
     Verdict.accepted = property(lambda _: True)
     if sys.argv[5:] == ["die"]:
-        trainer.train.AdapterRegistry = Dying
+        trainer.night.AdapterRegistry = Dying
     folder, cache, data = map(Path, sys.argv[1:4])
     arm: Arm = "random" if sys.argv[4] == "random" else "consensus"
     settings, _ = load({"cache_dir": str(cache), "data_dir": str(data), "threads": 2}, {})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from trainer.problems import Problem, parse_problem
-from trainer.sampler import Sample
+from trainer.sampling.sampler import Sample
+from trainer.stages.problems import Problem, parse_problem
 
 TASK = "Write a function to find the second largest number of a list."
 TEXT = """ Sort it.

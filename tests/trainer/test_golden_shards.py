@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from sandbox.pool import Sandbox
-from tests.trainer.test_stages import TINY, Script
-from trainer.loop import Loop
+from tests.trainer.stages.test_stages import TINY, Script
+from trainer.pipeline import Loop
 from trainer.progress import Teller
-from trainer.store import Store
+from trainer.run.store import Store
 
 GOLDEN = Path(__file__).with_name("golden_shards.json")
 PROFILE = replace(

@@ -11,15 +11,15 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support import tiny_gguf
-from trainer import train_cli
-from trainer.acceptance import Verdict
-from trainer.base import Base
+from trainer import cli as train_cli
+from trainer.adapter_gate import Verdict
 from trainer.errors import TrainerError
-from trainer.finetune import Tuned
-from trainer.passk import Estimate
+from trainer.evaluation.statistics import Estimate
+from trainer.models.base import Base
+from trainer.night import Model, Options, Result, is_served, publish
 from trainer.profile import PROFILES
-from trainer.run import RunFolder
-from trainer.train import Model, Options, Result, is_served, publish
+from trainer.run.folder import RunFolder
+from trainer.tuning.finetune import Tuned
 from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.config import Settings
 from ucoder_lsp.models import prepare as models

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.cursor import at
-from trainer.dataset import as_answer
-from trainer.engines import Engines
-from trainer.sampler import Sampler, render
+from trainer.data.dataset import as_answer
+from trainer.sampling.engines import Engines
+from trainer.sampling.sampler import Sampler, render
 from ucoder_lsp.completion.prompt import assemble
 from ucoder_lsp.engine import chat
 from ucoder_lsp.engine.engine import Engine

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.convert import QWEN2_SPLIT
+from trainer.models.convert import QWEN2_SPLIT
 
 SPECIAL = [
     "<|endoftext|>",

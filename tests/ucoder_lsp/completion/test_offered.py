@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.offered import document
-from trainer.benchmarks import Task
+from trainer.evaluation.humaneval import Task
 
 STUB = 'def f(x):\n    """Add."""\n    '
 

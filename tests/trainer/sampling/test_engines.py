@@ -1,0 +1,105 @@
+"""Copies of a model side by side: work in order, samples that do not depend on what was asked before, stopping."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import tiny_gguf
+from trainer.errors import BaseModelError
+from trainer.sampling.engines import Engines, copies, in_parallel, open_engines
+from trainer.sampling.sampler import Draw, Prompt, Sampler, render
+from ucoder_lsp.models import prepare as models
+
+DRAW = Draw(6, 20, 0.9, seed=3)
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    folder = tmp_path_factory.mktemp("engines")
+    model = models.resolve(
+        tiny_gguf.write_model(folder / "tiny.gguf"), folder / "cache", quantization="as-is"
+    )
+    with open_engines(model, n_ctx=512, k_max=8, threads=2) as opened:
+        yield opened
+
+
+def test_results_come_in_order_and_at_once() -> None:
+    meeting = threading.Barrier(2, timeout=20)  # broken unless two of them are at work together
+
+    def work(number: int) -> int:
+        meeting.wait()
+        return number * number
+
+    assert list(in_parallel(work, range(6), 2)) == [0, 1, 4, 9, 16, 25]
+
+
+def test_after_a_failure_nothing_new_begins() -> None:
+    begun = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 1:
+            raise ValueError("no")
+        time.sleep(0.05)
+        return number
+
+    with pytest.raises(ValueError, match="no"):
+        list(in_parallel(work, range(100), 2))
+    assert len(begun) < 10
+
+
+def test_one_copy_for_each_thread_unless_memory_or_a_gpu_forbids_it() -> None:
+    assert copies(4, 100_000_000, on_gpu=False) == 4
+    assert copies(4, 100_000_000, on_gpu=True) == 1
+    assert copies(4, 10**15, on_gpu=False) == 1
+
+
+def test_a_prompt_knows_what_it_shares_with_others() -> None:
+    def rating(title: str) -> Prompt:
+        return render("rating", problem={"title": title, "task": "Do \x1e it."}, outline="def f(x):")
+
+    one, other = rating("One"), rating("Another")
+    assert one.n_shared == other.n_shared > 300
+    assert one.text[: one.n_shared] == other.text[: one.n_shared]
+    assert one.text[one.n_shared :].startswith("## One")
+    assert render("solve_sentence", statement="Do it.").n_shared == 0
+
+
+def test_samples_do_not_depend_on_what_was_asked_before(engines: Engines) -> None:
+    assert len(engines) == 2
+    sampler = Sampler(engines)
+    prompts = [Prompt(f"x = 1\ny = 2\nf{i}(x) == {i}\n", shared) for shared in (0, 12, 6) for i in range(3)]
+
+    def ask(prompt: Prompt) -> list[object]:
+        return list(sampler.sample(prompt, DRAW))
+
+    alone = [ask(prompt) for prompt in prompts]
+    together = list(in_parallel(ask, prompts[::-1] + prompts, len(engines)))
+    assert together == alone[::-1] + alone
+
+
+def test_sampling_that_is_stopped_gives_no_half_texts(engines: Engines, tmp_path: Path) -> None:
+    model = models.resolve(
+        tiny_gguf.write_model(tmp_path / "tiny.gguf"), tmp_path / "cache", quantization="as-is"
+    )
+    with open_engines(model, n_ctx=2048, k_max=8, threads=1) as opened:
+        sampler = Sampler(opened)
+        begun = threading.Event()
+
+        def never(text: str) -> None:
+            begun.set()
+
+        def ask(_: int) -> object:
+            return sampler.sample(Prompt("x = 1\n"), Draw(8, 1000, 0.9, seed=1), never)
+
+        asked = in_parallel(ask, range(3), 1)
+        stopper = threading.Thread(target=lambda: (begun.wait(20), opened.first.close()))
+        stopper.start()
+        with pytest.raises(BaseModelError, match="stopped"):
+            next(asked)
+        stopper.join()

@@ -1,0 +1,223 @@
+"""Any base model, a Hugging Face folder or a GGUF file, as something that can be trained and served.
+
+A GGUF base is dequantised to a Hugging Face folder once and kept in the cache under the hash of the file (the
+embedded model: 538 MB, float32). A Hugging Face base is converted to GGUF once, the same way. Neither is
+ever half visible: both are written aside and renamed.
+
+What it does not do: download. A base is a path on this machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.errors import BaseModelError, MissingExtraError, disk_errors, library_errors
+from trainer.models.convert import convert_folder, read_config
+from trainer.models.export import architecture_of
+from ucoder_lsp.files import aside_of, remove, remove_abandoned, sync_folder, sync_tree
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+GGUF_MAGIC = b"GGUF"
+LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "gguf")
+"""What training imports, sooner or later: the train extra."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """One base model in both its forms."""
+
+    folder: Path
+    """Hugging Face folder, the one that is trained."""
+    gguf: Path
+    """GGUF file, the one that is sampled, served and judged."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """`config.json` of the base."""
+        return read_config(self.folder)
+
+
+def require_libraries(*, four_bit: bool) -> None:
+    """Say before a night of sampling, not after it, what is not installed.
+
+    NF4 needs bitsandbytes (its CPU path works too, at about 60 % of the speed).
+    """
+    if any(importlib.util.find_spec(name) is None for name in LIBRARIES):
+        raise MissingExtraError
+    if four_bit and importlib.util.find_spec("bitsandbytes") is None:
+        raise BaseModelError("QLoRA needs bitsandbytes; in a clone of UCoder run: pip install '.[gpu]'")
+
+
+def prepare_base(base: Path, cache: Path, served: Path | None = None) -> Base:
+    """Both forms of `base`, made where they are missing, under `cache`.
+
+    `served` names a GGUF of the same model to sample and serve instead of a converted one (a quantized
+    file, or one made by llama.cpp's own converter). Raises `BaseModelError` or `ExportError` before anything
+    is trained; needs the train extra.
+    """
+    if served is not None:
+        _require_gguf(served, "a GGUF file of the base")
+    folder = base
+    if not base.is_dir():
+        _require_gguf(base, "a GGUF file or a Hugging Face model folder")
+        folder = _once(cache, f"hf-{file_hash(base)[:16]}", lambda out: _dequantise(base, out))
+    config = read_config(folder)
+    architecture_of(config)
+    if served is not None:
+        _require_same_model(served, config)
+    elif base.is_dir():
+        name = f"gguf-{folder_hash(base)[:16]}.gguf"
+        served = _once(cache, name, lambda out: convert_folder(base, out))
+    return Base(folder, served or base)
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, hexadecimal."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BaseModelError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def folder_hash(folder: Path) -> str:
+    """sha256 over names and content of the files that make a model (weights, configuration, tokenizer)."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix in {".json", ".safetensors", ".jinja", ".txt"}:
+            digest.update(f"{path.name}\0{file_hash(path)}\0".encode())
+    return digest.hexdigest()
+
+
+def computes_in_bfloat16() -> bool:
+    """Whether bfloat16 is faster than float32 here: on newer GPUs, and on CPUs with AVX-512.
+
+    Elsewhere it is emulated: a fine-tuning step of the embedded model took 150 s instead of seconds (docs/log.md).
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
+def load_for_training(folder: Path, *, four_bit: bool = False) -> Module:
+    """The trainable model in `folder`: float32, or NF4 with double quantization for QLoRA (`four_bit`)."""
+    require_libraries(four_bit=four_bit)
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    options: dict[str, Any] = {"dtype": torch.float32}
+    if four_bit:
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16 if computes_in_bfloat16() else torch.float32,
+        )
+    model: Module = AutoModelForCausalLM.from_pretrained(folder, **options)
+    return model
+
+
+def _require_gguf(path: Path, wanted: str) -> None:
+    if not path.is_file():
+        raise BaseModelError(f"{path} does not exist: give {wanted}.")
+    with path.open("rb") as file:
+        if file.read(4) != GGUF_MAGIC:
+            raise BaseModelError(f"{path} is no GGUF file: give {wanted}.")
+
+
+def _require_same_model(served: Path, config: dict[str, Any]) -> None:
+    """Refuse a file that the adapter of this base will not fit, before the night that trains it."""
+    wanted = {
+        "architecture": architecture_of(config).gguf_name,
+        "block_count": config["num_hidden_layers"],
+        "embedding_length": config["hidden_size"],
+    }
+    for key, found in _shape(served).items():
+        if found != wanted[key]:
+            raise BaseModelError(
+                f"{served} is another model than the base: its {key} is {found}, not {wanted[key]}. Convert the "
+                "base itself with llama.cpp's convert_hf_to_gguf.py."
+            )
+
+
+def _shape(gguf_file: Path) -> dict[str, Any]:
+    """Architecture, layers and width of a GGUF model: enough to tell models apart within a second."""
+    try:
+        import gguf
+    except ImportError as error:
+        raise MissingExtraError from error
+    try:
+        fields = gguf.GGUFReader(gguf_file).fields
+        kind = fields["general.architecture"].contents()
+        found = {key: fields.get(f"{kind}.{key}") for key in ("block_count", "embedding_length")}
+        return {"architecture": kind, **{key: f and f.contents() for key, f in found.items()}}
+    except (ValueError, KeyError, IndexError, OSError) as error:
+        raise BaseModelError(f"{gguf_file} is a damaged GGUF file ({error}): download it again.") from error
+
+
+def _once(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """`cache/name`, made by `make(path aside)` and renamed when it is complete."""
+    final = cache / name
+    if final.exists():
+        return final
+    aside = aside_of(final)
+    with disk_errors(cache), library_errors(cache):
+        cache.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(cache)
+        try:
+            make(aside)
+            sync_tree(aside)
+            aside.rename(final)
+        except OSError:
+            if not final.exists():  # else another run was faster, and made the same
+                raise
+        finally:
+            remove(aside)
+        sync_folder(cache)
+    return final
+
+
+def _dequantise(gguf_file: Path, out: Path) -> None:
+    """Write the GGUF model as a float32 Hugging Face folder."""
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise MissingExtraError from error
+    # Refuse an unknown architecture in a second, before transformers spends minutes (or a stack trace) on it.
+    architecture_of({"model_type": _shape(gguf_file)["architecture"]})
+
+    where = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+    except (OSError, ValueError) as error:  # transformers says so of anything it cannot read, in many lines
+        what = str(error).partition("\n")[0]
+        raise BaseModelError(
+            f"{gguf_file} cannot be loaded ({what}): give the model as a Hugging Face folder."
+        ) from error
+    # The weights are plain floats by now, but the model still says it is quantized, and TRL refuses to train
+    # such a model ("do not support training").
+    for owner, mark in (
+        (model.config, "quantization_config"),
+        (model, "hf_quantizer"),
+        (model, "is_quantized"),
+        (model, "quantization_method"),
+    ):
+        if hasattr(owner, mark):
+            delattr(owner, mark)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    config = json.loads((out / "config.json").read_text())
+    if "quantization_config" in config:
+        raise BaseModelError(f"{gguf_file} stays marked as quantized after loading: give a folder instead.")
