@@ -30,23 +30,23 @@ demo: $(STAMPS)/installed ## Complete the example workspace through the real ser
 
 .PHONY: night
 night: $(STAMPS)/test-needs ## Train an adapter (tiny profile, minutes) while a server runs, swap it in, measure before and after
-	@$(BIN)/python -P benchmarks/night.py
+	@$(BIN)/python benchmarks/night.py
 
 .PHONY: bench
 bench: $(STAMPS)/installed ## Warm latency of the demo's requests, step by step
-	@$(BIN)/python -P benchmarks/completion.py
+	@$(BIN)/python benchmarks/completion.py
 
 .PHONY: bench-all
 bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/log.md that needs nothing but this repository (about 25 minutes)
-	@$(BIN)/python -P benchmarks/engine.py
-	@$(BIN)/python -P benchmarks/requantize.py
-	@$(BIN)/python -P benchmarks/consensus.py
-	@$(BIN)/python -P benchmarks/consensus_correlated.py
-	@$(BIN)/python -P benchmarks/sandbox_throughput.py
-	@$(BIN)/python -P benchmarks/sandbox_soak.py --jobs 20000
-	@$(BIN)/python -P benchmarks/gate.py
-	@$(BIN)/python -P benchmarks/sampling.py
-	@$(BIN)/python -P benchmarks/offered.py benchmarks/development_harder.jsonl
+	@$(BIN)/python benchmarks/engine.py
+	@$(BIN)/python benchmarks/requantize.py
+	@$(BIN)/python benchmarks/consensus.py
+	@$(BIN)/python benchmarks/consensus_correlated.py
+	@$(BIN)/python benchmarks/sandbox_throughput.py
+	@$(BIN)/python benchmarks/sandbox_soak.py --jobs 20000
+	@$(BIN)/python benchmarks/gate.py
+	@$(BIN)/python benchmarks/sampling.py
+	@$(BIN)/python benchmarks/offered.py benchmarks/development_harder.jsonl
 
 # --- Check -----------------------------------------------------------------------------------------------------
 

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import time
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose sandbox.py hides the package
-
-from sandbox.consensus.rules import DEFAULT_RULE, RULES  # noqa: E402
-from sandbox.consensus.types import Evidence, Vote  # noqa: E402
-from sandbox.outcome import Outcome, Status  # noqa: E402
-from sandbox.values import Value  # noqa: E402
+from sandbox.consensus.rules import DEFAULT_RULE, RULES
+from sandbox.consensus.types import Evidence, Vote
+from sandbox.outcome import Outcome, Status
+from sandbox.values import Value
 
 SIZES = ((8, 16), (16, 32), (32, 50), (64, 50), (64, 100), (128, 100), (128, 200), (256, 200), (512, 200))
 

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose sandbox.py hides the package
-
-from sandbox.consensus.rules import DEFAULT_RULE, RULES  # noqa: E402
-from sandbox.consensus.types import Evidence, Vote  # noqa: E402
-from sandbox.outcome import Outcome, Status  # noqa: E402
-from sandbox.values import Value  # noqa: E402
+from sandbox.consensus.rules import DEFAULT_RULE, RULES
+from sandbox.consensus.types import Evidence, Vote
+from sandbox.outcome import Outcome, Status
+from sandbox.values import Value
 
 N, RIGHT, INPUTS, VALUES, ROUNDS = 100, 30, 20, 8, 40
 SHARES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose sandbox.py hides the package
-
-from sandbox.consensus.replay import ReplayedTask, load, replay  # noqa: E402
-from sandbox.consensus.rules.joint import Joint  # noqa: E402
-from sandbox.pool import Sandbox  # noqa: E402
-from ucoder_lsp.completion.early_stop import Majority  # noqa: E402
+from sandbox.consensus.replay import ReplayedTask, load, replay
+from sandbox.consensus.rules.joint import Joint
+from sandbox.pool import Sandbox
+from ucoder_lsp.completion.early_stop import Majority
 
 K = 8
 DRAWS = 50

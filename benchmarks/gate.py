@@ -19,15 +19,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# The folder of this script holds a sandbox.py too, which is not the package.
-sys.path[0] = str(Path(__file__).resolve().parents[1])
-
-from ci import behaviour, gate  # noqa: E402
-from ci.bundle import Tree  # noqa: E402
-from ci.patches import parse  # noqa: E402
-from ci.runner import TestRunner  # noqa: E402
-from ci.worktrees import Worktrees  # noqa: E402
-from sandbox.pool import Sandbox  # noqa: E402
+from ci import gate
+from ci.behaviour import compare as behaviour
+from ci.behaviour.bundle import Tree
+from ci.patch.parse import parse
+from ci.patch.worktrees import Worktrees
+from ci.testing.runner import TestRunner
+from sandbox.pool import Sandbox
 
 N_MODULES, N_TESTS = 300, 30
 MODULE = '''\

@@ -6,16 +6,11 @@ python benchmarks/sandbox_soak.py --jobs 1000000
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-sys.path[0] = str(
-    Path(__file__).resolve().parent.parent
-)  # `benchmarks/sandbox_throughput.py` would hide the package
-
-from sandbox.soak import soak  # noqa: E402
+from sandbox.soak import soak
 
 
 def main() -> None:

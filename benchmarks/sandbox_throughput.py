@@ -27,15 +27,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path[0] = str(
-    Path(__file__).resolve().parent.parent
-)  # this file has the package's name and would hide it
-
-from sandbox.host.interpreter import locate  # noqa: E402
-from sandbox.host.jail import base_arguments  # noqa: E402
-from sandbox.outcome import Status  # noqa: E402
-from sandbox.pool import Sandbox  # noqa: E402
-from sandbox.program import Call, Job, Program  # noqa: E402
+from sandbox.host.interpreter import locate
+from sandbox.host.jail import base_arguments
+from sandbox.outcome import Status
+from sandbox.pool import Sandbox
+from sandbox.program import Call, Job, Program
 
 BODIES = (
     "    out = []\n    for x in xs:\n        if x not in out:\n            out.append(x)\n    return out",

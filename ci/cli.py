@@ -14,9 +14,9 @@ import click
 
 from ci import gate as gate_flow
 from ci.errors import GateError, UsageError
+from ci.patch.worktrees import top_level
 from ci.reports import junit, result, summary
 from ci.verdict import ExitCode, Intent
-from ci.worktrees import top_level
 
 REPORTS = ("accepted.patch", "junit.xml", "summary.md", "result.json")
 

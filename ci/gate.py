@@ -12,16 +12,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ci import behaviour, ledger, patches, shadows, verdict
-from ci.behaviour import Comparison
-from ci.bundle import Tree
+from ci import verdict
+from ci.behaviour import compare as behaviour
+from ci.behaviour.bundle import Tree
+from ci.behaviour.compare import Comparison
+from ci.behaviour.forms import DOCUMENTATION, form_of
 from ci.errors import UnavailableError, UsageError
-from ci.forms import DOCUMENTATION, form_of
-from ci.ledger import Expected
-from ci.patches import Patch, PatchRefused
-from ci.runner import TestRun, TestRunner, check_base, sandbox_failures
+from ci.patch import parse as patches
+from ci.patch import shadows
+from ci.patch.parse import Patch, PatchRefused
+from ci.patch.worktrees import Worktrees, host_failures, top_level
+from ci.testing import test_reports as ledger
+from ci.testing.runner import TestRun, TestRunner, check_base, sandbox_failures
+from ci.testing.test_reports import Expected
 from ci.verdict import Candidate, Intent, Standing, Thresholds, Verdict
-from ci.worktrees import Worktrees, host_failures, top_level
 from sandbox.pool import Sandbox
 
 HASH_SEEDS = (0, 1)

@@ -412,7 +412,7 @@ def test_a_sandbox_that_fails_for_one_patch_blames_nobody(
             raise SandboxUnavailable("no more namespaces")
         return run_command(*arguments, **settings)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("ci.runner.run_command", fails_the_third_time)
+    monkeypatch.setattr("ci.testing.runner.run_command", fails_the_third_time)
     result = run(project, right(project)[0])
     assert result.exit_code == 4, result.output
     assert "a.patch: no more namespaces" in result.stdout
@@ -439,7 +439,7 @@ def test_nothing_runs_before_the_sandbox_is_proven(project: Project, monkeypatch
         raise AssertionError("tests were run")
 
     monkeypatch.setattr("sandbox.tiers.prove", holds_not)
-    monkeypatch.setattr("ci.runner.run_command", never)
+    monkeypatch.setattr("ci.testing.runner.run_command", never)
     result = run(project, right(project)[0])
     assert (result.exit_code, result.stderr) == (4, "Error: the jail does not hold\n")
 

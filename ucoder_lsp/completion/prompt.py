@@ -3,11 +3,11 @@
 Fill-in-the-middle where the vocabulary has it. A model without it that was taught to chat is asked for the function
 around the cursor as its trainer asks (`trainer/sampling/prompts/solve_stub.j2`): the document up to the function's
 body, and an answer begun with the function as far as it is written, so that what comes next is what belongs at the
-cursor. The embedded model is right more often so than when it continues the text (docs/log.md), and that form is what an adapter
-learns. Outside functions, and for models that do not chat, the text before the cursor is continued.
+cursor. The embedded model is right more often so than when it continues the text (docs/log.md), and that form is what
+an adapter learns. Outside functions, and for models that do not chat, the text before the cursor is continued.
 
-A prompt never ends in white space: the token that comes next usually carries the space itself (token healing,
-the cheap way), and `filters.insertion` puts back exactly what is missing.
+A prompt never ends in white space: the token that comes next usually carries the space itself (token healing, the
+cheap way), and `filters.insertion` puts back exactly what is missing.
 """
 
 from __future__ import annotations

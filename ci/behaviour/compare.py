@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ci.bundle import BundleError, Tree, bundle, module_name
-from ci.changes import ModuleShape, is_public, shape, touched, users
+from ci.behaviour.bundle import BundleError, Tree, bundle, module_name
+from ci.behaviour.changes import ModuleShape, is_public, shape, touched, users
 from ci.verdict import Observation
 from sandbox.consensus.signature import CRASH, OPAQUE
 from sandbox.inputs import propose

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ci.canaries import Canaries
+from ci.testing.canaries import Canaries
 from ci.verdict import Standing
 
 _CANNOT_START = 4

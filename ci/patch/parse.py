@@ -7,7 +7,7 @@ configuration, CI, lock files, whatever Python or pytest would import by itself)
 person, because a patch that changes its own judge can never be accepted by that judge.
 
 What is not covered: `unidiff` and `git apply` are two parsers and may read one text differently. So this
-module is the first check only; `ci.worktrees` compares what git really changed with what was read here.
+module is the first check only; `ci.patch.worktrees` compares what git really changed with what was read here.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.patches import FileChange, PatchRefused, parse, protected
+from ci.patch.parse import FileChange, PatchRefused, parse, protected
 
 GOOD = b"""\
 diff --git a/src/shop.py b/src/shop.py

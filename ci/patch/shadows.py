@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from ci.bundle import Tree, module_name
-from ci.patches import FileChange
+from ci.behaviour.bundle import Tree, module_name
+from ci.patch.parse import FileChange
 from sandbox.host.interpreter import locate
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ci.behaviour import Comparison, Runner, compare, plan
-from ci.bundle import Tree
+from ci.behaviour.bundle import Tree
+from ci.behaviour.compare import Comparison, Runner, compare, plan
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.pool import Sandbox
 from sandbox.program import Job

@@ -177,7 +177,7 @@ def _bound(statement: ast.stmt) -> frozenset[str]:
 
 
 def _is_standard(module: str) -> bool:
-    """A module that no patch wrote (`ci.patches` protects these names), so that importing it does nothing here."""
+    """A module that no patch wrote (`ci.patch.parse` protects these names), so that importing it does nothing here."""
     top = module.partition(".")[0]
     return top in sys.stdlib_module_names and top != "__future__"
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ci.errors import UsageError
-from ci.patches import PatchRefused, parse
-from ci.worktrees import Worktrees
+from ci.patch.parse import PatchRefused, parse
+from ci.patch.worktrees import Worktrees
 from tests.ci.git_project import SHOP, Project
 
 

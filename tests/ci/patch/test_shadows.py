@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ci.bundle import Tree
-from ci.patches import FileChange
-from ci.shadows import installed, shadowing
+from ci.behaviour.bundle import Tree
+from ci.patch.parse import FileChange
+from ci.patch.shadows import installed, shadowing
 
 
 def tree(*paths: str) -> Tree:
-    from ci.bundle import module_name
+    from ci.behaviour.bundle import module_name
 
     return Tree({module_name(path) or path: (path, "") for path in paths})
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.canaries import Canaries, make
-from ci.ledger import Expected, Judgement, expect, judge, read
+from ci.testing.canaries import Canaries, make
+from ci.testing.test_reports import Expected, Judgement, expect, judge, read
 from ci.verdict import Standing
 
 WORD = "w0rd"

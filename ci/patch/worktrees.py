@@ -5,7 +5,7 @@ Every run makes a private bare repository in a temporary folder that borrows the
 repository cannot run, nothing is ever written there, two gates can run at once, and a gate killed anywhere
 leaves nothing but a temporary folder behind.
 
-A patch is applied to the index first and compared with what `ci.patches` read out of it: git and unidiff are
+A patch is applied to the index first and compared with what `ci.patch.parse` read out of it: git and unidiff are
 two parsers, and a patch that they read differently is refused before a single file is written. The tree that
 the sandbox gets has no `.git`.
 """
@@ -27,7 +27,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 import git
 
 from ci.errors import UnavailableError, UsageError
-from ci.patches import Patch, PatchRefused
+from ci.patch.parse import Patch, PatchRefused
 
 _PLAIN_MODES = ("100644", "100755")
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@{}^~+-]*")

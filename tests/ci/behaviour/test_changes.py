@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.bundle import BundleError, Tree, bundle, module_name
-from ci.changes import is_public, shape, touched, users
+from ci.behaviour.bundle import BundleError, Tree, bundle, module_name
+from ci.behaviour.changes import is_public, shape, touched, users
 from tests.ci.sample_module import SOURCE
 
 ALL = {"helper", "public", "Box.area", "Box._secret"}

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci import canaries, ledger
-from ci.canaries import Canaries
 from ci.errors import UnavailableError, UsageError
-from ci.ledger import Reports
+from ci.testing import canaries
+from ci.testing import test_reports as ledger
+from ci.testing.canaries import Canaries
+from ci.testing.test_reports import Reports
 from sandbox.command import CommandResult, run_command
 from sandbox.errors import InterpreterMissing, SandboxUnavailable
 from sandbox.limits import MIB

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ci.gate import Examined, Outcome, Request
-from ci.ledger import Expected
 from ci.reports import summary
+from ci.testing.test_reports import Expected
 from ci.verdict import Kind, Standing, Verdict
 
 

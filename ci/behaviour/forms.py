@@ -3,7 +3,7 @@
 Patches that differ only in names of variables inside functions, comments, docstrings or annotations are one
 vote: ten copies of one mistake must not look like ten people agreeing. The form may merge a little too much
 (it costs a vote), never too little for such differences. So nothing but votes may rest on it: whether a patch
-changes a function is decided by `ci.changes`, where merging too much would hide one.
+changes a function is decided by `ci.behaviour.changes`, where merging too much would hide one.
 
 What is not covered: names of functions, of parameters in calls that name them, and of what a module holds.
 """

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.forms import form_of, normal_form
+from ci.behaviour.forms import form_of, normal_form
 from tests.ci.sample_module import SOURCE
 
 
