@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 
 from sandbox.consensus.rules import DEFAULT_RULE, RULES
-from sandbox.consensus.types import Evidence, Vote
+from sandbox.consensus.types import Evidence
 from sandbox.outcome import Outcome, Status
+from sandbox.program import Vote
 from sandbox.values import Value
 
 SIZES = ((8, 16), (16, 32), (32, 50), (64, 50), (64, 100), (128, 100), (128, 200), (256, 200), (512, 200))

@@ -14,8 +14,9 @@ import random
 from pathlib import Path
 
 from sandbox.consensus.rules import DEFAULT_RULE, RULES
-from sandbox.consensus.types import Evidence, Vote
+from sandbox.consensus.types import Evidence
 from sandbox.outcome import Outcome, Status
+from sandbox.program import Vote
 from sandbox.values import Value
 
 N, RIGHT, INPUTS, VALUES, ROUNDS = 100, 30, 20, 8, 40

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sandbox.limits import Limits
+from sandbox.values import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,18 @@ class Script:
 
 
 Probe = Call | Sequence | Expression | Check | Script
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """An expected value for one probe: a generated assert (weak) or a docstring example (hard).
+
+    Compared outside the sandbox; it never travels with a job.
+    """
+
+    probe: int
+    """Index of the probe."""
+    expected: Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.consensus.types import Evidence, Vote
+from sandbox.consensus.types import Evidence
 from sandbox.outcome import Outcome, Status
+from sandbox.program import Vote
 from sandbox.values import Malformed, Value
 
 CRASH, OPAQUE, UNKNOWN = -1, -2, -3

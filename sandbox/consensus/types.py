@@ -11,15 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sandbox.outcome import Outcome
-from sandbox.values import Value
-
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """An expected value for one probe: a generated assert (weak) or a doctest of the docstring (hard)."""
-
-    probe: int
-    expected: Value
+from sandbox.program import Vote
 
 
 @dataclass(frozen=True, slots=True)

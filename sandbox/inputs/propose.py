@@ -15,13 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from sandbox.consensus.types import Vote
 from sandbox.inputs import examples as reading
 from sandbox.inputs import generate, kinds
 from sandbox.inputs.examples import Example
 from sandbox.inputs.mutate import mutate_call
 from sandbox.inputs.target import Parameter, Target, find_target
-from sandbox.program import Call, Probe
+from sandbox.program import Call, Probe, Vote
 from sandbox.program import Sequence as CallSequence
 from sandbox.values import Value
 

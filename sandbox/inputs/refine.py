@@ -13,13 +13,15 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.consensus.signature import Labels
 from sandbox.inputs import generate
 from sandbox.inputs.mutate import mutate_call
 from sandbox.inputs.propose import Collector, ProbeSet, call_hints, parameter_kinds
 from sandbox.inputs.target import find_target
 from sandbox.program import Call, Probe
 from sandbox.program import Sequence as CallSequence
+
+Labels = NDArray[np.int32]
+"""Shape (n_candidates, n_probes): equal labels for equal values of one probe, negative for no value."""
 
 
 def refine(

@@ -10,13 +10,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sandbox.consensus.types import Decision, Evidence, Rule, Vote
+from sandbox.consensus.types import Decision, Evidence, Rule
 from sandbox.errors import SandboxError
 from sandbox.inputs import ProbeSet
 from sandbox.limits import Limits
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.pool import Sandbox
-from sandbox.program import Job, Probe, Program
+from sandbox.program import Job, Probe, Program, Vote
 from ucoder_lsp.completion.document_slice import Runnable
 
 REQUEST_LIMITS = Limits(probe_wall_s=0.25, job_wall_s=1.0, cpu_s=2)

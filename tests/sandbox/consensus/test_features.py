@@ -12,8 +12,9 @@ from sandbox.consensus.rules import DEFAULT_RULE, RULES
 from sandbox.consensus.rules.features import FEW, NAMES, clusters_of, matrix
 from sandbox.consensus.rules.joint import Joint
 from sandbox.consensus.signature import describe
-from sandbox.consensus.types import Evidence, Vote
+from sandbox.consensus.types import Evidence
 from sandbox.outcome import Outcome, Status
+from sandbox.program import Vote
 from sandbox.values import Value
 
 CRASH = Outcome(Status.EXCEPTION, exception="ValueError")

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.consensus.rules import DEFAULT_RULE, RULES
-from sandbox.consensus.types import Decision, Evidence, Vote
+from sandbox.consensus.types import Decision, Evidence
 from sandbox.outcome import Outcome, Status
+from sandbox.program import Vote
 from sandbox.values import Value
 
 CRASH = Outcome(Status.EXCEPTION, exception="ValueError")
