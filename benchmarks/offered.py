@@ -40,7 +40,7 @@ from trainer.evaluation.statistics import Estimate, bootstrap_mean
 from trainer.progress import Teller
 from trainer.sampling.sampler import Sample
 from ucoder_lsp.completion.context import leading_space
-from ucoder_lsp.completion.flow import UNFINISHED
+from ucoder_lsp.completion.insertable import CANCELLED
 from ucoder_lsp.server.client import SERVER, Editor
 
 
@@ -143,7 +143,7 @@ def note(
     asked: Asked, judge: Judge, task: Task, text: str, offered: str, explanation: dict[str, Any]
 ) -> None:
     """Judge what one request gave."""
-    drawn = [c for c in explanation["candidates"] if UNFINISHED not in c["status"]]
+    drawn = [c for c in explanation["candidates"] if CANCELLED not in c["status"]]
     right = [(c["count"], judge.right(task, text + c["text"])) for c in drawn]
     asked.offered.append(float(bool(offered) and judge.right(task, text + offered)))
     asked.sample.append(sum(n for n, good in right if good) / max(sum(n for n, _ in right), 1))

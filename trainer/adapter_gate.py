@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sandbox.consensus.election import run_all
 from sandbox.inputs import ProbeSet
 from sandbox.outcome import JobResult, Status
 from sandbox.pool import Sandbox
-from sandbox.program import Job, Program
 from trainer.evaluation.statistics import Estimate, bootstrap_mean
 from trainer.sampling.answers import extract_function
 from trainer.stages.selection import LIMITS, Selected
@@ -57,12 +57,9 @@ def compare(base: Sequence[float], adapter: Sequence[float]) -> Verdict:
 def share_right(selected: Selected, inputs: ProbeSet, answers: Sequence[str], sandbox: Sandbox) -> float:
     """Share of the answers that behave like the selected program on every input that it answers."""
     programs = [extract_function(answer, selected.problem.function) for answer in answers]
-    distinct = list(dict.fromkeys(program for program in programs if program is not None))
-    truth, *results = sandbox.run(
-        [Job(Program(source), inputs.probes, LIMITS) for source in (selected.sources[0], *distinct)]
-    )
-    right = {p for p, result in zip(distinct, results, strict=True) if agrees(truth, result)}
-    return sum(program in right for program in programs) / len(programs)
+    truth, *results = run_all([selected.sources[0], *programs], inputs.probes, sandbox=sandbox, limits=LIMITS)
+    assert truth is not None, "a selected program is a program"
+    return sum(result is not None and agrees(truth, result) for result in results) / len(programs)
 
 
 def agrees(truth: JobResult, result: JobResult) -> bool:

@@ -338,9 +338,9 @@ class Loop:
 
         def make() -> dict[str, Any]:
             inputs = selection.probes_for(problem, work.tests, self.profile)
-            results = selection.judge(solutions, inputs, self.sandbox)
-            decision = selection.decide(solutions, results, inputs, rule)
-            found = selection.select(problem, solutions, results, inputs, decision, self.profile)
+            election = selection.hold_election(solutions, inputs, self.sandbox, rule)
+            decision, results = election.decision, election.results or (None,) * len(solutions)
+            found = selection.select(problem, solutions, election, inputs, self.profile)
             own = [selection.asserts_of(inputs, r)[:1] if r is not None else () for r in results]
             won = results[decision.winner] if decision.winner is not None else None
             claims = selection.asserts_of(inputs, won, results) if won is not None else ()

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
+from sandbox.consensus.election import Ballot, distinct, evidence, outcomes_of, run_all
 from sandbox.consensus.signature import describe, group
 from sandbox.consensus.types import Evidence
 from sandbox.inputs import ProbeSet, propose
 from sandbox.inputs.refine import choose, refine
 from sandbox.limits import Limits
-from sandbox.outcome import JobResult, Outcome, Status
+from sandbox.outcome import Outcome, Status
 from sandbox.pool import Sandbox
-from sandbox.program import Check, Job, Probe, Program
+from sandbox.program import Check, Probe
 
 PROBE_BUDGET = 300
 """Probes before the first clustering: examples, asserts, edge cases, mutations, typical values."""
@@ -150,33 +151,27 @@ def replay(
 
 def replay_task(task: RecordedTask, sandbox: Sandbox, *, seed: int = 0) -> ReplayedTask:
     """Evidence and truth of one task."""
-    distinct = list(dict.fromkeys(task.programs))
-    position = {text: i for i, text in enumerate(distinct)}
+    unique = distinct(task.programs)
+    position = {text: i for i, text in enumerate(unique)}
     rows = [position[text] for text in task.programs]
 
     # 1. First probes, on every distinct program.
     proposed = propose(task.prompt, task.entry_point, tests=task.tests, budget=PROBE_BUDGET, seed=seed)
-    outcomes = run_probes(distinct, proposed.probes, sandbox)
+    outcomes = run_probes(unique, proposed.probes, sandbox)
 
     # 2. Distinguishing probes: many on the representatives of the clusters, the best on everyone.
-    extra = _distinguishing(task, distinct, proposed, outcomes, rows, sandbox, seed)
+    extra = _distinguishing(task, unique, proposed, outcomes, rows, sandbox, seed)
     if extra.probes:
-        added = run_probes(distinct, extra.probes, sandbox)
+        added = run_probes(unique, extra.probes, sandbox)
         outcomes = [(*first, *second) for first, second in zip(outcomes, added, strict=True)]
 
-    evidence = Evidence(
-        outcomes=tuple(outcomes[row] for row in rows),
-        sources=task.programs,
-        log_probabilities=(0.0,) * len(rows),
-        asserts=proposed.asserts,
-        constraints=proposed.constraints,
-    )
-    correct = official(task, distinct, sandbox) if task.check else ()
+    ballots = [Ballot(program) for program in task.programs]
+    correct = official(task, unique, sandbox) if task.check else ()
     return ReplayedTask(
         task,
         (*proposed.probes, *extra.probes),
         (*proposed.origins, *extra.origins),
-        evidence,
+        evidence(ballots, [outcomes[row] for row in rows], proposed),
         tuple(correct[row] for row in rows) if correct else (),
     )
 
@@ -184,18 +179,8 @@ def replay_task(task: RecordedTask, sandbox: Sandbox, *, seed: int = 0) -> Repla
 def run_probes(
     programs: Sequence[str], probes: Sequence[Probe], sandbox: Sandbox
 ) -> list[tuple[Outcome, ...]]:
-    """One row of outcomes a program; a program that does not load crashes on every probe."""
-    jobs = [Job(Program(text), tuple(probes), PROBE_LIMITS) for text in programs]
-    results: list[tuple[Outcome, ...]] = [()] * len(jobs)
-    for index, result in sandbox.stream(jobs):
-        results[index] = _row(result, len(probes))
-    return results
-
-
-def _row(result: JobResult, n_probes: int) -> tuple[Outcome, ...]:
-    if result.load.status is not Status.OK:
-        return (result.load,) * n_probes
-    return result.outcomes
+    """One row of outcomes per program."""
+    return outcomes_of(run_all(programs, probes, sandbox=sandbox, limits=PROBE_LIMITS), len(probes))
 
 
 def _distinguishing(
@@ -232,8 +217,8 @@ def _distinguishing(
 def official(task: RecordedTask, programs: Sequence[str], sandbox: Sandbox) -> list[bool]:
     """Which programs pass the official test. For scoring only."""
     probe = Check(f"{task.check}\n\ncheck({task.entry_point})\n")
-    jobs = [Job(Program(text), (probe,), CHECK_LIMITS) for text in programs]
-    passed = [False] * len(jobs)
-    for index, result in sandbox.stream(jobs):
-        passed[index] = result.load.status is Status.OK and result.outcomes[0].status is Status.OK
-    return passed
+    results = run_all(programs, (probe,), sandbox=sandbox, limits=CHECK_LIMITS)
+    return [
+        result is not None and result.load.status is Status.OK and result.outcomes[0].status is Status.OK
+        for result in results
+    ]

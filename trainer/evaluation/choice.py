@@ -10,16 +10,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+from sandbox.consensus.election import Ballot, distinct, elect
 from sandbox.consensus.rules import DEFAULT_RULE, RULES
-from sandbox.consensus.types import Evidence
-from sandbox.inputs import propose
 from sandbox.inputs.target import find_target, parse_quietly
-from sandbox.outcome import Outcome, Status
 from sandbox.pool import Sandbox
 from trainer.evaluation.humaneval import Task
-from trainer.stages.selection import judge
-from trainer.stages.solutions import Solution
-from ucoder_lsp.completion.judge import REQUEST_LIMITS
+from ucoder_lsp.completion.probing import REQUEST_LIMITS, request_inputs
 from ucoder_lsp.config import Settings
 
 N_PROBES = Settings().probes
@@ -32,29 +28,15 @@ def choose(
     """The program that the server would show; None where no answer holds one.
 
     `programs` are those of the answers, equal ones repeated: each is a vote. `log_probabilities` are the answers' mean
-    log-probabilities. Where the rule abstains the most fluent program is shown (the server looks first at which of
-    them came furthest: ran, or only parsed).
+    log-probabilities. The server's election decides, its fallback included.
     """
-    distinct = list(dict.fromkeys(program for program in programs if program is not None))
-    if not distinct:
-        return None
-    inputs = propose(stub_of(task, distinct), task.function, budget=N_PROBES)
-    if inputs.probes:
-        answers = [Solution(*answer) for answer in zip(programs, log_probabilities, strict=True)]
-        results = judge(answers, inputs, sandbox, REQUEST_LIMITS)
-        crashed = (Outcome(Status.EXCEPTION, exception="SyntaxError"),) * len(inputs.probes)
-        decision = RULES[DEFAULT_RULE].decide(
-            Evidence(
-                outcomes=tuple(crashed if result is None else result.outcomes for result in results),
-                sources=tuple(program or "" for program in programs),
-                log_probabilities=tuple(log_probabilities),
-                constraints=inputs.constraints,
-            )
-        )
-        if decision.winner is not None:
-            return programs[decision.winner]
-    by_fluency = sorted(zip(log_probabilities, programs, strict=True), key=lambda pair: -pair[0])
-    return next(program for _, program in by_fluency if program is not None)
+    ballots = [
+        Ballot(program, log_probability, progress=int(program is not None))
+        for program, log_probability in zip(programs, log_probabilities, strict=True)
+    ]
+    inputs = request_inputs(stub_of(task, distinct(programs)), task.function, N_PROBES)
+    election = elect(ballots, inputs, sandbox=sandbox, rule=RULES[DEFAULT_RULE], limits=REQUEST_LIMITS)
+    return None if election.chosen is None else programs[election.chosen]
 
 
 def stub_of(task: Task, programs: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from sandbox.consensus.election import distinct
 from sandbox.outcome import Outcome, Status
 from sandbox.pool import Sandbox
 from trainer.evaluation.choice import choose
@@ -146,8 +147,7 @@ def judged(
     """The score of a task's answers. `expected` is what its reference solution gave, None where the probes judge
     themselves. Equal programs run once; each sample counts."""
     programs = [extract_function(answer.text, task.function, task.prelude) for answer in answers]
-    distinct = list(dict.fromkeys(program for program in programs if program is not None))
-    right_first, right_own, right = _right(task, distinct, sandbox, expected)
+    right_first, right_own, right = _right(task, distinct(programs), sandbox, expected)
     several = len(answers) > 1
     chosen = choose(task, programs, [a.mean_logprob for a in answers], sandbox) if several else None
     return TaskScore(

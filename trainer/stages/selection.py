@@ -1,9 +1,9 @@
 """Stage 6: execution-driven consensus selects a problem's solutions, or abstains with a reason (paper, section 2.4).
 
-`judge` runs every distinct solution on the problem's inputs, in the sandbox; `select` is a pure decision over what
-they did. The reasons for which nothing is selected are the funnel of the report. What counts as agreement, and who
-wins, is `sandbox`'s default rule; what is added here is what training data needs: a cluster of some size, a behaviour
-that varies, and values that say something.
+`hold_election` runs every distinct solution on the problem's inputs; `select` is a pure decision over what they did.
+The reasons for which nothing is selected are the funnel of the report. What counts as agreement, and who wins, is
+`sandbox`'s default rule; what is added here is what training data needs: a cluster of some size, a behaviour that
+varies, and values that say something.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.consensus.types import Decision, Evidence, Rule
+from sandbox.consensus.election import Ballot, Election, elect
+from sandbox.consensus.types import Rule
 from sandbox.inputs import ProbeSet, propose
 from sandbox.inputs.target import parse_quietly
 from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.pool import Sandbox
-from sandbox.program import Call, Job, Program, probe_text
+from sandbox.program import Call, probe_text
 from sandbox.values import Value
 from trainer.profile import Profile
 from trainer.stages.problems import Problem
@@ -65,40 +66,23 @@ def probes_for(problem: Problem, tests: Sequence[str], profile: Profile) -> Prob
     )
 
 
-def judge(
-    solutions: Sequence[Solution], inputs: ProbeSet, sandbox: Sandbox, limits: Limits = LIMITS
-) -> list[JobResult | None]:
-    """What each solution did on the inputs, None for one without a program; equal programs run once."""
-    distinct = list(dict.fromkeys(s.source for s in solutions if s.source is not None))
-    results = sandbox.run([Job(Program(source), inputs.probes, limits) for source in distinct])
-    by_source: dict[str | None, JobResult] = dict(zip(distinct, results, strict=True))
-    return [by_source.get(solution.source) for solution in solutions]
-
-
-def decide(
-    solutions: Sequence[Solution], results: Sequence[JobResult | None], inputs: ProbeSet, rule: Rule
-) -> Decision:
-    """The rule's decision; a sample without a program counts as a candidate that crashed."""
-    crashed = (Outcome(Status.EXCEPTION, exception="SyntaxError"),) * len(inputs.probes)
-    return rule.decide(
-        Evidence(
-            outcomes=tuple(crashed if result is None else result.outcomes for result in results),
-            sources=tuple(solution.source or "" for solution in solutions),
-            log_probabilities=tuple(solution.mean_logprob for solution in solutions),
-            asserts=inputs.asserts,
-        )
-    )
+def hold_election(
+    solutions: Sequence[Solution], inputs: ProbeSet, sandbox: Sandbox, rule: Rule, limits: Limits = LIMITS
+) -> Election:
+    """Run every distinct solution on the inputs and let the rule decide; a sample without a program crashed."""
+    ballots = [Ballot(solution.source, solution.mean_logprob) for solution in solutions]
+    return elect(ballots, inputs, sandbox=sandbox, rule=rule, limits=limits)
 
 
 def select(
     problem: Problem,
     solutions: Sequence[Solution],
-    results: Sequence[JobResult | None],
+    election: Election,
     inputs: ProbeSet,
-    decision: Decision,
     profile: Profile,
 ) -> Selected | Dropped:
-    """What a decision gives to train on."""
+    """The programs and asserts of a winner to train on, or the reason to drop the problem."""
+    decision, results = election.decision, election.results
     if decision.winner is None:
         return Dropped(problem, "no solution could be chosen: " + decision.reason.rstrip(".").lower())
     cluster = next(c for c in decision.clusters if decision.winner in c.members)

@@ -1,12 +1,26 @@
-"""Why this completion: everything a person may ask about one request, as plain data.
+"""The explanation of a completion: what was sampled, what it did, who won and why, as plain data.
 
 The editor's explanation view, `ucoder demo` and the tests read the same object (`to_json` is the wire form).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from sandbox.consensus.election import Election
+from sandbox.outcome import JobResult, Outcome
+from sandbox.program import probe_text
+from ucoder_lsp.completion.context import CompletionContext
+from ucoder_lsp.completion.document_slice import Tier
+from ucoder_lsp.completion.insertable import Dropped, Insertable
+from ucoder_lsp.engine.types import Generation
+
+LOW_CONFIDENCE_LINES = 12
+"""Without consensus a longer block is cut: nobody reads an unverified page of ghost text."""
+MAX_SHOWN_CHARS = 120
+"""Characters of one value or probe in an explanation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +32,7 @@ class CandidateReport:
     """How many of the K samples wrote this text."""
     mean_logprob: float
     status: str
-    """The tier it reached (`completion.behaviour.Tier`), or why it was dropped."""
+    """The tier it reached (`completion.document_slice.Tier`), or why it was dropped."""
     cluster: int | None = None
 
 
@@ -96,3 +110,122 @@ def _key(name: str) -> str:
         return name  # units stay readable: prefill_ms
     head, *rest = name.split("_")
     return head + "".join(word.title() for word in rest)
+
+
+def explain(
+    context: CompletionContext,
+    generation: Generation,
+    insertable: Insertable,
+    dropped: Sequence[Dropped],
+    election: Election,
+) -> Explanation:
+    """Put samples, behaviour and decision together; position, model and timings are left to the caller."""
+    tiers = [_tier(insertable, election, ballot) for ballot in range(len(insertable.drawn))]
+    chosen = election.chosen
+    decided_by, reason = _decided_by(election, tiers)
+    winner = None if chosen is None else insertable.drawn[chosen][0]
+    return Explanation(
+        line=0,
+        character=0,
+        shape=context.shape.value,
+        function=context.function,
+        text="" if winner is None else _shown(insertable.texts[winner].text, decided_by),
+        decided_by=decided_by,
+        reason=reason,
+        confidence=election.decision.confidence,
+        tier="" if chosen is None else tiers[chosen].value,
+        model="",
+        adapter=generation.adapter,
+        candidates=(*_candidate_reports(insertable, election, tiers), *map(_dropped_report, dropped)),
+        probes=tuple(_short(probe_text(probe)) for probe in election.probes),
+        clusters=_cluster_reports(insertable, election),
+        winner=winner,
+        sandbox_tier=next((result.tier for result in election.results if result is not None), None),
+        prompt_tokens=generation.n_prompt_tokens,
+        cached_tokens=generation.n_cached_tokens,
+    )
+
+
+def _decided_by(election: Election, tiers: Sequence[Tier]) -> tuple[str, str]:
+    """What decided (see `Explanation.decided_by`), and the reason for a person."""
+    decision = election.decision
+    if election.by_consensus:
+        return "consensus", decision.reason
+    abstained = decision.reason.rstrip(".")
+    if election.chosen is None:
+        return "nothing", f"Nothing is offered: {abstained}."
+    return "fluency", (
+        f"Consensus abstained: {abstained}. Chosen instead: the most fluent candidate "
+        f"of those that came furthest ({tiers[election.chosen].value})."
+    )
+
+
+def _tier(insertable: Insertable, election: Election, ballot: int) -> Tier:
+    """How far a sample came, static checks and behaviour together."""
+    if election.by_consensus and ballot in election.decision.clusters[0].members:
+        return Tier.AGREES
+    if election.ran(ballot):
+        return Tier.RUNS
+    return insertable.texts[insertable.drawn[ballot][0]].runnable.tier
+
+
+def _candidate_reports(
+    insertable: Insertable, election: Election, tiers: Sequence[Tier]
+) -> list[CandidateReport]:
+    """One report per distinct text; tier, cluster and log-probability are those of its first sample."""
+    samples_of: dict[int, list[int]] = {}
+    for ballot, (text, _) in enumerate(insertable.drawn):
+        samples_of.setdefault(text, []).append(ballot)
+    cluster_of = {
+        ballot: number
+        for number, cluster in enumerate(election.decision.clusters)
+        for ballot in cluster.members
+    }
+    return [
+        CandidateReport(
+            insertable.texts[text].text,
+            len(samples),
+            insertable.drawn[samples[0]][1],
+            tiers[samples[0]].value,
+            cluster_of.get(samples[0]),
+        )
+        for text, samples in samples_of.items()
+    ]
+
+
+def _dropped_report(dropped: Dropped) -> CandidateReport:
+    candidate = dropped.candidate
+    return CandidateReport(candidate.text, 1, candidate.mean_logprob, f"dropped: {dropped.reason}")
+
+
+def _cluster_reports(insertable: Insertable, election: Election) -> tuple[ClusterReport, ...]:
+    return tuple(
+        ClusterReport(
+            members=tuple(dict.fromkeys(insertable.drawn[ballot][0] for ballot in cluster.members)),
+            share=cluster.share,
+            behaviour=_behaviour(election.results[cluster.members[0]]),
+        )
+        for cluster in election.decision.clusters
+    )
+
+
+def _shown(text: str, decided_by: str) -> str:
+    """The ghost text; what consensus did not verify is kept short."""
+    if decided_by == "consensus":
+        return text
+    return "\n".join(text.split("\n")[: LOW_CONFIDENCE_LINES + 1])
+
+
+def _behaviour(result: JobResult | None) -> tuple[str, ...]:
+    return () if result is None else tuple(_short(outcome_text(outcome)) for outcome in result.outcomes)
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """One outcome on one line: the value, or how the program failed."""
+    if outcome.value is not None:
+        return outcome.value.text()
+    return outcome.exception or outcome.status.value
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN_CHARS else text[: MAX_SHOWN_CHARS - 1] + "…"

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from sandbox.consensus.election import run_all
 from sandbox.consensus.rules import DEFAULT_RULE, RULES
 from sandbox.inputs import ProbeSet
 from sandbox.pool import Sandbox
@@ -94,9 +95,8 @@ def examine(*sources: str | None, profile: Profile = TINY) -> Selected | Dropped
     solutions = [Solution(source, -0.5) for source in sources]
     inputs = selection.probes_for(problem(), ["assert second_largest([3, 1, 2]) == 2"], TINY)
     with Sandbox(lowest_tier=1) as sandbox:
-        results = selection.judge(solutions, inputs, sandbox)
-    decision = selection.decide(solutions, results, inputs, RULES[DEFAULT_RULE])
-    return selection.select(problem(), solutions, results, inputs, decision, profile)
+        election = selection.hold_election(solutions, inputs, sandbox, RULES[DEFAULT_RULE])
+    return selection.select(problem(), solutions, election, inputs, profile)
 
 
 def test_consensus_selects_different_programs_of_one_behaviour() -> None:
@@ -127,7 +127,7 @@ def test_the_most_telling_input_is_shown_first(
 ) -> None:
     probes = ProbeSet(tuple(Call("second_largest", (numbers,)) for numbers in inputs))
     with Sandbox(lowest_tier=1) as sandbox:
-        results = selection.judge([Solution(source, -0.5) for source in sources], probes, sandbox)
+        results = run_all(sources, probes.probes, sandbox=sandbox, limits=selection.LIMITS)
     assert results[0] is not None
     shown = selection.asserts_of(probes, results[0], results)
     assert [text.partition(" ==")[0] for text in shown] == [

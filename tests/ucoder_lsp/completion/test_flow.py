@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.errors import SandboxError
+from sandbox.pool import Sandbox
 from tests.support import tiny_gguf
+from tests.support.cursor import at
 from ucoder_lsp.completion.flow import Completer
+from ucoder_lsp.completion.insertable import insertable_texts
+from ucoder_lsp.completion.probing import RequestInputs
 from ucoder_lsp.completion.prompt import QUESTION
 from ucoder_lsp.config import Settings
 from ucoder_lsp.engine.engine import Engine, Ticket
-from ucoder_lsp.engine.types import GenerationRequest
+from ucoder_lsp.engine.types import Candidate, Finish, GenerationRequest
 
 
 def test_a_function_is_asked_for_by_the_models_template(
@@ -36,3 +41,25 @@ def test_a_function_is_asked_for_by_the_models_template(
     assert asked.endswith("```python\ndef f(x):")
     assert begun == f"{asked}\n    return"
     assert continued == "x ="
+
+
+async def test_a_sandbox_that_fails_is_an_abstention_and_not_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise SandboxError("the jail is gone")
+
+    context = at('def largest(items: list[int]) -> int:\n    """Return the largest item."""\n    |\n')
+    inputs = RequestInputs(context, 16)
+    inputs.make()
+    samples = [Candidate("\n    return max(items)", (), (), Finish.EOS)] * 2
+    insertable, dropped = insertable_texts(samples, context)
+    assert (len(insertable.texts), len(insertable.drawn), dropped) == (1, 2, [])
+    with (
+        Engine.load(tiny_gguf.write_model(tmp_path / "m.gguf"), n_ctx=256, k_max=1, n_threads=1) as engine,
+        Sandbox(workers=1) as sandbox,
+    ):
+        monkeypatch.setattr(sandbox, "arun", broken)
+        election = await Completer(engine, sandbox, Settings())._elect(insertable, inputs)
+    assert "the jail is gone" in election.decision.reason
+    assert (election.by_consensus, election.chosen) == (False, 0)

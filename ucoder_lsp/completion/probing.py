@@ -1,0 +1,46 @@
+"""The probe inputs and the limits of one completion request."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from sandbox.inputs import ProbeSet, propose
+from sandbox.limits import Limits
+from ucoder_lsp.completion.context import CompletionContext
+from ucoder_lsp.completion.document_slice import stub
+
+REQUEST_LIMITS = Limits(probe_wall_s=0.25, job_wall_s=1.0, cpu_s=2)
+"""A person is waiting: a candidate that needs longer on a small input is of no use here."""
+
+
+def request_inputs(source: str, function: str, budget: int) -> ProbeSet:
+    """Up to `budget` inputs for `function` of a stub: docstring examples are votes, remarks in prose are not.
+
+    The confidence of a completion was measured without such remarks.
+    """
+    return replace(propose(source, function, budget=budget), asserts=())
+
+
+class RequestInputs:
+    """The probe inputs of one request, made on a thread while the model decodes."""
+
+    def __init__(self, context: CompletionContext, budget: int) -> None:
+        self._context = context
+        self._budget = budget
+        self.probe_set: ProbeSet | None = None
+        """None until they are made, and where there is no function to call."""
+        self.wall_s = 0.0
+
+    @property
+    def may_stop_early(self) -> bool:
+        """Whether a majority of equal texts may end decoding: docstring examples could overrule it."""
+        return self.probe_set is not None and not self.probe_set.constraints
+
+    def make(self) -> None:
+        """Make the inputs: some milliseconds of computing."""
+        started = time.perf_counter()
+        source = stub(self._context)
+        if source and self._context.function is not None:
+            self.probe_set = request_inputs(source, self._context.function, self._budget)
+        self.wall_s = time.perf_counter() - started
