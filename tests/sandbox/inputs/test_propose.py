@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 
 import pytest
@@ -228,23 +226,3 @@ def test_choose_takes_probes_that_split_different_pairs():
 
     labels = np.array([[0, 0, 0, 5], [0, 0, 1, -1], [1, 1, 0, 5], [1, 1, 1, -1]], dtype=np.int32)
     assert choose(labels, 3) == [0, 2], "the second probe repeats the first, the last one only crashes"
-
-
-def test_what_another_thread_draws_changes_no_input_and_worries_nobody() -> None:
-    program = """
-import random, sys, threading
-from sandbox.inputs.generate import draw, Hints
-from sandbox.inputs.kinds import INT, Kind
-kinds = (Kind("list", (INT,)), INT)
-alone = list(draw(kinds, Hints(), 60, 1))
-stop = threading.Event()
-def meanwhile():
-    while not stop.is_set():
-        random.random()
-threading.Thread(target=meanwhile, daemon=True).start()
-beside = [list(draw(kinds, Hints(), 60, 1)) for _ in range(5)]
-stop.set()
-sys.exit(any(drawn != alone for drawn in beside))
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
