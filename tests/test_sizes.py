@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MODULES = [path for room in ("sandbox", "ucoder_lsp", "trainer", "ci") for path in (ROOT / room).rglob("*.py")]
+MODULES = [
+    path for room in ("sandbox", "ucoder_lsp", "trainer", "ci") for path in (ROOT / room).rglob("*.py")
+]
 MAX_MODULE, MAX_FUNCTION = 400, 60
 REASON = "# long: "
 """Stands on the `def` line of a longer function, with the reason behind it."""

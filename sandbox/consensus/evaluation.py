@@ -19,7 +19,7 @@ from sandbox.consensus.calibration import (
 from sandbox.consensus.replay import ReplayedTask
 from sandbox.consensus.rules import features
 from sandbox.consensus.rules.joint import Joint
-from sandbox.consensus.signature import describe
+from sandbox.consensus.signature import behaviour_of
 from sandbox.consensus.types import Rule
 
 Floats = NDArray[np.float64]
@@ -115,7 +115,7 @@ def learn(tasks: Sequence[ReplayedTask], seed: int = 0) -> Fitted:
         for n, weight in ((None, 1.0), (30, 1.0 / DRAWS), (8, 1.0 / DRAWS)):
             for chosen in samples_of(task, n, seed + 1):
                 evidence, correct = task.draw(chosen)
-                behaviour = describe(evidence)
+                behaviour = behaviour_of(evidence)
                 clusters = features.clusters_of(behaviour, evidence)
                 matrix = features.matrix(behaviour, evidence, clusters)
                 right = np.array([float(correct[members[0]]) for members in clusters])

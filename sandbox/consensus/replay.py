@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from sandbox.consensus.election import Ballot, distinct, evidence, outcomes_of, run_all
-from sandbox.consensus.signature import describe, group
+from sandbox.consensus.signature import behaviour_of, group
 from sandbox.consensus.types import Evidence
 from sandbox.inputs import ProbeSet, propose
-from sandbox.inputs.refine import choose, refine
+from sandbox.inputs.refine import choose_distinguishing, refine
 from sandbox.limits import Limits
 from sandbox.outcome import Outcome, Status
 from sandbox.pool import Sandbox
@@ -194,7 +194,7 @@ def _distinguishing(
 ) -> ProbeSet:
     """Probes that tell the largest clusters apart; none where there is at most one cluster."""
     none = ("",) * len(programs), (0.0,) * len(programs)
-    labels = describe(Evidence(tuple(outcomes), *none)).labels
+    labels = behaviour_of(Evidence(tuple(outcomes), *none)).labels
     members = np.flatnonzero((labels >= 0).any(axis=1)) if labels.size else np.arange(0)
     weight = np.bincount(rows, minlength=len(programs)).astype(np.float64)
     clusters = sorted(group(labels[members], members), key=lambda c: -weight[c].sum())[:REPRESENTATIVES]
@@ -206,8 +206,8 @@ def _distinguishing(
         return proposed
     trial = run_probes([programs[int(c[0])] for c in clusters], proposed.probes, sandbox)
     blank = ("",) * len(clusters), (0.0,) * len(clusters)
-    kept = choose(
-        describe(Evidence(tuple(trial), *blank)).labels,
+    kept = choose_distinguishing(
+        behaviour_of(Evidence(tuple(trial), *blank)).labels,
         REFINE_KEPT,
         np.array([weight[c].sum() for c in clusters]),
     )

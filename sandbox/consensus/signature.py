@@ -87,7 +87,7 @@ class Behaviour:
         return np.flatnonzero((high >= 0) & (low < high))
 
 
-def describe(evidence: Evidence) -> Behaviour:
+def behaviour_of(evidence: Evidence) -> Behaviour:
     """Turn evidence into labels and test results. Never raises on outcomes of any kind."""
     keys = [[_key(outcome) for outcome in row] for row in evidence.outcomes]
     n_probes = len(keys[0]) if keys else 0

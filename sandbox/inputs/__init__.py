@@ -1,4 +1,4 @@
-"""Probe inputs: what to call a function with, so that right and wrong candidates show it."""
+"""Choose probe inputs: calls on which right and wrong candidates behave differently."""
 
 from sandbox.inputs.propose import ProbeSet, propose
 

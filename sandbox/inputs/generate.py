@@ -1,18 +1,29 @@
-"""Values of a kind: small edge cases first, then typical ones drawn through Hypothesis strategies.
+"""Generate values of a kind: small edge cases, and typical values drawn at random.
 
 Typical means what a caller would pass: small numbers, short lists, words made of the characters that the
-examples and the docstring use. Extreme values mostly leave the specification, where
-correct programs disagree.
+examples and the docstring use. Extreme values mostly leave the specification, where correct programs disagree.
+
+The distribution, and why:
+
+* Lists are short: 0 to 6 elements at the top, 0 to 4 inside, about half of that on average. A program that is
+  wrong on a long list is usually wrong on a short one, and short inputs keep a run of 300 probes cheap.
+* Integers are uniform within what the examples reach, at least up to 12. A range of more than 127 steps gives
+  its two lowest and its two highest values only.
+* Strings are, with equal chances, random characters, a known string, or a known string and random characters.
+* The first value is the smallest one: zero, empty, the first choice. Programs often differ there.
+
+Every draw comes from one `random.Random(seed)`: the probes must be the same in every process. The published
+replay figures (docs/results.md) hold for these draws exactly, and a test freezes them.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 import string
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from random import Random
+from typing import TypeVar
 
 from sandbox.inputs.kinds import ANY, INT, STR, Kind
 
@@ -129,84 +140,185 @@ def _container_edges(kind: Kind, hints: Hints, depth: int) -> list[object]:
     return [frozenset(items) if kind.name == "frozenset" else set(items) for items in hashable]
 
 
-def strategy(kind: Kind, hints: Hints, depth: int = 0) -> Any:
-    """A Hypothesis strategy for typical values of `kind`. Hypothesis is imported here, on first use."""
-    from hypothesis import strategies as st
+T = TypeVar("T")
+Form = Callable[[Random], object]
+"""Draws one value of one shape."""
 
-    inner = functools.partial(strategy, hints=hints, depth=depth + 1)
-    reach = hints.reach
-    match kind.name:
-        case "int":
-            return st.integers(-reach if hints.negative else 0, reach)
-        case "float":
-            return st.integers(-4 * reach if hints.negative else 0, 4 * reach).map(lambda n: n / 4)
-        case "bool":
-            return st.booleans()
-        case "str":
-            text = st.lists(st.sampled_from(hints.characters), max_size=8).map("".join)
-            known = st.sampled_from(hints.strings or WORDS)
-            return st.one_of(text, known, st.tuples(known, text).map("".join)) if depth < 3 else known
-        case "bytes":
-            return st.lists(st.integers(0, 127), max_size=6).map(bytes)
-        case "none":
-            return st.none()
-        case "choice":
-            return st.sampled_from(kind.choices)
-        case "union":
-            return st.one_of(*(inner(part) for part in kind.parts))
-        case "any":
-            return st.one_of(st.integers(-5, 20), st.sampled_from(WORDS))
-        case _:
-            return _container_strategy(kind, inner, 6 if depth == 0 else 4)
-
-
-def _container_strategy(kind: Kind, inner: Callable[[Kind], Any], longest: int) -> Any:
-    from hypothesis import strategies as st
-
-    match kind.name:
-        case "list":
-            return st.lists(inner(kind.parts[0]), max_size=longest)
-        case "set" | "frozenset":
-            element = inner(kind.parts[0] if kind.parts[0].name in _HASHABLE else INT)
-            made = st.lists(element, max_size=longest)
-            return made.map(frozenset) if kind.name == "frozenset" else made.map(set)
-        case "tuple":
-            return st.tuples(*(inner(part) for part in kind.parts))
-        case "dict":
-            key = inner(kind.parts[0] if kind.parts[0].name in _HASHABLE else STR)
-            return st.dictionaries(key, inner(kind.parts[1]), max_size=4)
-        case _:
-            raise ValueError(f"no strategy for the kind {kind.name!r}")
-
-
+_MORE = {1: 0.5, 2: 79 / 128, 3: 0.690625, 4: 71 / 96, 6: 823 / 1024, 8: 0.84296875}
+"""Chance of one more element, by the greatest length: it makes the mean length about half of that."""
+_LONGEST_TEXT, _LONGEST_BYTES, _LONGEST_DICT, _LONGEST_LIST, _LONGEST_INNER_LIST = 8, 6, 4, 6, 4
+_KNOWN_TEXT_DEPTH = 3
+"""Strings nested as deep as this are known ones only."""
+_WIDE = 127
+"""A range of more steps than this gives its ends only."""
+_FEW_KEYS = 255
+"""Integer keys from a range of up to this many steps are drawn without repetition."""
 _HASHABLE = {"int", "float", "bool", "str", "bytes", "none", "choice"}
 
 
 def draw(kinds: tuple[Kind, ...], hints: Hints, count: int, seed: int) -> Iterator[tuple[object, ...]]:
-    """`count` argument tuples through Hypothesis: the same ones for the same seed."""
+    """Yield `count` argument tuples, first the smallest one: the same ones for the same seed."""
     if count <= 0 or not kinds:
         return
-    import hypothesis
-    from hypothesis import strategies as st
+    random = Random(seed)  # noqa: S311 - inputs, not secrets
+    yield tuple(smallest(kind, hints) for kind in kinds)
+    for _ in range(count - 1):
+        yield tuple(typical(kind, hints, random) for kind in kinds)
 
-    from sandbox.inputs.provider import BACKEND, seeded
 
-    drawn: list[tuple[object, ...]] = []
+def smallest(kind: Kind, hints: Hints, depth: int = 0) -> object:
+    """Return the simplest value of `kind`: zero, empty, or the first choice."""
+    match kind.name:
+        case "int" | "any":
+            return 0
+        case "float":
+            return 0.0
+        case "bool":
+            return False
+        case "none":
+            return None
+        case "str":
+            return "" if depth < _KNOWN_TEXT_DEPTH else _known_strings(hints)[0]
+        case "choice":
+            return kind.choices[0]
+        case "union":
+            return smallest(kind.parts[0], hints, depth + 1)
+        case "tuple":
+            return tuple(smallest(part, hints, depth + 1) for part in kind.parts)
+        case _:
+            return _EMPTY[kind.name]()
 
-    # Not a test: Hypothesis is used as a generator here, so a value can never "fail" and nothing is shrunk.
-    @hypothesis.settings(
-        backend=BACKEND,
-        database=None,
-        deadline=None,
-        max_examples=count,
-        phases=[hypothesis.Phase.generate],
-        suppress_health_check=list(hypothesis.HealthCheck),
-        verbosity=hypothesis.Verbosity.quiet,
-    )
-    @hypothesis.given(st.tuples(*(strategy(kind, hints) for kind in kinds)))
-    def collect(values: tuple[object, ...]) -> None:
-        drawn.append(values)
 
-    with seeded(seed):
-        collect()
-    yield from drawn[:count]
+_EMPTY: dict[str, Callable[[], object]] = {
+    "bytes": bytes, "list": list, "set": set, "frozenset": frozenset, "dict": dict,
+}  # fmt: skip
+
+
+def typical(kind: Kind, hints: Hints, random: Random, depth: int = 0) -> object:
+    """Draw one value of `kind` such as a caller would pass."""
+    forms = _forms(kind, hints, depth)
+    return _one_of(forms, random)(random)
+
+
+def _forms(kind: Kind, hints: Hints, depth: int) -> list[Form]:
+    """The shapes of a kind's values, all equally likely; a union has those of all its parts."""
+    known = _known_strings(hints)
+    match kind.name:
+        case "union":
+            alternatives = dict.fromkeys(kind.parts)  # equal ones count once: `Union[Any, int]` is filled in
+            return [form for part in alternatives for form in _forms(part, hints, depth + 1)]
+        case "any":
+            return [lambda random: _integer(-5, 20, random), lambda random: _one_of(WORDS, random)]
+        case "str" if depth < _KNOWN_TEXT_DEPTH:
+            return [
+                lambda random: _text(hints, random),
+                lambda random: _one_of(known, random),
+                lambda random: _one_of(known, random) + _text(hints, random),
+            ]
+        case "str":
+            return [lambda random: _one_of(known, random)]
+        case "bool":
+            return [lambda random: random.random() < 0.5]
+        case "none":
+            return [lambda random: None]
+        case "choice":
+            return [lambda random: _one_of(kind.choices, random)]
+        case "int" | "float" | "bytes":
+            return [lambda random: _number_or_bytes(kind, hints, random)]
+        case _:
+            return [lambda random: _container(kind, hints, random, depth)]
+
+
+def _known_strings(hints: Hints) -> tuple[str, ...]:
+    return hints.strings or WORDS
+
+
+def _one_of(values: Sequence[T], random: Random) -> T:
+    """One of the values; a single value costs no draw."""
+    return values[0] if len(values) == 1 else random.choice(values)
+
+
+def _number_or_bytes(kind: Kind, hints: Hints, random: Random) -> int | float | bytes:
+    high = hints.reach
+    low = -high if hints.negative else 0
+    match kind.name:
+        case "int":
+            return _integer(low, high, random)
+        case "float":
+            return _integer(4 * low, 4 * high, random) / 4
+        case _:
+            return bytes(_items(_LONGEST_BYTES, lambda: _integer(0, 127, random), random))
+
+
+def _integer(low: int, high: int, random: Random) -> int:
+    """An integer in [low, high]; of a wide range one of its ends or their neighbours."""
+    if high - low > _WIDE:
+        return random.choices((low, low + 1, high - 1, high), (2, 1, 1, 2))[0]
+    return random.randint(low, high)
+
+
+def _items(longest: int, element: Callable[[], T], random: Random) -> list[T]:
+    """Draw up to `longest` elements."""
+    items: list[T] = []
+    while len(items) < longest and random.random() < _MORE[longest]:
+        items.append(element())
+    return items
+
+
+def _text(hints: Hints, random: Random) -> str:
+    return "".join(_items(_LONGEST_TEXT, lambda: _one_of(hints.characters, random), random))
+
+
+def _container(kind: Kind, hints: Hints, random: Random, depth: int) -> object:
+    def inner(part: Kind) -> object:
+        return typical(part, hints, random, depth + 1)
+
+    longest = _LONGEST_LIST if depth == 0 else _LONGEST_INNER_LIST
+    match kind.name:
+        case "list":
+            return _items(longest, lambda: inner(kind.parts[0]), random)
+        case "set" | "frozenset":
+            element = kind.parts[0] if kind.parts[0].name in _HASHABLE else INT
+            items = _items(longest, lambda: inner(element), random)
+            return frozenset(items) if kind.name == "frozenset" else set(items)
+        case "tuple":
+            return tuple(inner(part) for part in kind.parts)
+        case "dict":
+            key = kind.parts[0] if kind.parts[0].name in _HASHABLE else STR
+            pool = _key_pool(key, hints, depth + 1)
+            return _dictionary(pool, lambda: inner(key), lambda: inner(kind.parts[1]), random)
+        case _:
+            raise ValueError(f"no values for the kind {kind.name!r}")
+
+
+def _key_pool(key: Kind, hints: Hints, depth: int) -> list[object] | None:
+    """All keys of a kind that has few, simplest first; None for a kind that has many."""
+    low, high = (-hints.reach if hints.negative else 0), hints.reach
+    if key.name == "int" and high - low <= _FEW_KEYS:
+        return [*range(high + 1), *range(-1, low - 1, -1)]
+    if key.name == "str" and depth >= _KNOWN_TEXT_DEPTH:
+        return list(_known_strings(hints))
+    if key.name == "choice":
+        return list(key.choices)
+    return [None] if key.name == "none" else None
+
+
+def _dictionary(
+    pool: list[object] | None, key: Callable[[], object], value: Callable[[], object], random: Random
+) -> dict[object, object]:
+    """Draw keys out of `pool`, or with `key` where there is none, until keys repeat too often."""
+    longest = _LONGEST_DICT if pool is None else min(_LONGEST_DICT, len(pool))
+    tries = 3 if pool is None else 1
+    found: dict[object, object] = {}
+    repeated = 0
+    while len(found) < longest and pool != [] and repeated <= max(3, 2 * len(found)):
+        if random.random() >= _MORE[longest]:
+            break
+        for _ in range(tries):
+            drawn = key() if pool is None else pool.pop(random.randrange(len(pool)))
+            if drawn not in found:
+                found[drawn] = value()
+                break
+        else:
+            repeated += 1
+    return found

@@ -1,25 +1,21 @@
-"""Kinds: what values a parameter takes, from its annotation, the values seen, its default, or its name.
+"""Describe types of plain data as kinds, read from annotations or learned from values.
 
-A kind is a small description of a type, not a Python type: it never needs the annotation to be evaluated, and
-it can be learned from examples (`[3, 1]` says: a list of integers).
+A kind is a small description, not a Python type. No annotation is evaluated for it, and examples are enough to
+learn it: `[3, 1]` gives a list of integers.
 """
 
 from __future__ import annotations
 
 import ast
-import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-from sandbox.inputs.target import Parameter
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`name` is one of int, float, bool, str, bytes, none, list, set, frozenset, tuple, dict, union,
-    choice, any.
+    """The description of one type.
 
+    `name` is one of int, float, bool, str, bytes, none, list, set, frozenset, tuple, dict, union, choice, any.
     `parts` holds the element (list, set), both key and value (dict), one entry per position (tuple), or the
     alternatives (union). `choices` holds the literals of a choice.
     """
@@ -41,7 +37,7 @@ _DICTS = {"dict", "Dict", "Mapping", "MutableMapping", "DefaultDict", "OrderedDi
 
 
 def of_annotation(node: ast.expr | None, depth: int = 0) -> Kind | None:
-    """The kind an annotation describes; None for no annotation and for types that are not plain data."""
+    """Return the kind that an annotation describes; None without one and for types that are not plain data."""
     if node is None or depth > 6:
         return None
     if isinstance(node, ast.Constant):
@@ -69,7 +65,7 @@ def _of_constant_annotation(node: ast.Constant, depth: int) -> Kind | None:
 
 
 def _bare_container(name: str) -> Kind | None:
-    """A container without its element: the element is left open (`any`) and can be learned from its name."""
+    """Return the kind of a container named without its element, which stays open (`any`)."""
     if name in _LISTS:
         return Kind("list", (ANY,))
     if name in _SETS:
@@ -79,7 +75,7 @@ def _bare_container(name: str) -> Kind | None:
     if name in _DICTS:
         return Kind("dict", (ANY, ANY))
     if name in ("tuple", "Tuple"):
-        return Kind("list", (ANY,)) if name == "" else Kind("tuple", (ANY, ANY))
+        return Kind("tuple", (ANY, ANY))
     return None
 
 
@@ -119,7 +115,7 @@ def _union(alternatives: Iterable[Kind | None]) -> Kind | None:
 
 
 def of_value(value: object, depth: int = 0) -> Kind | None:
-    """The kind one value is an example of; None for values that are not plain data."""
+    """Return the kind of one value; None for values that are not plain data."""
     if depth > 5:
         return ANY
     if isinstance(value, bool):
@@ -142,7 +138,7 @@ def of_value(value: object, depth: int = 0) -> Kind | None:
 
 
 def merge(kinds: Iterable[Kind | None]) -> Kind | None:
-    """The narrowest kind that covers all of them: int and float give float, two lists one list."""
+    """Return the narrowest kind that covers all `kinds`: int and float give float, two lists one list."""
     result: Kind | None = None
     for kind in kinds:
         if kind is not None:
@@ -160,104 +156,3 @@ def _merge_two(a: Kind, b: Kind) -> Kind:
     if a.name == b.name and a.parts and len(a.parts) == len(b.parts) and a.name != "union":
         return Kind(a.name, tuple(_merge_two(x, y) for x, y in zip(a.parts, b.parts, strict=True)))
     return _union([a, b]) or ANY
-
-
-_NAME_PATTERNS: tuple[tuple[str, Kind], ...] = (
-    (r"^(is|has|should|can|allow|enable|use|include)_|^(flag|reverse|strict|verbose|ascending)$", BOOL),
-    (r"matrix|grid|board|rows$|^table$", Kind("list", (Kind("list", (INT,)),))),
-    (r"^(strings|words|names|lines|tokens|texts|keys|paths|urls|tags|labels)$", Kind("list", (STR,))),
-    (r"^(pairs|points|edges|intervals|ranges|items_list)$", Kind("list", (Kind("tuple", (INT, INT)),))),
-    (
-        r"^(l|l\d|lst\d?|list\d?|arr\d?|array\d?|nums|numbers|xs|ys|values|items|elements|data|seq|sequence|ints"
-        r"|integers|digits|scores|grades|prices|heights|weights|costs|stack|queue|operand|input_list|lis|a_list)$"
-        r"|_(list|array|numbers)$|(list|array)$",
-        Kind("list", (INT,)),
-    ),
-    (r"^(d|dict|dic|mapping|counts?_by|config|options|record|obj)$|_(dict|map)$", Kind("dict", (STR, INT))),
-    (
-        r"^(s|s\d|st|str\d?|string\d?|text|txt|word|name|sentence|line|char|ch|substring|sub|prefix|suffix|pattern"
-        r"|message|title|path|url|date|key|filename|file_name|email|token|source|query|sep|delimiter|paren_string"
-        r"|brackets?|planet\d?|song|music\w*|message|phrase|password|label)$|_(string|str|text|name|word)$|string$",
-        STR,
-    ),
-    (
-        r"^(rate|ratio|threshold|price|weight|height|width|radius|area|temperature|percent|probability|eps|tol)$",
-        FLOAT,
-    ),
-    (
-        r"^(n|m|k|x|y|z|i|j|a|b|c|p|q|w|num\d?|number\d?|integer|val|value|count|size|length|limit|base|index|start"
-        r"|end|stop|step|year|month|day|age|total|capacity|target|low|high|lo|hi|min_val|max_val|decimal|digit|t)$"
-        r"|^(n|num|max|min)_|_(count|size|id|index|number|length)$",
-        INT,
-    ),
-)
-
-_DOC_HINTS: tuple[tuple[str, Kind], ...] = (
-    (
-        r"\b(list|array|lists|arrays|sequence)s? of (lists|arrays|rows)\b",
-        Kind("list", (Kind("list", (INT,)),)),
-    ),
-    (
-        r"\b(list|array|lists|sequence)s? (of|that contains) (\w+ ){0,2}(strings|words|names)\b",
-        Kind("list", (STR,)),
-    ),
-    (r"\bdictionary\b|\bdict\b|\bmapping\b", Kind("dict", (STR, INT))),
-    (r"\b(list|array|vector|sequence)s?\b", Kind("list", (INT,))),
-    (r"\b(string|word|sentence|text|letter|character)s?\b", STR),
-    (r"\b(decimal|float|real number|floating)\b", FLOAT),
-    (r"\b(integer|number|digit)s?\b", INT),
-)
-
-
-def of_name(name: str, docstring: str = "") -> Kind:
-    """A guess from the parameter's name, and where that says nothing from the words of the docstring."""
-    lowered = name.lower()
-    for pattern, kind in _NAME_PATTERNS:
-        if re.search(pattern, lowered):
-            return kind
-    for pattern, kind in _DOC_HINTS:
-        if re.search(pattern, docstring.lower()):
-            return kind
-    return INT
-
-
-def of_parameter(parameter: Parameter, seen: Iterable[object], docstring: str = "") -> Kind:
-    """The kind of a parameter, most reliable evidence first: annotation, values seen, default, name.
-
-    An annotation that leaves its elements open (`list`) is filled in from what the weaker evidence says.
-    """
-    annotated = of_annotation(parameter.annotation)
-    observed = merge(_common(of_value(value) for value in seen))
-    default: Kind | None = None
-    if parameter.default is not None:
-        try:
-            default = of_value(ast.literal_eval(parameter.default))
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            default = None
-    guess = of_name(parameter.name, docstring)
-    weaker = observed or (default if default not in (None, NONE) else None) or guess
-    if annotated is None or annotated == ANY:
-        return weaker
-    return _fill(annotated, weaker)
-
-
-def _common(kinds: Iterable[Kind | None]) -> list[Kind]:
-    """The kinds without the rare ones: a generated assert sometimes passes nonsense on purpose."""
-    counts = Counter(kind for kind in kinds if kind is not None)
-    by_name: Counter[str] = Counter()
-    for kind, count in counts.items():
-        by_name[kind.name] += count
-    most = max(by_name.values(), default=0)
-    return [kind for kind in counts if by_name[kind.name] * 5 >= most]
-
-
-def _fill(kind: Kind, weaker: Kind) -> Kind:
-    """Replace `any` parts of `kind` by the same part of `weaker`, or by integers and strings."""
-    if kind == ANY:
-        return weaker if weaker.name not in ("union", "none") else Kind("union", (INT, STR))
-    if not kind.parts:
-        return kind
-    if kind.name == weaker.name and len(kind.parts) == len(weaker.parts):
-        return Kind(kind.name, tuple(_fill(a, b) for a, b in zip(kind.parts, weaker.parts, strict=True)))
-    fallback = (STR, INT) if kind.name == "dict" else (INT,) * len(kind.parts)
-    return Kind(kind.name, tuple(_fill(a, b) for a, b in zip(kind.parts, fallback, strict=True)))

@@ -1,7 +1,7 @@
-"""Mutations of inputs that were seen: the neighbours of a plausible input are mostly plausible too.
+"""Mutate known inputs: the neighbours of a plausible input are mostly plausible too.
 
-Kinds and the relation between arguments (a list and an index into it) survive, because one small change is
-made to one argument at a time.
+Each mutation is one small change to one argument. So kinds mostly survive, and so do relations between
+arguments, such as a list and an index into it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_INT = 10**6
 
 
 def mutate_call(call: Call, hints: Hints, random: Random) -> Call:
-    """A copy of `call` with one argument changed a little."""
+    """Return a copy of `call` with one argument changed a little."""
     positions: list[int | str] = [*range(len(call.args)), *sorted(call.kwargs)]
     if not positions:
         return call
@@ -30,7 +30,7 @@ def mutate_call(call: Call, hints: Hints, random: Random) -> Call:
 
 
 def mutate(value: object, hints: Hints, random: Random, depth: int = 0) -> object:
-    """A value of the same kind, one small step away. `value` itself is not changed."""
+    """Return a value of the same kind, one small step away. `value` itself is not changed."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):

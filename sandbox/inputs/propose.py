@@ -1,10 +1,8 @@
-"""The probe inputs of one target function, chosen before anything runs.
+"""Propose the probe inputs of one target function, before anything runs.
 
-Where they come from, in the order of trust: examples in the docstring, calls in generated asserts (the most
-repeated first), calls the caller has seen elsewhere, small edge cases of the parameters' kinds, mutations of
-all those, and typical values from types. Deterministic: the same text, examples and seed give
-the same probes.
-Official tests are never read here: nobody passes them in.
+The sources, most trusted first: examples in the docstring, calls in generated asserts (the most repeated
+first), calls seen elsewhere, small edge cases of the parameters' kinds, mutations of all those, and typical
+values. The same text, examples and seed give the same probes. Official tests are never passed in here.
 """
 
 from __future__ import annotations
@@ -15,11 +13,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from sandbox.inputs import examples as reading
 from sandbox.inputs import generate, kinds
-from sandbox.inputs.examples import Example
+from sandbox.inputs.asserts import Example, from_asserts
+from sandbox.inputs.doctests import from_docstring
 from sandbox.inputs.mutate import mutate_call
-from sandbox.inputs.target import Parameter, Target, find_target
+from sandbox.inputs.parameters import parameter_kind, parameter_kinds
+from sandbox.inputs.target import Target, find_target
 from sandbox.program import Call, Probe, Vote
 from sandbox.program import Sequence as CallSequence
 from sandbox.values import Value
@@ -27,15 +26,15 @@ from sandbox.values import Value
 
 @dataclass(frozen=True, slots=True)
 class ProbeSet:
-    """Probes, where each came from, and what is said about their values."""
+    """Probes, the origin of each, and the values expected of some."""
 
     probes: tuple[Probe, ...] = ()
     origins: tuple[str, ...] = ()
-    """One word a probe: example, assert, seen, edge, mutation or type."""
+    """One word per probe: example, assert, seen, edge, mutation, type or distinguishing."""
     constraints: tuple[Vote, ...] = ()
     """Expected values that the author wrote as examples."""
     asserts: tuple[Vote, ...] = ()
-    """Weak votes, one for every generated assert (repeated asserts repeat) and every remark in prose."""
+    """Weak votes, one per generated assert (repeated asserts repeat) and one per remark in prose."""
 
 
 def propose(
@@ -47,20 +46,20 @@ def propose(
     budget: int = 16,
     seed: int = 0,
 ) -> ProbeSet:
-    """Up to `budget` probes for `function` (`name`, or `Class.method`), defined in `source`.
+    """Propose up to `budget` probes for `function` (`name`, or `Class.method`), defined in `source`.
 
     `source` needs the signature and the docstring; the body may be missing and the rest may not parse.
-    `examples` are calls the caller saw elsewhere; `tests` are texts of generated asserts. A function that
-    cannot be found, or whose parameters cannot be filled with plain data, gives fewer probes or none.
+    `examples` are calls seen elsewhere; `tests` are texts of generated asserts. There are fewer probes, or
+    none, where the function is not found or its parameters cannot be filled with plain data.
     """
     target = find_target(source, function)
     if target is None or budget <= 0:
         return ProbeSet()
-    written = reading.from_docstring(target.docstring, function)
-    asserted = [example for text in tests for example in reading.from_asserts(text, function)]
+    written = from_docstring(target.docstring, function)
+    asserted = [example for text in tests for example in from_asserts(text, function)]
     collector = Collector(target, budget)
 
-    # 1. What people and the model wrote. Asserts may use most of the budget, not all of it.
+    # 1. What the author and the model wrote. Asserts may use most of the budget, not all of it.
     for example in written:
         collector.add(example.probe, "example")
     repeated = Counter(_key(example.probe) for example in asserted)
@@ -73,7 +72,7 @@ def propose(
     for probe in examples:
         collector.add(probe, "seen")
 
-    # 2. What the parameters' kinds suggest.
+    # 2. What follows from the parameters' kinds.
     seen = [p for p in (*collector.probes, *first.values()) if isinstance(p, Call)]
     for call, origin in _generated(target, seen, budget, seed):
         if collector.full:
@@ -83,7 +82,7 @@ def propose(
 
 
 class Collector:
-    """Collects probes once each, up to the budget, and turns method calls into call sequences."""
+    """Collect distinct probes up to the budget, and turn method calls into call sequences."""
 
     def __init__(self, target: Target, budget: int) -> None:
         self.target, self.budget = target, budget
@@ -118,7 +117,7 @@ class Collector:
         asserts: list[Vote] = []
         for example in (*written, *asserted):
             at = self.index.get(_key(example.probe))
-            # A method's call sequence also reports the object's state, which no example states.
+            # The value of a method's call sequence includes the object's state, which examples leave out.
             if at is None or not example.known or isinstance(self.probes[at], CallSequence):
                 continue
             (constraints if example.hard else asserts).append(Vote(at, Value.of(example.expected)))
@@ -130,30 +129,18 @@ def _key(probe: Probe) -> str:
 
 
 def _is_plain(probe: Probe) -> bool:
-    """Whether the arguments survive the way into the sandbox and back as data (bounded size)."""
+    """Check that the arguments are small enough to travel into the sandbox and back."""
     return len(repr(probe)) <= 20_000
 
 
-def parameter_kinds(
-    parameters: Sequence[Parameter], calls: Sequence[Call], docstring: str
-) -> tuple[kinds.Kind, ...]:
-    """One kind a parameter, learned from annotations, from `calls`, from defaults and from names."""
-    found = []
-    for position, parameter in enumerate(parameters):
-        seen = [call.args[position] for call in calls if len(call.args) > position]
-        seen += [call.kwargs[parameter.name] for call in calls if parameter.name in call.kwargs]
-        found.append(kinds.of_parameter(parameter, seen, docstring))
-    return tuple(found)
-
-
 def call_hints(target: Target, calls: Sequence[Call]) -> generate.Hints:
-    """Strings, characters and numbers that the calls and the docstring's quoted literals show."""
+    """Collect strings, characters and numbers of the calls and of the docstring's quoted literals."""
     values: list[object] = [value for call in calls for value in (*call.args, *call.kwargs.values())]
     return generate.hints_of([*values, *quoted(target.docstring)])
 
 
 def quoted(docstring: str) -> list[str]:
-    """Short quoted strings of the docstring: the words and symbols its author has in mind."""
+    """Return short quoted strings of the docstring: words and symbols that inputs may hold."""
     found = []
     for quote in ("'", '"', "`"):
         pieces = docstring.split(quote)
@@ -162,7 +149,7 @@ def quoted(docstring: str) -> list[str]:
 
 
 def _generated(target: Target, seen: Sequence[Call], budget: int, seed: int) -> Iterator[tuple[Call, str]]:
-    """Edge cases, then mutations and typical values in turn (all typical where nothing was seen)."""
+    """Yield edge cases, then mutations and typical values in turn, each call with its origin."""
     optional = [p for p in target.parameters if not p.keyword_only]
     found = parameter_kinds(optional, seen, target.docstring)
     hints = call_hints(target, seen)
@@ -186,7 +173,7 @@ def _generated(target: Target, seen: Sequence[Call], budget: int, seed: int) -> 
 
 def _required_keywords(target: Target, hints: generate.Hints) -> dict[str, object]:
     return {
-        p.name: generate.edge_cases(kinds.of_parameter(p, (), target.docstring), hints)[0]
+        p.name: generate.edge_cases(parameter_kind(p, (), target.docstring), hints)[0]
         for p in target.parameters
         if p.keyword_only and p.default is None
     }
@@ -195,7 +182,10 @@ def _required_keywords(target: Target, hints: generate.Hints) -> dict[str, objec
 def edge_calls(
     function: str, found: Sequence[kinds.Kind], hints: generate.Hints, count: int
 ) -> Iterator[Call]:
-    """Calls of small edge cases: all first choices, then one parameter moved at a time, then all together."""
+    """Yield up to `count` calls of small edge cases, simplest first.
+
+    Parameters move together and one at a time, in turn; then all combinations of the first cases follow.
+    """
     columns = [generate.edge_cases(kind, hints) or [None] for kind in found]
     yielded: set[str] = set()
     together = (tuple(column[i % len(column)] for column in columns) for i in range(12))
@@ -219,13 +209,13 @@ def edge_calls(
 
 
 def _constructions(target: Target) -> Iterator[Call]:
-    """A few ways to build the object a method is called on: required parameters, filled with edge cases."""
+    """Yield a few ways to build the object of a method: edge cases for its required parameters."""
     required = [p for p in target.constructor if p.default is None and not p.keyword_only]
     required_keywords = [p for p in target.constructor if p.default is None and p.keyword_only]
     found = parameter_kinds(required, (), "")
     hints = generate.Hints()
     if required_keywords and any(kinds.of_annotation(p.annotation) is None for p in required_keywords):
         return
-    keywords = {p.name: generate.edge_cases(kinds.of_parameter(p, ()), hints)[0] for p in required_keywords}
+    keywords = {p.name: generate.edge_cases(parameter_kind(p, ()), hints)[0] for p in required_keywords}
     for call in edge_calls(target.owner, found, hints, 3):
         yield Call(target.owner, call.args, keywords)

@@ -1,7 +1,7 @@
-"""Distinguishing inputs: after a first clustering, look where clusters are close or candidates disagree.
+"""Find distinguishing inputs after a first clustering, near those on which candidates disagree.
 
-Two steps, so that a large budget costs little: propose many neighbours of the inputs on which candidates
-disagreed, run them on one representative of each cluster, and keep the few that tell representatives apart.
+Two steps keep the cost of a large budget small. Many neighbours of such inputs are proposed and run on one
+representative of each cluster. The few that separate representatives are then run on every candidate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from sandbox.inputs import generate
 from sandbox.inputs.mutate import mutate_call
-from sandbox.inputs.propose import Collector, ProbeSet, call_hints, parameter_kinds
+from sandbox.inputs.parameters import parameter_kinds
+from sandbox.inputs.propose import Collector, ProbeSet, call_hints
 from sandbox.inputs.target import find_target
 from sandbox.program import Call, Probe
 from sandbox.program import Sequence as CallSequence
@@ -33,10 +34,10 @@ def refine(
     budget: int = 16,
     seed: int = 0,
 ) -> ProbeSet:
-    """Up to `budget` new probes near those of `tried` on which candidates disagree without crashing.
+    """Propose up to `budget` new probes near those of `tried` on which candidates disagree.
 
-    `labels` are the candidates' labels on `tried` (`sandbox.consensus.signature.describe(...).labels`), shape
-    (n_candidates, len(tried)).
+    Crashes do not count as disagreement. `labels` are the candidates' labels on `tried`
+    (`sandbox.consensus.signature.behaviour_of(...).labels`), shape (n_candidates, len(tried)).
     """
     target = find_target(source, function)
     if target is None or budget <= 0:
@@ -82,8 +83,10 @@ def _as_call(probe: Probe, function: str) -> Call | None:
 
 
 def disagreement(labels: Labels) -> NDArray[np.float64]:
-    """For every probe how much it tells candidates apart: the chance that two random candidates both answer
-    and answer differently, in [0, 1]. Zero where all agree and where all crash."""
+    """Return for every probe the chance that two random candidates answer it differently.
+
+    In [0, 1]: zero where all agree and where all crash.
+    """
     n, m = labels.shape
     result = np.zeros(m)
     for probe in range(m):
@@ -95,10 +98,13 @@ def disagreement(labels: Labels) -> NDArray[np.float64]:
     return result
 
 
-def choose(labels: Labels, count: int, weights: NDArray[np.float64] | None = None) -> list[int]:
-    """The `count` probes that split most pairs of candidates not split before, best first (greedy).
+def choose_distinguishing(
+    labels: Labels, count: int, weights: NDArray[np.float64] | None = None
+) -> list[int]:
+    """Choose up to `count` probes, each splitting most pairs not yet split; best first (greedy).
 
-    `weights` are the candidates' (or their clusters') importance. Probes that split nothing are left out.
+    `labels` has shape (n_candidates, n_probes), `weights` (n_candidates,): the importance of candidates, or of
+    the clusters they represent. Probes that split nothing are left out.
     """
     n, m = labels.shape
     weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -117,7 +123,7 @@ def choose(labels: Labels, count: int, weights: NDArray[np.float64] | None = Non
 
 
 def _split_gain(blocks: NDArray[np.int64], column: Labels, weight: NDArray[np.float64]) -> float:
-    """Weight of pairs in one block that the probe answers differently; crashes split nothing."""
+    """Return the weight of the pairs in one block that the probe splits. Crashes split nothing."""
     gain = 0.0
     for block in np.unique(blocks):
         inside = (blocks == block) & (column >= 0)

@@ -1,7 +1,7 @@
-"""Read what a target function promises: its parameters, docstring and owner, from source text alone.
+"""Read a target function's parameters, docstring and owner from source text alone.
 
-The text is what an editor has at the cursor: the function may have no body yet, and the rest of the file may
-not parse. Nothing is executed or evaluated here; annotations stay syntax (`sandbox.inputs.kinds` reads them).
+The text comes from an editor: the function may have no body yet, and the rest of the file may not parse.
+Nothing is executed or evaluated here; annotations stay syntax (`sandbox.inputs.kinds` reads them).
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The function to be probed."""
+    """The function to probe."""
 
     name: str
-    """Name as a probe calls it: `f`, or `Class.method`."""
+    """The name in a probe: `f`, or `Class.method`."""
     parameters: tuple[Parameter, ...]
     """Without `self` or `cls`, and without `*args` and `**kwargs`, which probes leave empty."""
     docstring: str
     returns: ast.expr | None
     owner: str = ""
-    """Class name when the function is an instance method: a probe must build an object first."""
+    """The class of an instance method, whose probes must build an object first; otherwise empty."""
     constructor: tuple[Parameter, ...] = ()
-    """Parameters of the owner's `__init__` (or of a dataclass's fields)."""
+    """Parameters of the owner's `__init__`, or the fields of a dataclass."""
 
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def parse_quietly(source: str) -> ast.Module | None:
-    """`ast.parse`, with None for text that is not Python (yet) and without warnings about its escapes."""
+    """Parse without warnings about escapes; return None for text that is not Python (yet)."""
     if len(source) > MAX_SOURCE_CHARS:
         return None
     try:
@@ -58,9 +58,9 @@ def parse_quietly(source: str) -> ast.Module | None:
 
 
 def find_target(source: str, function: str) -> Target | None:
-    """The function `function` (`name` or `Class.name`) of `source`; None where no signature can be read.
+    """Find `function` (`name` or `Class.name`) in `source`; None where no signature can be read.
 
-    Of several definitions the last one counts, as it does for Python.
+    Of several definitions the last one counts, as in Python.
     """
     owner_name, _, name = function.rpartition(".")
     tree = parse_quietly(source)
@@ -81,11 +81,11 @@ def _find_in_tree(tree: ast.Module, owner_name: str, name: str) -> Target | None
         owner = classes[-1]
         body = owner.body
     functions = [n for n in body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.name == name]
-    return _describe(functions[-1], owner_name, owner) if functions else None
+    return _target_of(functions[-1], owner_name, owner) if functions else None
 
 
 def _find_in_fragment(source: str, owner_name: str, name: str) -> Target | None:
-    """The signature and docstring alone, cut out of text that does not parse as a whole."""
+    """Read signature and docstring alone, out of text that does not parse as a whole."""
     matches = list(re.finditer(rf"^[ \t]*(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b", source, re.MULTILINE))
     if not matches:
         return None
@@ -100,12 +100,12 @@ def _find_in_fragment(source: str, owner_name: str, name: str) -> Target | None:
             continue
         node = _with_docstring(header, lines[n_lines:], body_indent)
         owner = _class_fragment(source, owner_name, matches[-1].start()) if owner_name else None
-        return _describe(node, owner_name, owner) if node is not None else None
+        return _target_of(node, owner_name, owner) if node is not None else None
     return None
 
 
 def _with_docstring(header: list[str], rest: list[str], body_indent: str) -> FunctionNode | None:
-    """The header with as much of a docstring as follows it."""
+    """Parse the header with the docstring that follows it, if that is complete."""
     best = parse_quietly(textwrap.dedent("\n".join([*header, f"{body_indent}pass"])))
     if rest and re.match(r"\s*[rRuU]?(\"|')", next((line for line in rest if line.strip()), "")):
         for n_lines in range(1, min(len(rest), 200) + 1):
@@ -121,7 +121,7 @@ def _first_function(tree: ast.Module) -> FunctionNode | None:
 
 
 def _class_fragment(source: str, owner_name: str, end: int) -> ast.ClassDef | None:
-    """What parses of the owner's class before the function, so that its constructor is known."""
+    """Parse the owner's class up to the function, to learn its constructor."""
     last = owner_name.rpartition(".")[2]
     starts = list(
         re.finditer(rf"^[ \t]*(?:@.*\n[ \t]*)*class[ \t]+{re.escape(last)}\b", source[:end], re.MULTILINE)
@@ -137,7 +137,7 @@ def _class_fragment(source: str, owner_name: str, end: int) -> ast.ClassDef | No
     return next((n for n in tree.body if isinstance(n, ast.ClassDef)), None)
 
 
-def _describe(node: FunctionNode, owner_name: str, owner: ast.ClassDef | None) -> Target:
+def _target_of(node: FunctionNode, owner_name: str, owner: ast.ClassDef | None) -> Target:
     parameters = list(_parameters(node))
     decorators = {_decorator_name(item) for item in node.decorator_list}
     is_instance_method = bool(owner_name) and not decorators & {"staticmethod", "classmethod"}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
-from sandbox.inputs.examples import from_docstring
+from sandbox.inputs.doctests import from_docstring
 from sandbox.inputs.target import parse_quietly
 from trainer.sampling.sampler import PROMPTS, Prompt, Sample, render
 

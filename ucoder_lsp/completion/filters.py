@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from sandbox.inputs.brackets import CLOSING, first_unopened, n_open
 from ucoder_lsp.completion.context import CompletionContext, Shape, leading_space
 
 RUNAWAY = ("\n```", "\n# Test", "\n# Example", "\nif __name__", "\n>>>")
@@ -32,25 +33,10 @@ def _line_end(text: str) -> int | None:
     """The end of the first line of code; an open bracket carries the expression on, for a few lines at most."""
     end = text.find("\n", len(text) - len(text.lstrip()))
     for _ in range(MAX_CONTINUED_LINES):
-        if end < 0 or _open_brackets(text[:end]) <= 0:
+        if end < 0 or n_open(text[:end]) <= 0:
             break
         end = text.find("\n", end + 1)
     return end if end >= 0 else None
-
-
-def _open_brackets(text: str) -> int:
-    """Brackets opened and not closed (quotes are skipped roughly: this only decides when to stop)."""
-    depth, quote = 0, ""
-    for char in text:
-        if quote:
-            quote = "" if char == quote else quote
-        elif char in "\"'":
-            quote = char
-        elif char in "([{":
-            depth += 1
-        elif char in ")]}":
-            depth -= 1
-    return depth
 
 
 def _block_end(text: str, context: CompletionContext) -> int | None:
@@ -168,15 +154,7 @@ def _without_suffix_overlap(text: str, context: CompletionContext) -> str | None
 
 def _closing(text: str, rest: str) -> int | None:
     """Where the text reaches what already stands right of the cursor: its unopened bracket, or the same words."""
-    if rest[0] not in ")]}":
+    if rest[0] not in CLOSING:
         at = text.find(rest)
         return at if at >= 0 else None
-    depth = 0
-    for index, char in enumerate(text):
-        if char in "([{":
-            depth += 1
-        elif char in ")]}":
-            depth -= 1
-            if depth < 0:
-                return index
-    return None
+    return first_unopened(text)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.consensus.rules.common import Scored, abstain, best_first, fluency, order, why_nothing
-from sandbox.consensus.signature import CRASH, Behaviour, Matrix, describe, group
+from sandbox.consensus.signature import CRASH, Behaviour, Matrix, behaviour_of, group
 from sandbox.consensus.types import Decision, Evidence
 
 
@@ -43,7 +43,7 @@ class UCoder:
     """tau: the paper does not give its value; 1 switches the requirement off."""
 
     def decide(self, evidence: Evidence) -> Decision:
-        behaviour = describe(evidence)
+        behaviour = behaviour_of(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
         tests = test_matrix(behaviour)
@@ -81,7 +81,7 @@ class RandomPassing:
     name: str = "random-passing"
 
     def decide(self, evidence: Evidence) -> Decision:
-        behaviour = describe(evidence)
+        behaviour = behaviour_of(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
         passing = np.flatnonzero(test_matrix(behaviour).all(axis=1))
@@ -104,7 +104,7 @@ class OutputHash:
     name: str = "output-hash"
 
     def decide(self, evidence: Evidence) -> Decision:
-        behaviour = describe(evidence)
+        behaviour = behaviour_of(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
         voters = behaviour.voters()
@@ -129,7 +129,7 @@ class LowestPerplexity:
     name: str = "lowest-perplexity"
 
     def decide(self, evidence: Evidence) -> Decision:
-        behaviour = describe(evidence)
+        behaviour = behaviour_of(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
         scores = fluency(evidence)
@@ -155,7 +155,7 @@ class SuccessRate:
     threshold: float = 0.0
 
     def decide(self, evidence: Evidence) -> Decision:
-        behaviour = describe(evidence)
+        behaviour = behaviour_of(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
         matrix = test_matrix(behaviour)

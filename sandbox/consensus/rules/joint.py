@@ -14,7 +14,7 @@ import numpy as np
 from sandbox.consensus.calibration import Fitted, Parameters, shipped, softmax, task_key
 from sandbox.consensus.rules import features
 from sandbox.consensus.rules.common import Scored, abstain, best_first, why_nothing
-from sandbox.consensus.signature import Behaviour, describe
+from sandbox.consensus.signature import Behaviour, behaviour_of
 from sandbox.consensus.types import Decision, Evidence
 
 EXAMPLE_BONUS = 100.0
@@ -45,7 +45,7 @@ class Joint:
         return Joint(self.name, fitted.folds[fold] if fold is not None else fitted.everything)
 
     def decide(self, evidence: Evidence) -> Decision:
-        behaviour = describe(evidence)
+        behaviour = behaviour_of(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
         parameters = self.parameters or shipped().everything

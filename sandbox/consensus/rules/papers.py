@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sandbox.consensus.rules.baselines import test_matrix
 from sandbox.consensus.rules.common import Scored, abstain, best_first, fluency, order, why_nothing
-from sandbox.consensus.signature import Behaviour, Matrix, describe, group
+from sandbox.consensus.signature import Behaviour, Matrix, behaviour_of, group
 from sandbox.consensus.types import Decision, Evidence
 
 
@@ -25,7 +25,7 @@ class CodeT:
     name: str = "codet"
 
     def decide(self, evidence: Evidence) -> Decision:
-        behaviour = describe(evidence)
+        behaviour = behaviour_of(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
         matrix, everyone = test_matrix(behaviour), np.arange(behaviour.n_candidates)
@@ -60,7 +60,7 @@ class B4:
     alpha_xy: float = 1e3
 
     def decide(self, evidence: Evidence) -> Decision:
-        behaviour = describe(evidence)
+        behaviour = behaviour_of(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
         matrix = test_matrix(behaviour)
@@ -121,7 +121,7 @@ class SRank:
     name: str = "srank"
 
     def decide(self, evidence: Evidence) -> Decision:
-        behaviour = describe(evidence)
+        behaviour = behaviour_of(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
         found = output_clusters(behaviour, evidence)
@@ -154,7 +154,7 @@ class SoftVote:
     name: str = "soft-vote"
 
     def decide(self, evidence: Evidence) -> Decision:
-        behaviour = describe(evidence)
+        behaviour = behaviour_of(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
         agreement = mean_agreement(behaviour.labels)

@@ -27,7 +27,7 @@ from sandbox.consensus.evaluation import RuleResult, bootstrap_difference
 from sandbox.consensus.replay import RecordingError, cut_body, load
 from sandbox.consensus.rules.features import NAMES
 from sandbox.consensus.rules.joint import Joint
-from sandbox.inputs.examples import from_asserts
+from sandbox.inputs.asserts import from_asserts
 
 FEATURES = ("decisive", "agreement")
 

@@ -11,7 +11,7 @@ from sandbox.consensus.calibration import shipped
 from sandbox.consensus.rules import DEFAULT_RULE, RULES
 from sandbox.consensus.rules.features import FEW, NAMES, clusters_of, matrix
 from sandbox.consensus.rules.joint import Joint
-from sandbox.consensus.signature import describe
+from sandbox.consensus.signature import behaviour_of
 from sandbox.consensus.types import Evidence
 from sandbox.outcome import Outcome, Status
 from sandbox.program import Vote
@@ -32,7 +32,7 @@ def evidence(rows: list[str], sources: list[str], asserts: str = "") -> Evidence
 
 def table(of: Evidence) -> dict[str, list[float]]:
     """Features by name, one number a cluster, in the order in which clusters were sampled."""
-    behaviour = describe(of)
+    behaviour = behaviour_of(of)
     found = matrix(behaviour, of, clusters_of(behaviour, of))
     return {name: found[:, i].tolist() for i, name in enumerate(NAMES)}
 
