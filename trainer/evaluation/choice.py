@@ -16,7 +16,7 @@ from sandbox.inputs import propose
 from sandbox.inputs.target import find_target, parse_quietly
 from sandbox.outcome import Outcome, Status
 from sandbox.pool import Sandbox
-from trainer.evaluation.humaneval import Task
+from trainer.evaluation.task import Task
 from trainer.stages.selection import judge
 from trainer.stages.solutions import Solution
 from ucoder_lsp.completion.judge import REQUEST_LIMITS

@@ -15,8 +15,8 @@ from typing import Any
 from sandbox.outcome import Outcome, Status
 from sandbox.pool import Sandbox
 from trainer.evaluation.choice import choose
-from trainer.evaluation.humaneval import Task
 from trainer.evaluation.statistics import Estimate, estimate, wilson
+from trainer.evaluation.task import Task
 from trainer.progress import Teller
 from trainer.run.store import Store
 from trainer.sampling.answers import end_of_answer, extract_function

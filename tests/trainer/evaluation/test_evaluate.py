@@ -19,6 +19,7 @@ from sandbox.pool import Sandbox
 from sandbox.program import Call, Job
 from trainer.errors import BaseModelError
 from trainer.evaluation import cli as evaluate_cli
+from trainer.evaluation.benchmarks import load_benchmark, statements
 from trainer.evaluation.cli import evaluate_command
 from trainer.evaluation.evaluate import (
     By,
@@ -29,9 +30,9 @@ from trainer.evaluation.evaluate import (
     judged,
     reference_results,
 )
-from trainer.evaluation.humaneval import Task, load_benchmark, statements
 from trainer.evaluation.mbpp_inputs import typed_inputs
 from trainer.evaluation.oracles import Oracle
+from trainer.evaluation.task import Task
 from trainer.progress import Teller
 from trainer.run.store import Store
 from trainer.sampling.answers import extract_function
@@ -59,7 +60,7 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "other.jsonl").write_text('{"a": 1}\n')
     result = CliRunner().invoke(evaluate_command, [str(tmp_path / "other.jsonl"), "--benchmark", "humaneval"])
     assert result.exit_code == 2
-    assert "is no humaneval file" in result.stderr
+    assert "is not a humaneval file" in result.stderr
 
 
 def development_tasks() -> list[dict[str, str]]:
