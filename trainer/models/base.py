@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import BaseModelError, MissingExtraError, disk_errors, library_errors
+from trainer.hardware import computes_in_bfloat16
 from trainer.models.convert import convert_folder, read_config
 from trainer.models.export import architecture_of
 from ucoder_lsp.files import aside_of, remove, remove_abandoned, sync_folder, sync_tree
@@ -95,18 +96,6 @@ def folder_hash(folder: Path) -> str:
         if path.is_file() and path.suffix in {".json", ".safetensors", ".jinja", ".txt"}:
             digest.update(f"{path.name}\0{file_hash(path)}\0".encode())
     return digest.hexdigest()
-
-
-def computes_in_bfloat16() -> bool:
-    """Whether bfloat16 is faster than float32 here: on newer GPUs, and on CPUs with AVX-512.
-
-    Elsewhere it is emulated: a fine-tuning step of the embedded model took 150 s instead of seconds (docs/log.md).
-    """
-    import torch
-
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
 def load_for_training(folder: Path, *, four_bit: bool = False) -> Module:

@@ -27,7 +27,7 @@ from ucoder_lsp.models import prepare as models
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from trainer.sampling.slots import Slots, draw  # noqa: E402
+from trainer.sampling.slots import Slots, draw_tokens  # noqa: E402
 
 TEXTS = ["x = 1\n", "def f(n):\n    return n", "import os\n" * 12, "a", "for i in range(3):\n    print(i)\n"]
 
@@ -106,7 +106,7 @@ def test_tokens_are_drawn_as_the_engine_draws_them(seed: int, temperature: float
     random = np.random.default_rng(seed)
     logits = (random.standard_normal((4, 300)) * random.choice([0.1, 2, 30])).astype(np.float32)
     points = random.random((4, 1))
-    drawn = draw(
+    drawn = draw_tokens(
         torch.tensor(logits), torch.tensor(points, dtype=torch.float32),
         torch.full((4, 1), temperature), torch.full((4, 1), top_p),
     )  # fmt: skip
@@ -174,9 +174,9 @@ def test_a_prompt_that_cannot_begin_fails_its_request(
     def broken(self: Slots, begun: object) -> None:
         raise RuntimeError("no")
 
-    monkeypatch.setattr(Slots, "begin", broken)
+    monkeypatch.setattr(Slots, "prefill", broken)
     engine = BatchedEngine(served, folder, n_slots=2, device="cpu")
-    with pytest.raises(EngineError, match=r"^the GPU failed \(no\)$"):
+    with pytest.raises(EngineError, match=r"^The GPU failed \(no\)\.$"):
         engine.generate(GenerationRequest(served.tokenize("a"), k=5))
     engine.close()
 
@@ -210,7 +210,7 @@ def test_a_gpu_that_fails_fails_the_requests_and_says_so(
 
     engine = BatchedEngine(served, folder, n_slots=2, device="cpu")
     monkeypatch.setattr(Slots, "step", out_of_memory)
-    with pytest.raises(EngineError, match=r"^the GPU failed \(CUDA out of memory\)$"):
+    with pytest.raises(EngineError, match=r"^The GPU failed \(CUDA out of memory\)\.$"):
         engine.generate(GenerationRequest(served.tokenize("a"), k=3))
     with pytest.raises(EngineClosed):
         engine.generate(GenerationRequest(served.tokenize("a")))

@@ -16,7 +16,7 @@ import pytest
 
 from trainer.data.dataset import Example
 from trainer.errors import BaseModelError, ExportError
-from trainer.models.base import Base, computes_in_bfloat16
+from trainer.models.base import Base
 from trainer.models.export import export_adapter
 from trainer.tuning.finetune import MAX_TOKENS, Tuned, Tuning, before_the_end, finetune
 
@@ -286,14 +286,3 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_adapter(base: Base, tmp_path:
     assert done.stdout.startswith("Cannot write to ")
     assert "run the same command again" in done.stdout
     assert not list(tmp_path.glob("*/losses.json"))
-
-
-@pytest.mark.parametrize(("capability", "fast"), [("AVX2", False), ("AVX512", True), ("DEFAULT", False)])
-def test_bfloat16_is_used_only_where_it_is_not_emulated(
-    monkeypatch: pytest.MonkeyPatch, capability: str, fast: bool
-) -> None:
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    assert computes_in_bfloat16() is fast
