@@ -33,10 +33,11 @@ from rich.console import Console
 
 from sandbox.outcome import Outcome
 from sandbox.pool import Sandbox
+from trainer.evaluation.benchmarks import load_benchmark
 from trainer.evaluation.choice import stub_of
 from trainer.evaluation.evaluate import judged, reference_results
-from trainer.evaluation.humaneval import Task, load_benchmark
 from trainer.evaluation.statistics import Estimate, bootstrap_mean
+from trainer.evaluation.task import Task
 from trainer.progress import Teller
 from trainer.sampling.sampler import Sample
 from ucoder_lsp.completion.context import leading_space

@@ -19,10 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+from trainer.hardware import has_gpu
 from trainer.models.base import prepare_base
 from trainer.profile import PROFILES
 from trainer.sampling.answers import end_of_answer
-from trainer.sampling.engines import Engines, has_gpu, in_parallel, open_engines, open_on_gpu
+from trainer.sampling.engines import Engines, in_parallel, open_engines, open_on_gpu
 from trainer.sampling.sampler import Prompt, Sampler
 from trainer.stages import solutions as stages
 from trainer.stages.problems import Exercise, Problem, exercises

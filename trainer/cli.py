@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sandbox.errors import SandboxError
 from trainer.errors import TrainerError
-from trainer.evaluation.humaneval import statements
+from trainer.evaluation.benchmarks import statements
 from trainer.models.base import require_libraries
 from trainer.night import Arm, Model, Options, Result, prepare
 from trainer.night import train as train_run

@@ -27,6 +27,7 @@ from trainer.adapter_gate import Verdict
 from trainer.data import dataset
 from trainer.data.dataset import OwnAnswers
 from trainer.errors import TrainerError
+from trainer.hardware import has_gpu
 from trainer.models.base import Base, file_hash, prepare_base
 from trainer.models.export import export_adapter
 from trainer.pipeline import Loop
@@ -34,7 +35,7 @@ from trainer.profile import Profile
 from trainer.progress import Teller
 from trainer.report import write_report
 from trainer.run.folder import RunFolder
-from trainer.sampling.engines import has_gpu, open_engines, open_on_gpu
+from trainer.sampling.engines import open_engines, open_on_gpu
 from trainer.sampling.sampler import Sampler
 from trainer.stages.problems import Problem
 from trainer.stages.selection import Selected

@@ -14,7 +14,7 @@ from sandbox.consensus.election import Ballot, distinct, elect
 from sandbox.consensus.rules import DEFAULT_RULE, RULES
 from sandbox.inputs.target import find_target, parse_quietly
 from sandbox.pool import Sandbox
-from trainer.evaluation.humaneval import Task
+from trainer.evaluation.task import Task
 from ucoder_lsp.completion.probing import REQUEST_LIMITS, request_inputs
 from ucoder_lsp.config import Settings
 

@@ -14,9 +14,10 @@ import click
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
 from trainer.errors import StoreError, TrainerError, disk_errors
+from trainer.evaluation.benchmarks import BENCHMARKS, load_benchmark
 from trainer.evaluation.evaluate import By, Report, evaluate, evaluate_references
-from trainer.evaluation.humaneval import Task, load_benchmark
 from trainer.evaluation.statistics import Estimate
+from trainer.evaluation.task import Task
 from trainer.progress import Teller
 from trainer.run.store import Store
 from trainer.sampling.engines import open_engines
@@ -32,9 +33,7 @@ CONTEXT_TOKENS = 4096
 
 @click.command("eval")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--benchmark", type=click.Choice(["humaneval", "mbppplus"]), required=True, help="what FILE holds"
-)
+@click.option("--benchmark", type=click.Choice(sorted(BENCHMARKS)), required=True, help="what FILE holds")
 @click.option(
     "--samples", type=click.IntRange(1, 200), default=1, show_default=True, help="samples for each task"
 )

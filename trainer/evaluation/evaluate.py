@@ -16,8 +16,8 @@ from sandbox.consensus.election import distinct
 from sandbox.outcome import Outcome, Status
 from sandbox.pool import Sandbox
 from trainer.evaluation.choice import choose
-from trainer.evaluation.humaneval import Task
 from trainer.evaluation.statistics import Estimate, estimate, wilson
+from trainer.evaluation.task import Task
 from trainer.progress import Teller
 from trainer.run.store import Store
 from trainer.sampling.answers import end_of_answer, extract_function

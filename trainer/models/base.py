@@ -1,10 +1,8 @@
-"""Any base model, a Hugging Face folder or a GGUF file, as something that can be trained and served.
+"""Prepares a base model, a Hugging Face folder or a GGUF file, so that it can be trained and served.
 
-A GGUF base is dequantised to a Hugging Face folder once and kept in the cache under the hash of the file (the
-embedded model: 538 MB, float32). A Hugging Face base is converted to GGUF once, the same way. Neither is
-ever half visible: both are written aside and renamed.
-
-What it does not do: download. A base is a path on this machine.
+A GGUF base is dequantised once to a Hugging Face folder, which is cached under the hash of the file (538 MB in float32
+for the embedded model). A Hugging Face base is converted once to GGUF, in the same way. Both are written aside and
+renamed, so that an incomplete one is never visible. Nothing is downloaded: a base is a path on this machine.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import BaseModelError, MissingExtraError, disk_errors, library_errors
+from trainer.hardware import computes_in_bfloat16
 from trainer.models.convert import convert_folder, read_config
 from trainer.models.export import architecture_of
 from ucoder_lsp.files import aside_of, remove, remove_abandoned, sync_folder, sync_tree
@@ -27,28 +26,32 @@ if TYPE_CHECKING:
 
 GGUF_MAGIC = b"GGUF"
 LIBRARIES = ("torch", "transformers", "peft", "trl", "datasets", "accelerate", "gguf")
-"""What training imports, sooner or later: the train extra."""
+"""Libraries of the train extra that training imports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """One base model in both its forms."""
+    """A base model in both its forms."""
 
     folder: Path
-    """Hugging Face folder, the one that is trained."""
+    """Hugging Face folder, for training."""
     gguf: Path
-    """GGUF file, the one that is sampled, served and judged."""
+    """GGUF file, for sampling and serving."""
 
     @property
     def config(self) -> dict[str, Any]:
-        """`config.json` of the base."""
+        """The content of the base's `config.json`."""
         return read_config(self.folder)
 
 
 def require_libraries(*, four_bit: bool) -> None:
-    """Say before a night of sampling, not after it, what is not installed.
+    """Check that the libraries for training are installed, before a night of sampling and not after it.
 
-    NF4 needs bitsandbytes (its CPU path works too, at about 60 % of the speed).
+    NF4 (`four_bit`) needs bitsandbytes. Its CPU path works too, at about 60 % of the speed.
+
+    Raises:
+        MissingExtraError: the train extra is missing.
+        BaseModelError: bitsandbytes is missing.
     """
     if any(importlib.util.find_spec(name) is None for name in LIBRARIES):
         raise MissingExtraError
@@ -57,11 +60,15 @@ def require_libraries(*, four_bit: bool) -> None:
 
 
 def prepare_base(base: Path, cache: Path, served: Path | None = None) -> Base:
-    """Both forms of `base`, made where they are missing, under `cache`.
+    """Return both forms of `base`; a missing form is made under `cache`.
 
-    `served` names a GGUF of the same model to sample and serve instead of a converted one (a quantized
-    file, or one made by llama.cpp's own converter). Raises `BaseModelError` or `ExportError` before anything
-    is trained; needs the train extra.
+    `served` is a GGUF file of the same model to sample and serve instead of a converted one (a quantized file, or one
+    made by llama.cpp's own converter). Needs the train extra.
+
+    Raises:
+        BaseModelError: the base or `served` cannot be read, or they are different models.
+        ExportError: an adapter of this architecture could not be exported.
+        StoreError: the disk is full or not writable.
     """
     if served is not None:
         _require_gguf(served, "a GGUF file of the base")
@@ -80,7 +87,7 @@ def prepare_base(base: Path, cache: Path, served: Path | None = None) -> Base:
 
 
 def file_hash(path: Path) -> str:
-    """sha256 of a file, hexadecimal."""
+    """Return the hexadecimal SHA-256 of a file."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -89,7 +96,7 @@ def file_hash(path: Path) -> str:
 
 
 def folder_hash(folder: Path) -> str:
-    """sha256 over names and content of the files that make a model (weights, configuration, tokenizer)."""
+    """Return the SHA-256 over names and contents of a model's files (weights, configuration, tokenizer)."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in {".json", ".safetensors", ".jinja", ".txt"}:
@@ -97,20 +104,8 @@ def folder_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def computes_in_bfloat16() -> bool:
-    """Whether bfloat16 is faster than float32 here: on newer GPUs, and on CPUs with AVX-512.
-
-    Elsewhere it is emulated: a fine-tuning step of the embedded model took 150 s instead of seconds (docs/log.md).
-    """
-    import torch
-
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-
-
 def load_for_training(folder: Path, *, four_bit: bool = False) -> Module:
-    """The trainable model in `folder`: float32, or NF4 with double quantization for QLoRA (`four_bit`)."""
+    """Load the model in `folder` for training: float32, or NF4 with double quantization (`four_bit`, QLoRA)."""
     require_libraries(four_bit=four_bit)
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -132,26 +127,26 @@ def _require_gguf(path: Path, wanted: str) -> None:
         raise BaseModelError(f"{path} does not exist: give {wanted}.")
     with path.open("rb") as file:
         if file.read(4) != GGUF_MAGIC:
-            raise BaseModelError(f"{path} is no GGUF file: give {wanted}.")
+            raise BaseModelError(f"{path} is not a GGUF file: give {wanted}.")
 
 
 def _require_same_model(served: Path, config: dict[str, Any]) -> None:
-    """Refuse a file that the adapter of this base will not fit, before the night that trains it."""
+    """Refuse a file that the adapter of this base would not fit, before it is trained."""
     wanted = {
         "architecture": architecture_of(config).gguf_name,
         "block_count": config["num_hidden_layers"],
         "embedding_length": config["hidden_size"],
     }
-    for key, found in _shape(served).items():
+    for key, found in _gguf_shape(served).items():
         if found != wanted[key]:
             raise BaseModelError(
-                f"{served} is another model than the base: its {key} is {found}, not {wanted[key]}. Convert the "
+                f"{served} is a different model from the base: its {key} is {found}, not {wanted[key]}. Convert the "
                 "base itself with llama.cpp's convert_hf_to_gguf.py."
             )
 
 
-def _shape(gguf_file: Path) -> dict[str, Any]:
-    """Architecture, layers and width of a GGUF model: enough to tell models apart within a second."""
+def _gguf_shape(gguf_file: Path) -> dict[str, Any]:
+    """Read architecture, layers and width of a GGUF model, which tell models apart within a second."""
     try:
         import gguf
     except ImportError as error:
@@ -166,7 +161,7 @@ def _shape(gguf_file: Path) -> dict[str, Any]:
 
 
 def _once(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
-    """`cache/name`, made by `make(path aside)` and renamed when it is complete."""
+    """Return `cache/name`; if missing, `make(path)` writes it aside and it is renamed when complete."""
     final = cache / name
     if final.exists():
         return final
@@ -179,7 +174,7 @@ def _once(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
             sync_tree(aside)
             aside.rename(final)
         except OSError:
-            if not final.exists():  # else another run was faster, and made the same
+            if not final.exists():  # otherwise another run made the same one meanwhile
                 raise
         finally:
             remove(aside)
@@ -194,19 +189,19 @@ def _dequantise(gguf_file: Path, out: Path) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError as error:
         raise MissingExtraError from error
-    # Refuse an unknown architecture in a second, before transformers spends minutes (or a stack trace) on it.
-    architecture_of({"model_type": _shape(gguf_file)["architecture"]})
+    # Refuse an unknown architecture within a second, before transformers spends minutes on it or fails.
+    architecture_of({"model_type": _gguf_shape(gguf_file)["architecture"]})
 
     where = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
     try:
         model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(**where)
-    except (OSError, ValueError) as error:  # transformers says so of anything it cannot read, in many lines
+    except (OSError, ValueError) as error:  # for anything that transformers cannot read, in many lines
         what = str(error).partition("\n")[0]
         raise BaseModelError(
             f"{gguf_file} cannot be loaded ({what}): give the model as a Hugging Face folder."
         ) from error
-    # The weights are plain floats by now, but the model still says it is quantized, and TRL refuses to train
+    # The weights are plain floats by now, but the model is still marked as quantized, and TRL refuses to train
     # such a model ("do not support training").
     for owner, mark in (
         (model.config, "quantization_config"),
@@ -220,4 +215,6 @@ def _dequantise(gguf_file: Path, out: Path) -> None:
     tokenizer.save_pretrained(out)
     config = json.loads((out / "config.json").read_text())
     if "quantization_config" in config:
-        raise BaseModelError(f"{gguf_file} stays marked as quantized after loading: give a folder instead.")
+        raise BaseModelError(
+            f"{gguf_file} is still marked as quantized after loading: give a folder instead."
+        )

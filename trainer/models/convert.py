@@ -1,8 +1,7 @@
-"""A Hugging Face folder as a GGUF file, so that a base given as a folder can be sampled and served.
+"""Converts a Hugging Face folder to a GGUF file, so that it can be sampled and served.
 
-Only the architectures that the adapter exporter knows, and byte-level BPE tokenizers whose splitting rule
-llama.cpp has by name. For anything else llama.cpp's own convert_hf_to_gguf.py is the tool, and the message
-says so: pass its output with `--served`.
+Supported are the architectures of the adapter exporter, and byte-level BPE tokenizers whose splitting rule llama.cpp
+has by name. For others the error message names llama.cpp's own convert_hf_to_gguf.py: pass its output with `--served`.
 """
 
 from __future__ import annotations
@@ -29,8 +28,11 @@ TOKEN_NORMAL, TOKEN_CONTROL, TOKEN_USER_DEFINED, TOKEN_UNUSED = 1, 3, 4, 5
 def convert_folder(folder: Path, out: Path, dtype: str = "f16") -> None:
     """Write the model in `folder` (config.json, safetensors, tokenizer.json) as the GGUF file `out`.
 
-    `dtype` is "f16" or "f32" and applies to matrices; vectors are always float32. Raises `BaseModelError` or
-    `ExportError` with one sentence before anything is written.
+    `dtype` is "f16" or "f32" and applies to matrices; vectors are always float32.
+
+    Raises:
+        BaseModelError: the folder is incomplete or damaged, or its tokenizer or rope scaling is not supported.
+        ExportError: its architecture is not supported.
     """
     try:
         import gguf
@@ -54,7 +56,7 @@ def convert_folder(folder: Path, out: Path, dtype: str = "f16") -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The base model's `config.json`; `BaseModelError` where the folder holds none or a broken one."""
+    """Read the base model's `config.json`; `BaseModelError` where it is missing or damaged."""
     try:
         config = json.loads((folder / "config.json").read_text())
     except FileNotFoundError as error:
@@ -62,9 +64,11 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} holds no config.json: give a GGUF file or a Hugging Face model folder."
         ) from error
     except (OSError, ValueError) as error:
-        raise BaseModelError(f"{folder / 'config.json'} cannot be read ({error}): re-download it.") from error
+        raise BaseModelError(
+            f"{folder / 'config.json'} cannot be read ({error}): download it again."
+        ) from error
     if not isinstance(config, dict):
-        raise BaseModelError(f"{folder / 'config.json'} is no JSON object: re-download it.")
+        raise BaseModelError(f"{folder / 'config.json'} is not a JSON object: download it again.")
     return config
 
 
@@ -74,7 +78,7 @@ def _add_hyperparameters(writer: Any, config: dict[str, Any], folder: Path) -> N
     rope = config.get("rope_parameters") or {}
     if (kind := _rope_scaling(config)) is not None:
         raise BaseModelError(
-            f"The rope scaling {kind!r} of {folder} is not converted here: convert it with llama.cpp's "
+            f"The rope scaling {kind!r} of {folder} is not supported: convert the base with llama.cpp's "
             "convert_hf_to_gguf.py and pass the file with --served."
         )
     writer.add_name(folder.name)
@@ -93,7 +97,7 @@ def _add_hyperparameters(writer: Any, config: dict[str, Any], folder: Path) -> N
 
 
 def _rope_scaling(config: dict[str, Any]) -> str | None:
-    """What kind there is, in the notation of transformers 5 (`rope_parameters`) or in the older one."""
+    """Return the kind of rope scaling, in the notation of transformers 5 (`rope_parameters`) or the older one."""
     for key in ("rope_parameters", "rope_scaling"):
         rope = config.get(key) or {}
         kind = rope.get("rope_type") or rope.get("type")
@@ -113,14 +117,14 @@ def _tokenizer_json(folder: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(tokenizer, dict) or tokenizer.get("model", {}).get("type") != "BPE":
         raise BaseModelError(
-            f"{path} is no byte-level BPE tokenizer: convert the base with llama.cpp's convert_hf_to_gguf.py "
+            f"{path} is not a byte-level BPE tokenizer: convert the base with llama.cpp's convert_hf_to_gguf.py "
             "and pass the file with --served."
         )
     return tokenizer
 
 
 def _pre_tokenizer(tokenizer: dict[str, Any]) -> str:
-    """llama.cpp's name for the rule that splits text before merging."""
+    """Return llama.cpp's name for the rule that splits text before merging."""
     pre = tokenizer.get("pre_tokenizer") or {}
     steps = pre.get("pretokenizers", [pre])
     kinds = [step.get("type") for step in steps]
@@ -134,7 +138,7 @@ def _pre_tokenizer(tokenizer: dict[str, Any]) -> str:
             if pattern == split:
                 return name
     raise BaseModelError(
-        f"The tokenizer splits text by a rule not known here ({'+'.join(map(str, kinds))}): convert the base "
+        f"The tokenizer splits text by an unsupported rule ({'+'.join(map(str, kinds))}): convert the base "
         "with llama.cpp's convert_hf_to_gguf.py and pass the file with --served."
     )
 
@@ -184,7 +188,7 @@ def _optional_json(path: Path) -> dict[str, Any]:
 def _tensors(
     folder: Path, config: dict[str, Any], architecture: Architecture
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    """(GGUF name, float32 weight) of every tensor; the tied output head is left out, as llama.cpp expects."""
+    """Yield (GGUF name, float32 weight) of every tensor except a tied output head, as llama.cpp expects."""
     import gguf
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -207,7 +211,7 @@ def _tensors(
             name = names.get_name(key, try_suffixes=(".weight", ".bias"))
             if name is None:
                 raise BaseModelError(
-                    f"The base holds a tensor {key!r} that its architecture should not have: give another."
+                    f"The base holds a tensor {key!r} that its architecture should not have: use another base."
                 )
             array = weight.float().numpy()
             if architecture.permutes_qk and ".attn_q." in name:

@@ -1,14 +1,14 @@
-"""A PEFT LoRA adapter as the GGUF file that llama.cpp loads beside its base model.
+"""Exports a PEFT LoRA adapter as the GGUF file that llama.cpp loads beside its base model.
 
 Tensor names come from the `gguf` package's own map. Two things a plain copy would get wrong:
 
-* llama.cpp keeps the rows of q and k of Llama-shaped models in another order (rotary pairs interleaved), so
-  the rows of B, which are rows of the weight it is added to, are permuted the same way; Qwen2 keeps its own;
-* llama.cpp scales by alpha / rank. rsLoRA scales by alpha / sqrt(rank) and is written as alpha * sqrt(rank);
-  where a tensor has a rank or alpha of its own, what is left of its scale is folded into its B.
+* llama.cpp stores the rows of q and k of Llama-shaped models in another order (rotary pairs interleaved). The rows of
+  B are added to those rows, so they are permuted the same way. Qwen2 keeps its order.
+* llama.cpp scales by alpha / rank. rsLoRA scales by alpha / sqrt(rank), so alpha * sqrt(rank) is written. Where a
+  tensor has its own rank or alpha, the rest of its scale is folded into its B.
 
-What it does not do: DoRA, fully trained modules (`modules_to_save`), biases, adapted embeddings or tied
-output heads. llama.cpp cannot express them, so `check_exportable` refuses them before anything is trained.
+Not supported: DoRA, fully trained modules (`modules_to_save`), biases, adapted embeddings or tied output heads.
+llama.cpp cannot express them, so `check_exportable` refuses them before anything is trained.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ UNSUPPORTED = {
     "lora_bias": "lora_bias adds a bias",
     "layer_replication": "layer_replication changes the number of layers",
     "trainable_token_indices": "trainable_token_indices trains embeddings",
-    "target_parameters": "target_parameters adapts tensors that are no linear layers",
+    "target_parameters": "target_parameters adapts tensors that are not linear layers",
     "alora_invocation_tokens": "an activated LoRA needs its invocation tokens at run time",
     "use_qalora": "QALoRA groups its inputs",
     "use_bdlora": "a block-diagonal LoRA has other shapes",
@@ -60,11 +60,11 @@ UNSUPPORTED = {
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
-    """The GGUF layout for a base model's `config.json`; `ExportError` names the known ones."""
+    """Return the GGUF layout for a base model's `config.json`; `ExportError` names the supported ones."""
     kind = str(config.get("model_type"))
     if kind not in ARCHITECTURES:
         raise ExportError(
-            f"The exporter does not know the architecture {kind!r}: use a base of type "
+            f"The exporter does not support the architecture {kind!r}: use a base of type "
             f"{' or '.join(sorted(ARCHITECTURES))} (Llama-shaped or Qwen2-shaped)."
         )
     return ARCHITECTURES[kind]
@@ -74,7 +74,10 @@ def check_exportable(adapter: Mapping[str, Any], base: Mapping[str, Any]) -> Arc
     """Refuse, before training, an adapter that could not be served.
 
     `adapter` is the content of `adapter_config.json` (or `LoraConfig.to_dict()`), `base` that of the base's
-    `config.json`. Returns the layout; raises `ExportError` with one sentence.
+    `config.json`. Returns the layout.
+
+    Raises:
+        ExportError: llama.cpp could not serve such an adapter.
     """
     architecture = architecture_of(base)
     for key, why in UNSUPPORTED.items():
@@ -102,11 +105,14 @@ def check_exportable(adapter: Mapping[str, Any], base: Mapping[str, Any]) -> Arc
 def export_adapter(adapter_dir: Path, base_config: Mapping[str, Any], out: Path) -> None:
     """Write the PEFT adapter in `adapter_dir` (its `.safetensors` and config) as the GGUF file `out`.
 
-    `base_config` is the base model's `config.json`. Tensors are float32: `lora_a` is r x in, `lora_b` is
-    out x r. Raises `ExportError` for anything llama.cpp could not serve, before writing.
+    `base_config` is the base model's `config.json`. Tensors are float32: `lora_a` is r x in, `lora_b` is out x r.
+
+    Raises:
+        ExportError: llama.cpp could not serve the adapter; nothing is written.
+        StoreError: the disk is full or not writable.
     """
     try:
-        import gguf  # noqa: F401  # to say early that it is missing
+        import gguf  # noqa: F401  # fail early if it is missing
         import peft  # noqa: F401
         from safetensors.torch import load_file  # numpy has no bfloat16, in which QLoRA trains
     except ImportError as error:
@@ -130,7 +136,7 @@ def export_adapter(adapter_dir: Path, base_config: Mapping[str, Any], out: Path)
         tensors[f"{name}.lora_a"] = np.ascontiguousarray(a, dtype=np.float32)
         tensors[f"{name}.lora_b"] = np.ascontiguousarray(scaled, dtype=np.float32)
 
-    # 3. Write aside, then rename: whoever looks sees a whole file or none.
+    # 3. Write aside, then rename, so that an incomplete file is never visible.
     aside = aside_of(out)
     try:
         with disk_errors(out.parent):
@@ -157,10 +163,10 @@ def _write(path: Path, architecture: Architecture, alpha: float, tensors: Mappin
 
 
 def permute_rows(weight: Array, n_heads: int) -> Array:
-    """Reorder the output rows (out x anything) of a q or k weight from Hugging Face's order to llama.cpp's.
+    """Reorder the rows of a q or k weight (out x anything) from Hugging Face's order to llama.cpp's.
 
-    Within each head, Hugging Face keeps the two halves of the rotary pairs apart and llama.cpp interleaves
-    them (`LlamaModel.permute` in llama.cpp's convert_hf_to_gguf.py).
+    Within each head, Hugging Face stores the two halves of the rotary pairs apart, and llama.cpp interleaves them
+    (`LlamaModel.permute` in llama.cpp's convert_hf_to_gguf.py).
     """
     rows = weight.shape[0]
     split = weight.reshape(n_heads, 2, rows // n_heads // 2, *weight.shape[1:])
@@ -170,7 +176,7 @@ def permute_rows(weight: Array, n_heads: int) -> Array:
 def _pairs(
     weights: Mapping[str, Array], n_layers: int, architecture: Architecture
 ) -> dict[str, tuple[str, Array, Array]]:
-    """{GGUF tensor name: (PEFT module path, A as r x in, B as out x r)}."""
+    """Return {GGUF tensor name: (PEFT module path, A as r x in, B as out x r)}."""
     import gguf
 
     arch = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}[architecture.gguf_name]
@@ -199,7 +205,7 @@ def _file_alpha(adapter: Mapping[str, Any]) -> float:
 
 
 def _peft_scale(adapter: Mapping[str, Any], module: str, rank: int) -> float:
-    """The factor PEFT applies to B @ A of this module."""
+    """Return the factor that PEFT applies to B @ A of this module."""
     from peft.utils.other import get_pattern_key
 
     patterns = adapter.get("alpha_pattern") or {}
@@ -212,5 +218,5 @@ def _heads(base: Mapping[str, Any], tensor: str) -> int:
     if tensor.endswith("attn_k.weight"):
         return int(base.get("num_key_value_heads") or heads)
     if heads <= 0:
-        raise BaseModelError("config.json of the base gives no num_attention_heads: re-download the base.")
+        raise BaseModelError("config.json of the base has no num_attention_heads: download the base again.")
     return heads

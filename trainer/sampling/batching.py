@@ -1,11 +1,11 @@
 """Continuous batching: the requests of many threads, decoded together on a GPU.
 
-It answers as an engine does (`ucoder_lsp.engine.Engine`), so the loop does not know the difference. What a text draws
-depends on its own stream alone, as there; but a GPU rounds otherwise when other texts stand beside it, so a repeated
-run may draw another token where two were nearly as likely. Shards keep what was drawn.
+Callers use it like an engine (`ucoder_lsp.engine.Engine`). What a text draws depends on its own random stream alone,
+as there. But a GPU rounds differently when other texts are in the batch, so a repeated run may draw another token
+where two were nearly equally likely. Shards keep what was drawn.
 
 One thread owns the GPU. It launches the next step before it reads the tokens of the last, so that text, stop rules
-and computing go on side by side; a text that has ended is noticed one step late, and that token is dropped.
+and computing overlap. The end of a text is therefore noticed one step late, and that token is dropped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.models.base import computes_in_bfloat16
+from trainer.hardware import free_gpu_bytes, sampling_dtype
 from ucoder_lsp.engine.continuation import Continuation
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import EngineClosed, EngineError, PromptTooLong
@@ -30,37 +30,38 @@ if TYPE_CHECKING:
     from trainer.sampling.slots import Slots
 
 MAX_SLOTS = 1024
-MEMORY_SHARE = 0.5
-"""Of the GPU's free memory, for the cache."""
+CACHE_MEMORY_SHARE = 0.5
+"""Share of the GPU's free memory that the KV cache takes."""
 ADMIT_AT = 8
-"""New texts wait until they are one for so many that run: their prompts' pass takes as long as several steps."""
+"""New texts wait until there is one for every so many running: prefill of their prompts takes as long as several
+steps."""
 
 
 @dataclass(slots=True)
-class _Asked:
+class _PendingRequest:
     """A request, until all its texts have ended."""
 
     request: GenerationRequest
     future: Future[Generation] = field(default_factory=Future)
-    found: dict[int, Candidate] = field(default_factory=dict)
-    """By number of the text."""
+    finished: dict[int, Candidate] = field(default_factory=dict)
+    """Ended texts by their number within the request."""
 
 
 @dataclass(slots=True)
-class _Text:
-    """What stands in a slot."""
+class _ActiveText:
+    """The text that occupies a slot."""
 
-    asked: _Asked
+    pending: _PendingRequest
     number: int
-    so_far: Continuation
+    continuation: Continuation
     n_cells: int
-    """Tokens of the prompt and of what was drawn, the one being drawn included."""
+    """Tokens of the prompt and the continuation, including the token being drawn."""
 
 
 class BatchedEngine:
-    """Many requests at once on one model. Safe to use from any thread; close it when done.
+    """Decodes many requests at once on one model. Safe to use from any thread; close it when done.
 
-    Attributes as `Engine` has them; vocabulary and chat template are those of the file that is served.
+    Attributes as `Engine` has them; vocabulary and chat template are those of the served file.
     """
 
     def __init__(
@@ -92,11 +93,11 @@ class BatchedEngine:
         self.n_slots = opened.result()
 
     def tokenize(self, text: str, special: bool = False) -> tuple[int, ...]:
-        """As `Engine.tokenize`."""
+        """Tokenize as `Engine.tokenize` does."""
         return self.vocab.tokenize(text, special)
 
     def generate(self, request: GenerationRequest) -> Generation:
-        """All texts of a request; waits for them.
+        """Generate all texts of a request; waits for them.
 
         Raises:
             EngineError: the request does not fit, or the GPU failed.
@@ -111,14 +112,14 @@ class BatchedEngine:
             raise PromptTooLong(len(request.prompt), request.max_tokens, self.n_ctx)
         if request.sampling.top_k or request.sampling.min_p or request.deadline_s or request.on_candidate:
             raise EngineError(
-                "This engine knows no top-k, min-p, deadline or on_candidate: the trainer needs none."
+                "The batched engine supports neither top-k, min-p and deadlines nor on_candidate: leave them out."
             )
-        asked = _Asked(request)
-        self._inbox.put(asked)
-        return asked.future.result()
+        pending = _PendingRequest(request)
+        self._inbox.put(pending)
+        return pending.future.result()
 
     def load_adapter(self, peft: Path, identity: str) -> None:
-        """Let requests name a PEFT adapter: it is computed with weights of its own, beside the base's.
+        """Load a PEFT adapter that requests may name; its weights are a copy beside the base's.
 
         Raises:
             EngineError: the GPU has too little memory.
@@ -129,7 +130,7 @@ class BatchedEngine:
             )
 
     def close(self) -> None:
-        """Free the GPU. What waits or runs comes back CANCELLED with what it has; what comes is refused."""
+        """Free the GPU. Unfinished texts come back CANCELLED as far as they are; new requests are refused."""
         for engine in self._adapted.values():
             engine.close()
         self._inbox.close()
@@ -137,12 +138,12 @@ class BatchedEngine:
 
     def _work(self, adapter: Path | None, opened: Future[int]) -> None:
         try:
-            slots = _open(self._folder, adapter, self._wanted_slots, self.n_ctx, self._device)
-        except BaseException as error:  # it belongs to the caller who opens the engine
+            slots = _open_slots(self._folder, adapter, self._wanted_slots, self.n_ctx, self._device)
+        except BaseException as error:  # raised in the thread that opens the engine
             opened.set_exception(error)
             return
         opened.set_result(slots.n)
-        _Batch(slots, self.vocab, self._inbox).run()
+        _SlotBatch(slots, self.vocab, self._inbox).run()
         slots.free()
 
 
@@ -150,48 +151,48 @@ class _Inbox:
     """Requests on their way to the thread that owns the GPU."""
 
     def __init__(self) -> None:
-        self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[_PendingRequest | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self.closed = False
 
-    def put(self, asked: _Asked) -> None:
-        """Raises `EngineClosed` after `close`: nobody would answer."""
+    def put(self, pending: _PendingRequest) -> None:
+        """Add a request; raises `EngineClosed` after `close`, when no thread would answer."""
         with self._lock:
             if self.closed:
                 raise EngineClosed
-            self._asked.put(asked)
+            self._requests.put(pending)
 
-    def take(self, *, wait: bool) -> Iterator[_Asked]:
-        """What has come; `wait` for it where there is nothing else to do."""
-        while wait or not self._asked.empty():
-            asked = self._asked.get()
-            if asked is None:
+    def take(self, *, wait: bool) -> Iterator[_PendingRequest]:
+        """Yield the requests that have arrived; with `wait`, block for the first."""
+        while wait or not self._requests.empty():
+            pending = self._requests.get()
+            if pending is None:
                 return
-            yield asked
+            yield pending
             wait = False
 
     def close(self) -> None:
-        """Nothing comes any more; ends a `take` that waits."""
+        """Refuse further requests, and end a `take` that waits."""
         with self._lock:
             self.closed = True
-            self._asked.put(None)
+            self._requests.put(None)
 
 
-class _Batch:
-    """What the thread knows: the texts in the slots, and what waits."""
+class _SlotBatch:
+    """The state of the GPU's thread: active texts by slot, and texts that wait for one."""
 
     def __init__(self, slots: Slots, vocab: Vocab, inbox: _Inbox) -> None:
         self._slots = slots
         self._vocab = vocab
         self._inbox = inbox
-        self._texts: dict[int, _Text] = {}
+        self._texts: dict[int, _ActiveText] = {}
         self._free = list(range(slots.n))
-        self._waiting: list[tuple[_Asked, int]] = []
-        """Texts without a slot, first come last."""
+        self._waiting: list[tuple[_PendingRequest, int]] = []
+        """Texts without a slot; the next one to admit is last."""
 
     def run(self) -> None:
-        """Until the engine is closed, or the GPU fails."""
-        drawn: tuple[Any, Any, dict[int, _Text]] | None = None
+        """Decode until the engine is closed, or the GPU fails."""
+        drawn: tuple[Any, Any, dict[int, _ActiveText]] | None = None
         try:
             while not self._inbox.closed:
                 self._take(wait=not self._texts and not self._waiting)
@@ -200,43 +201,43 @@ class _Batch:
                 if drawn is not None:
                     self._read(*drawn)
                 drawn = launched
-        except Exception as error:  # it belongs to all who wait
-            failed = EngineError(f"the GPU failed ({str(error).partition(chr(10))[0]})")
+        except Exception as error:  # raised in every thread that waits
+            failed = EngineError(f"The GPU failed ({str(error).partition(chr(10))[0]}).")
             self._end_all(failed)
         else:
             self._end_all(None)
 
     def _take(self, *, wait: bool) -> None:
-        for asked in self._inbox.take(wait=wait):
-            self._waiting[:0] = [(asked, number) for number in reversed(range(asked.request.k))]
+        for pending in self._inbox.take(wait=wait):
+            self._waiting[:0] = [(pending, number) for number in reversed(range(pending.request.k))]
 
     def _admit(self) -> None:
-        """Waiting texts into free slots, those of one request side by side: their prompt is computed once."""
+        """Move waiting texts into free slots, grouped by request so that each prompt is computed once."""
         if min(len(self._waiting), len(self._free)) * ADMIT_AT < max(1, len(self._texts)):
             return
-        from trainer.sampling.slots import Beginning
+        from trainer.sampling.slots import PromptGroup
 
-        groups: dict[int, tuple[_Asked, list[int], list[int]]] = {}
+        groups: dict[int, tuple[_PendingRequest, list[int], list[int]]] = {}
         while self._waiting and self._free:
-            asked, number = self._waiting.pop()
+            pending, number = self._waiting.pop()
             slot = self._free.pop()
-            _, numbers, taken = groups.setdefault(id(asked), (asked, [], []))
+            _, numbers, taken = groups.setdefault(id(pending), (pending, [], []))
             numbers.append(number)
             taken.append(slot)
-            so_far = Continuation(asked.request, self._vocab)
-            self._texts[slot] = _Text(asked, number, so_far, len(asked.request.prompt))
-        self._slots.begin(
+            continuation = Continuation(pending.request, self._vocab)
+            self._texts[slot] = _ActiveText(pending, number, continuation, len(pending.request.prompt))
+        self._slots.prefill(
             [
-                Beginning(
-                    asked.request.prompt, taken, _streams(asked.request, numbers),
-                    asked.request.sampling.temperature, asked.request.sampling.top_p,
+                PromptGroup(
+                    pending.request.prompt, taken, _uniforms(pending.request, numbers),
+                    pending.request.sampling.temperature, pending.request.sampling.top_p,
                 )
-                for asked, numbers, taken in groups.values()
+                for pending, numbers, taken in groups.values()
             ]
         )  # fmt: skip
 
-    def _launch(self) -> tuple[Any, Any, dict[int, _Text]] | None:
-        """Begin a step for the texts there are; their tokens are read after the next one has begun."""
+    def _launch(self) -> tuple[Any, Any, dict[int, _ActiveText]] | None:
+        """Launch a step for the active texts; its tokens are read after the next launch."""
         if not self._texts:
             return None
         for text in self._texts.values():
@@ -244,58 +245,58 @@ class _Batch:
         tokens, logprobs = self._slots.step(max(text.n_cells for text in self._texts.values()))
         return tokens, logprobs, dict(self._texts)
 
-    def _read(self, tokens: Any, logprobs: Any, texts: dict[int, _Text]) -> None:
-        """The tokens of a step; texts that have ended leave their slots."""
+    def _read(self, tokens: Any, logprobs: Any, texts: dict[int, _ActiveText]) -> None:
+        """Read the tokens of a step; ended texts leave their slots."""
         for slot, token, logprob in zip(texts, *_values(tokens, logprobs, list(texts)), strict=True):
             text = texts[slot]
             if self._texts.get(slot) is not text:
-                continue  # it had ended with the token before
+                continue  # it ended with the token before
             try:
-                candidate = text.so_far.extend(token, logprob)
-            except Exception as error:  # of the caller's own stop rule: it belongs to the caller
-                if not text.asked.future.done():
-                    text.asked.future.set_exception(error)
-                candidate = text.so_far.ended(Finish.CANCELLED)
+                candidate = text.continuation.extend(token, logprob)
+            except Exception as error:  # from the caller's own stop rule, so raised in the caller
+                if not text.pending.future.done():
+                    text.pending.future.set_exception(error)
+                candidate = text.continuation.ended(Finish.CANCELLED)
             if candidate is not None:
                 del self._texts[slot]
                 self._free.append(slot)
-                self._found(text.asked, text.number, candidate)
+                self._finish(text.pending, text.number, candidate)
 
-    def _found(self, asked: _Asked, number: int, candidate: Candidate) -> None:
-        asked.found[number] = candidate
-        if len(asked.found) == asked.request.k and not asked.future.done():
-            candidates = tuple(asked.found[i] for i in range(asked.request.k))
-            asked.future.set_result(
-                Generation(candidates, asked.request.adapter, n_prompt_tokens=len(asked.request.prompt))
+    def _finish(self, pending: _PendingRequest, number: int, candidate: Candidate) -> None:
+        pending.finished[number] = candidate
+        if len(pending.finished) == pending.request.k and not pending.future.done():
+            candidates = tuple(pending.finished[i] for i in range(pending.request.k))
+            pending.future.set_result(
+                Generation(candidates, pending.request.adapter, n_prompt_tokens=len(pending.request.prompt))
             )
 
     def _end_all(self, error: EngineError | None) -> None:
-        """Nothing goes on: answer all who wait, also those who come while this is done."""
+        """Answer every open request, including those that arrive meanwhile."""
         self._inbox.close()
         self._take(wait=False)
         for text in self._texts.values():
-            self._waiting.append((text.asked, text.number))
-            text.asked.found[text.number] = text.so_far.ended(Finish.CANCELLED)
-        for asked, number in self._waiting:
-            if error is not None and not asked.future.done():
-                asked.future.set_exception(error)
-            self._found(asked, number, asked.found.get(number, Candidate("", (), (), Finish.CANCELLED)))
+            self._waiting.append((text.pending, text.number))
+            text.pending.finished[text.number] = text.continuation.ended(Finish.CANCELLED)
+        for pending, number in self._waiting:
+            if error is not None and not pending.future.done():
+                pending.future.set_exception(error)
+            never_begun = Candidate("", (), (), Finish.CANCELLED)
+            self._finish(pending, number, pending.finished.get(number, never_begun))
 
 
-def _open(folder: Path, adapter: Path | None, n_slots: int | None, n_cells: int, device: str) -> Slots:
+def _open_slots(folder: Path, adapter: Path | None, n_slots: int | None, n_cells: int, device: str) -> Slots:
+    """Load the model with `n_slots` slots of `n_cells` tokens; None: as many as the GPU's memory allows."""
     import torch
     from transformers import AutoConfig
 
-    from trainer.sampling.slots import Slots, bytes_of_a_cell
+    from trainer.sampling.slots import Slots, bytes_per_cell
 
-    dtype = torch.float32
-    if device.startswith("cuda"):
-        dtype = torch.bfloat16 if computes_in_bfloat16() else torch.float16
+    dtype = sampling_dtype(device)
     try:
         if n_slots is None:
             weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-            cells = (torch.cuda.mem_get_info()[0] - weights) * MEMORY_SHARE
-            cells /= bytes_of_a_cell(AutoConfig.from_pretrained(folder), dtype)
+            cells = (free_gpu_bytes() - weights) * CACHE_MEMORY_SHARE
+            cells /= bytes_per_cell(AutoConfig.from_pretrained(folder), dtype)
             n_slots = max(1, min(MAX_SLOTS, int(cells) // n_cells))
         return Slots(folder, adapter, n_slots, n_cells, device, dtype)
     except torch.OutOfMemoryError as error:
@@ -304,7 +305,7 @@ def _open(folder: Path, adapter: Path | None, n_slots: int | None, n_cells: int,
         ) from error
 
 
-def _streams(request: GenerationRequest, numbers: Sequence[int]) -> list[list[float]]:
+def _uniforms(request: GenerationRequest, numbers: Sequence[int]) -> list[list[float]]:
     return [uniforms(request.sampling.seed, number, request.max_tokens).tolist() for number in numbers]
 
 

@@ -1,11 +1,11 @@
-"""A model on a GPU that draws the next token of many texts at once: one slot of the KV cache for each text.
+"""A model on a GPU that draws the next token of many texts at once: one slot of the KV cache per text.
 
-Texts of any length stand side by side, each at its own position, so a slot is used again as soon as its text has
-ended (continuous batching: Yu et al. 2022, Orca). A step of a small model is mostly the launching of kernels: on a
-GPU it is recorded once for each length of the cache (CUDA graphs) and replayed. The three parts that transformers
-leaves open to others are ours here: the cache, the attention to it, the mask.
+Each text of a batch has its own length and position. So a slot is used again as soon as its text has ended
+(continuous batching: Yu et al. 2022, Orca). A step of a small model is mostly the launching of kernels. On a GPU it is
+recorded once for each length of the cache (CUDA graphs) and replayed. Three parts of transformers are replaced here,
+through its own interfaces: the cache, the attention to it, and the mask.
 
-Imports torch: load it only where sampling on a GPU begins. What it does not do: text, requests, threads.
+Imports torch: load it only where sampling on a GPU begins. Not its job: text, requests, threads.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 ATTENTION = "ucoder_slots"
 CELLS = 128
-"""A step attends to the first cells of every slot, a multiple of this: a recording for each."""
+"""A step attends to the first cells of every slot, a multiple of this. Each multiple has its own recording."""
 NUCLEUS = 512
-"""The most tokens that a nucleus may hold: what is less probable is never drawn."""
+"""The largest size of a nucleus, in tokens. Less probable tokens are never drawn."""
 PREFILL_TOKENS = 32_768
-"""Of all prompts computed together, filled up to the longest."""
+"""The largest size of one prefill pass, in tokens with padding."""
 
 
-class Beginning(NamedTuple):
-    """Texts that begin with one prompt."""
+class PromptGroup(NamedTuple):
+    """Texts that begin with the same prompt."""
 
     prompt: Sequence[int]
     slots: Sequence[int]
     uniforms: Sequence[Sequence[float]]
-    """What each text draws with, in [0, 1), a number a token."""
+    """The random stream of each text: one number in [0, 1) per token."""
     temperature: float
     """0 is greedy."""
     top_p: float
 
 
 class Slots:
-    """`n` texts side by side in a cache of `n_cells` tokens each. For one thread."""
+    """`n` texts in one batch, with a cache of `n_cells` tokens each. For one thread."""
 
     def __init__(
         self, folder: Path, adapter: Path | None, n: int, n_cells: int, device: str, dtype: torch.dtype
@@ -57,7 +57,7 @@ class Slots:
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation=ATTENTION)
         if adapter is not None:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the libraries warn of one another
+                warnings.simplefilter("ignore")  # deprecations between the libraries themselves
                 model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
         self._model = model.to(device).eval()
         self._device = device
@@ -70,7 +70,7 @@ class Slots:
         self._tokens = filled((n,), torch.long)
         """The last token of each text, not yet in the cache."""
         self._positions = filled((n,), torch.long)
-        """Where that token stands."""
+        """The position of that token."""
         self._drawn = filled((n,), torch.long)
         self._uniforms = filled((n, n_cells), torch.float32)
         self._temperatures = filled((n, 1), torch.float32, 1)
@@ -80,42 +80,47 @@ class Slots:
         self._pool: Any = None
 
     @torch.inference_mode()
-    def begin(self, begun: Sequence[Beginning]) -> None:
+    def prefill(self, groups: Sequence[PromptGroup]) -> None:
         """Put prompts into their slots, ready to be continued."""
-        # 1. All but the last token of each prompt; what fills up a row is overwritten or never looked at.
-        waiting = sorted(begun, key=lambda one: len(one.prompt))
+        # 1. All but the last token of each prompt. Padding is overwritten later, or never attended to.
+        waiting = sorted(groups, key=lambda group: len(group.prompt))
         while waiting:
             longest = max(2, len(waiting[-1].prompt))
             rows = [waiting.pop() for _ in range(min(len(waiting), max(1, PREFILL_TOKENS // longest)))]
             self._cache.prefill(
-                self._at([row for row, one in enumerate(rows) for _ in one.slots]),
-                self._at([slot for one in rows for slot in one.slots]),
+                self._integers([row for row, group in enumerate(rows) for _ in group.slots]),
+                self._integers([slot for group in rows for slot in group.slots]),
             )
-            tokens = [[*one.prompt[:-1], *[0] * (longest - len(one.prompt))] for one in rows]
+            tokens = [[*group.prompt[:-1], *[0] * (longest - len(group.prompt))] for group in rows]
             self._model(
-                input_ids=self._at(tokens), past_key_values=self._cache, use_cache=True, logits_to_keep=1
+                input_ids=self._integers(tokens),
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
             )
 
-        # 2. What each text begins with.
+        # 2. The state of each text: its last token and how it is sampled.
         texts = [
-            (slot, one, stream) for one in begun for slot, stream in zip(one.slots, one.uniforms, strict=True)
+            (slot, group, stream)
+            for group in groups
+            for slot, stream in zip(group.slots, group.uniforms, strict=True)
         ]
-        slots = self._at([slot for slot, _, _ in texts])
-        self._tokens[slots] = self._at([one.prompt[-1] for _, one, _ in texts])
-        self._positions[slots] = self._at([len(one.prompt) - 1 for _, one, _ in texts])
+        slots = self._integers([slot for slot, _, _ in texts])
+        self._tokens[slots] = self._integers([group.prompt[-1] for _, group, _ in texts])
+        self._positions[slots] = self._integers([len(group.prompt) - 1 for _, group, _ in texts])
         self._drawn[slots] = 0
         longest = max(len(stream) for _, _, stream in texts)
         streams = [[*stream, *[0.0] * (longest - len(stream))] for _, _, stream in texts]
-        self._uniforms[slots, :longest] = self._numbers(streams)
-        self._temperatures[slots, 0] = self._numbers([one.temperature for _, one, _ in texts])
-        self._top_p[slots, 0] = self._numbers([one.top_p for _, one, _ in texts])
+        self._uniforms[slots, :longest] = self._floats(streams)
+        self._temperatures[slots, 0] = self._floats([group.temperature for _, group, _ in texts])
+        self._top_p[slots, 0] = self._floats([group.top_p for _, group, _ in texts])
 
     @torch.inference_mode()
     def step(self, n_cells: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw a token for every slot; slots without a text draw too, for nothing.
+        """Draw a token for every slot. Empty slots draw too; ignore those.
 
-        `n_cells` is at least the length of the longest text with the token that is drawn.
-        Returns the tokens and their log-probabilities at temperature 1, each (n,), in memory of their own.
+        `n_cells` is at least the length of the longest text, including the token being drawn.
+        Returns the tokens and their log-probabilities at temperature 1, each of shape (n,), as copies.
         """
         n_cells = min(-(-n_cells // CELLS) * CELLS, self.n_cells)
         if n_cells not in self._recorded:
@@ -124,7 +129,7 @@ class Slots:
         return self._tokens.clone(), self._logprobs.clone()
 
     def free(self) -> None:
-        """Give the memory back to the driver: what comes next may not ask torch for it."""
+        """Return the memory to the driver, since the next user of the GPU may not be torch."""
         self._recorded.clear()
         del self._model, self._cache
         if self._device.startswith("cuda"):
@@ -133,7 +138,7 @@ class Slots:
     def _record(self, n_cells: int) -> Callable[[], object]:
         if not self._device.startswith("cuda"):
             return lambda: self._draw(n_cells)
-        # A first run outside the recording lets the libraries choose their kernels; what it did is undone.
+        # A first run outside the recording lets the libraries choose their kernels; its effect is undone.
         kept = [t.clone() for t in (self._tokens, self._positions, self._drawn)]
         aside: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
@@ -150,7 +155,7 @@ class Slots:
         return replay
 
     def _draw(self, n_cells: int) -> None:
-        """One step, in place."""
+        """Compute one step, in place."""
         mask = torch.arange(n_cells, device=self._device)[None, :] <= self._positions[:, None]
         self._cache.decode(self._positions, n_cells)
         logits = self._model(
@@ -161,26 +166,26 @@ class Slots:
             use_cache=True,
         ).logits[:, -1].float()  # fmt: skip
         uniforms = self._uniforms.gather(1, self._drawn[:, None])
-        tokens = draw(logits, uniforms, self._temperatures, self._top_p)
+        tokens = draw_tokens(logits, uniforms, self._temperatures, self._top_p)
         self._logprobs.copy_((logits.gather(1, tokens) - logits.logsumexp(-1, keepdim=True))[:, 0])
         self._tokens.copy_(tokens[:, 0])
         self._positions.add_(1).clamp_(max=self.n_cells - 1)
         self._drawn.add_(1).clamp_(max=self.n_cells - 1)
 
-    def _at(self, numbers: Sequence[int] | Sequence[Sequence[int]]) -> torch.Tensor:
+    def _integers(self, numbers: Sequence[int] | Sequence[Sequence[int]]) -> torch.Tensor:
         return torch.tensor(numbers, dtype=torch.long, device=self._device)
 
-    def _numbers(self, numbers: Sequence[float] | Sequence[Sequence[float]]) -> torch.Tensor:
+    def _floats(self, numbers: Sequence[float] | Sequence[Sequence[float]]) -> torch.Tensor:
         return torch.tensor(numbers, dtype=torch.float32, device=self._device)
 
 
-def draw(
+def draw_tokens(
     logits: torch.Tensor, uniforms: torch.Tensor, temperatures: torch.Tensor, top_p: torch.Tensor
 ) -> torch.Tensor:
-    """A token of each row's nucleus, by inverting its cumulative distribution in order of the tokens' ids.
+    """Draw a token from each row's nucleus by inverting the cumulative distribution over token ids.
 
-    logits (rows, vocabulary); uniforms, temperatures, top_p and the result (rows, 1). As `ucoder_lsp.engine.sampling`,
-    which says why, but for nuclei of more than `NUCLEUS` tokens, which are cut.
+    Shapes: logits (rows, vocabulary); uniforms, temperatures, top_p and the result (rows, 1). Draws the same tokens as
+    `ucoder_lsp.engine.sampling`, which gives the reasons, except that a nucleus is cut at `NUCLEUS` tokens.
     """
     greedy = temperatures <= 0
     scaled = logits / torch.where(greedy, 1.0, temperatures)
@@ -188,17 +193,17 @@ def draw(
     shares = (best - scaled.logsumexp(-1, keepdim=True)).exp()
     before = shares.cumsum(-1) - shares
     shares = torch.where(before < torch.where(greedy, 0.0, top_p), shares, 0.0)
-    shares[:, 0] = shares[:, 0].clamp(min=1e-30)  # the first is kept in any case
+    shares[:, 0] = shares[:, 0].clamp(min=1e-30)  # the most probable token always stays
     ids, order = ids.sort(-1)
     cumulative = shares.gather(1, order).cumsum(-1)
     place = (cumulative <= uniforms * cumulative[:, -1:]).sum(-1, keepdim=True)
-    # Rounding may lead beyond the last token that is kept.
+    # Rounding may lead beyond the last token of the nucleus.
     last = (cumulative < cumulative[:, -1:]).sum(-1, keepdim=True)
     return ids.gather(1, torch.minimum(place, last))
 
 
 class _SlotCache(Cache):  # type: ignore[misc]  # transformers has no types
-    """Keys and values of every slot; `prefill` and `decode` say what the next forward pass is."""
+    """Keys and values of every slot. Call `prefill` or `decode` before each forward pass."""
 
     def __init__(self, config: Any, n: int, n_cells: int, device: str, dtype: torch.dtype) -> None:
         super().__init__(layers=[])
@@ -213,17 +218,17 @@ class _SlotCache(Cache):  # type: ignore[misc]  # transformers has no types
         self._n_cells = n_cells
 
     def prefill(self, rows: torch.Tensor, slots: torch.Tensor) -> None:
-        """Row rows[i] of the next pass is the beginning of slot slots[i]; it attends to itself alone."""
+        """Announce prompts: row rows[i] of the next pass begins slot slots[i] and attends to itself alone."""
         self._rows, self._slots = rows, slots
 
     def decode(self, positions: torch.Tensor, n_cells: int) -> None:
-        """Row i of the next pass is the token at positions[i] of slot i, which sees the first n_cells."""
+        """Announce a step: row i is the token at positions[i] of slot i and attends to the first n_cells."""
         self._rows, self._positions, self._n_cells = None, positions, n_cells
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keep what a layer computed; returns what it is to attend to."""
+        """Store a layer's keys and values; return those to attend to."""
         keys, values = self._keys[layer_idx], self._values[layer_idx]
         if self._rows is not None:
             n = key_states.shape[2]
@@ -235,12 +240,12 @@ class _SlotCache(Cache):  # type: ignore[misc]  # transformers has no types
         return keys[:, :, : self._n_cells], values[:, :, : self._n_cells]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """0: a prompt begins at position 0, and a step says its positions."""
+        """Return 0: a prompt begins at position 0, and a step passes its positions."""
         return 0
 
 
-def bytes_of_a_cell(config: Any, dtype: torch.dtype) -> int:
-    """What a token takes in the cache."""
+def bytes_per_cell(config: Any, dtype: torch.dtype) -> int:
+    """Return the size of one token in the cache, over all layers."""
     return (
         2 * int(config.num_hidden_layers * config.num_key_value_heads) * _head_size(config) * dtype.itemsize
     )
@@ -258,8 +263,10 @@ def _attend(
     attention_mask: Any,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Of a prompt plain causal attention. In a step the heads of a group stand where more tokens would: one pass
-    over the cache, which is never copied for each head."""
+    """Compute causal attention for a prompt, grouped attention for a step.
+
+    In a step, the heads of a group take the axis of the tokens. So the cache is read once and never copied per head.
+    """
     if attention_mask is None:
         out: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, None, **options)
         return out
@@ -272,5 +279,5 @@ def _attend(
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
-    """A prompt's mask is the plain causal one, which the kernel knows; a step brings its own."""
+    """Return None: the kernel has the causal mask of a prompt, and a step passes its own."""
     return

@@ -1,8 +1,8 @@
 """LoRA fine-tuning of the base on a data set: TRL's SFTTrainer, resumable, QLoRA where the base is large.
 
-Always from the base, never on top of an earlier adapter (ReST-EM: same score, better transfer; and hot swap serves one
-adapter, not a stack). The result appears whole under a name made of everything it depends on; checkpoints let a
-killed run go on. What it does not do: choose data, export, judge.
+Training starts from the base, never from an earlier adapter. ReST-EM (Singh et al. 2024, arXiv 2312.06585) found the
+same score and better transfer, and hot swap serves one adapter, not a stack. The result appears complete, under a hash
+of everything it depends on; a killed run resumes from its checkpoints. Not its job: data selection, export, judging.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from typing import Any
 
 from trainer.data.dataset import Example
 from trainer.errors import BaseModelError, MissingExtraError, disk_errors, library_errors
-from trainer.models.base import Base, computes_in_bfloat16, load_for_training
+from trainer.hardware import computes_in_bfloat16, has_gpu
+from trainer.models.base import Base, load_for_training
 from trainer.models.export import check_exportable
 from trainer.run.store import digest
 from ucoder_lsp.engine.prefix_cache import common_prefix
 from ucoder_lsp.files import remove, sync_folder, sync_tree, write_atomically
 
 MAX_TOKENS = 1024
-"""A longer example is cut: the prompts and answers of the loop have a few hundred tokens."""
+"""Longer examples are truncated; the prompts and answers of the pipeline have a few hundred tokens."""
 Progress = Callable[[int, int, float], None]
-"""Called with steps done, steps in all and the last loss."""
+"""Called with the steps done, the number of steps and the last loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How to fine-tune."""
+    """The settings of one fine-tuning. Their names and values are part of its hash."""
 
     rank: int
     epochs: int
@@ -42,9 +43,9 @@ class Tuning:
     batch: int
     seed: int
     four_bit: bool = False
-    """QLoRA: the base in NF4, for bases that do not fit otherwise."""
+    """QLoRA: the base in NF4, for bases that do not fit into memory otherwise."""
     teacher_temperature: float = 1.0
-    """Of the base's distribution on the answers that are rehearsed: below 1 it is sharper than it was."""
+    """Temperature of the base's distribution over rehearsed answers; below 1 it is sharper than the base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,11 @@ class Tuned:
     folder: Path
     """A PEFT adapter."""
     losses: tuple[tuple[int, float], ...]
-    """(step, loss) as logged."""
+    """(step, loss) of every step."""
 
     @property
     def gguf(self) -> Path:
-        """Where its export belongs: beside the folder, which is published with it."""
+        """Path of the exported adapter: beside the folder, which is published with it."""
         return self.folder.with_name(f"{self.folder.name}.gguf")
 
 
@@ -70,12 +71,15 @@ def finetune(
     progress: Progress,
     rehearsed: Sequence[Example] = (),
 ) -> Tuned:
-    """Train a LoRA adapter on `rows`, under `parent` (a folder of this base alone); found again when it is finished.
+    """Train a LoRA adapter on `rows`, or return it if it is finished already.
 
-    `rehearsed` are answers that the base itself gave. There the adapter learns the base's own distribution over each
-    token, at `tuning.teacher_temperature` (`trainer.tuning.objective`).
+    `parent` is a folder for adapters of this base alone. `rehearsed` are answers that the base itself gave. There the
+    adapter learns the base's own distribution over each token (`trainer.tuning.objective`).
 
-    Raises `BaseModelError`, `ExportError` or `StoreError` with one sentence.
+    Raises:
+        BaseModelError: the base cannot be trained, or its loss is not a number.
+        ExportError: the adapter could not be served.
+        StoreError: the disk is full or not writable.
     """
     key = digest([[asdict(row) for row in rows], [asdict(row) for row in rehearsed], asdict(tuning)])[:16]
     done = parent / key
@@ -85,7 +89,7 @@ def finetune(
             parent.mkdir(parents=True, exist_ok=True)
             if not (work / "losses.json").is_file():
                 with library_errors(parent):
-                    _in_a_thread_that_ends(lambda: _train(base, rows, tuning, work, progress, rehearsed))
+                    _in_own_thread(lambda: _train(base, rows, tuning, work, progress, rehearsed))
             for checkpoint in work.glob("checkpoint-*"):
                 remove(checkpoint)
             os.replace(work, done)
@@ -94,18 +98,18 @@ def finetune(
     return Tuned(done, tuple((int(step), float(loss)) for step, loss in losses))
 
 
-def _in_a_thread_that_ends(work: Callable[[], None]) -> None:
-    """Do it in a thread of its own, whose OpenMP team goes with it.
+def _in_own_thread(work: Callable[[], None]) -> None:
+    """Run `work` in a thread of its own, whose OpenMP team ends with it.
 
-    With torch's team left in the process llama.cpp's takes the cores for oversubscribed and sleeps at every barrier:
-    sampling after fine-tuning took 4 to 6 times as long a step (docs/log.md).
+    With torch's team left in the process, llama.cpp's counts the cores as oversubscribed and sleeps at every barrier.
+    Sampling took 4 to 6 times as long per step (`docs/decisions.md`, "Fine-tuning runs in a thread that ends").
     """
     failed: list[BaseException] = []
 
     def run() -> None:
         try:
             work()
-        except BaseException as error:  # it belongs to the caller, who waits for it
+        except BaseException as error:  # raised again in the caller
             failed.append(error)
 
     thread = threading.Thread(target=run, name="ucoder-finetune", daemon=True)  # Ctrl-C need not wait for it
@@ -123,18 +127,14 @@ def _train(
     progress: Progress,
     rehearsed: Sequence[Example],
 ) -> None:
-    # The libraries report on one another; what a user needs to know comes from us.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    """Train in the folder `work`; finished as soon as it holds losses.json."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # before peft imports it, when it warns
     try:
         import torch
-        from datasets import Dataset
-        from datasets.utils import disable_progress_bars
         from peft import LoraConfig
-        from transformers import AutoTokenizer, PrinterCallback, TrainerCallback, TrainerControl, TrainerState
-        from transformers import logging as hf_logging
-        from trl import SFTConfig
+        from transformers import AutoTokenizer, PrinterCallback
 
-        from trainer.tuning.objective import REHEARSED, CompletionTrainer
+        from trainer.tuning.objective import CompletionTrainer
     except ImportError as error:
         raise MissingExtraError from error
 
@@ -145,49 +145,25 @@ def _train(
     )  # fmt: skip
     check_exportable(lora.to_dict(), base.config)
 
-    # 2. The base, its tokenizer, the data.
+    # 2. Load the base, its tokenizer and the data.
     torch.manual_seed(tuning.seed)
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    disable_progress_bars()
+    _silence_libraries()
     tokenizer = AutoTokenizer.from_pretrained(base.folder)
     model = load_for_training(base.folder, four_bit=tuning.four_bit)
-    from_base = [(row, 0) for row in rows] + [
-        (row, before_the_end(row.completion, tokenizer)) for row in rehearsed
-    ]
-    data = Dataset.from_list(
-        [{"prompt": row.prompt, "completion": row.completion, REHEARSED: n} for row, n in from_base]
-    )
+    data = _data_set(rows, rehearsed, tokenizer)
 
-    # 3. Train, from the last whole checkpoint if there is one.
-    class Tell(TrainerCallback):  # type: ignore[misc]  # transformers has no types
-        def on_log(
-            self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
-        ) -> None:
-            if logs and "loss" in logs:
-                progress(state.global_step, state.max_steps, float(logs["loss"]))
-
-    on_gpu = torch.cuda.is_available()
+    # 3. Train, from the last complete checkpoint if there is one.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        settings = SFTConfig(
-            output_dir=str(work), num_train_epochs=tuning.epochs, learning_rate=tuning.learning_rate,
-            per_device_train_batch_size=tuning.batch, lr_scheduler_type="cosine", warmup_steps=0.05,
-            weight_decay=0.0, max_grad_norm=1.0, max_length=MAX_TOKENS, completion_only_loss=True, packing=False,
-            bf16=computes_in_bfloat16(), use_cpu=not on_gpu, gradient_checkpointing=False,
-            seed=tuning.seed, data_seed=tuning.seed,
-            logging_steps=1, logging_nan_inf_filter=False, save_strategy="epoch", save_total_limit=2,
-            report_to="none", disable_tqdm=True,
-            dataloader_pin_memory=on_gpu, remove_unused_columns=False,
-        )  # fmt: skip
         trainer = CompletionTrainer(
-            model=model, args=settings, train_dataset=data, processing_class=tokenizer, callbacks=[Tell()],
-            peft_config=lora, teacher_temperature=tuning.teacher_temperature,
+            model=model, args=_trainer_settings(tuning, work), train_dataset=data, processing_class=tokenizer,
+            callbacks=[_progress_callback(progress)], peft_config=lora,
+            teacher_temperature=tuning.teacher_temperature,
         )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=last_whole_checkpoint(work))
 
-    # 4. The adapter and, once that is on the disk, its losses: from then on the training is finished.
+    # 4. Save the adapter and then its losses, which mark the training as finished.
     losses = [(entry["step"], entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
     if not losses or any(loss != loss for _, loss in losses):
         raise BaseModelError(
@@ -198,17 +174,70 @@ def _train(
     write_atomically(work / "losses.json", json.dumps(losses))
 
 
+def _silence_libraries() -> None:
+    """Turn off the libraries' own progress bars and reports; this package prints what a user needs."""
+    from datasets.utils import disable_progress_bars
+    from transformers import logging as hf_logging
+
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    disable_progress_bars()
+
+
+def _data_set(rows: Sequence[Example], rehearsed: Sequence[Example], tokenizer: Any) -> Any:
+    """Build TRL's data set; its column `REHEARSED` counts the tokens that the base teaches."""
+    from datasets import Dataset
+
+    from trainer.tuning.objective import REHEARSED
+
+    taught = [(row, 0) for row in rows]
+    taught += [(row, before_the_end(row.completion, tokenizer)) for row in rehearsed]
+    return Dataset.from_list(
+        [{"prompt": row.prompt, "completion": row.completion, REHEARSED: n} for row, n in taught]
+    )
+
+
+def _trainer_settings(tuning: Tuning, work: Path) -> Any:
+    from trl import SFTConfig
+
+    on_gpu = has_gpu()
+    return SFTConfig(
+        output_dir=str(work), num_train_epochs=tuning.epochs, learning_rate=tuning.learning_rate,
+        per_device_train_batch_size=tuning.batch, lr_scheduler_type="cosine", warmup_steps=0.05,
+        weight_decay=0.0, max_grad_norm=1.0, max_length=MAX_TOKENS, completion_only_loss=True, packing=False,
+        bf16=computes_in_bfloat16(), use_cpu=not on_gpu, gradient_checkpointing=False,
+        seed=tuning.seed, data_seed=tuning.seed,
+        logging_steps=1, logging_nan_inf_filter=False, save_strategy="epoch", save_total_limit=2,
+        report_to="none", disable_tqdm=True,
+        dataloader_pin_memory=on_gpu, remove_unused_columns=False,
+    )  # fmt: skip
+
+
+def _progress_callback(progress: Progress) -> Any:
+    """Build a callback that reports every logged loss."""
+    from transformers import TrainerCallback, TrainerControl, TrainerState
+
+    class ReportLoss(TrainerCallback):  # type: ignore[misc]  # transformers has no types
+        def on_log(
+            self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
+        ) -> None:
+            if logs and "loss" in logs:
+                progress(state.global_step, state.max_steps, float(logs["loss"]))
+
+    return ReportLoss()
+
+
 def before_the_end(answer: str, tokenizer: Any) -> int:
-    """How many tokens of an answer come before those that only end it: the fence that closes its block."""
+    """Count the tokens of an answer before the fence that ends it."""
     whole = tokenizer(answer, add_special_tokens=False).input_ids
     open_ended = tokenizer(answer.removesuffix("```").rstrip(), add_special_tokens=False).input_ids
     return common_prefix(tuple(whole), tuple(open_ended))
 
 
 def last_whole_checkpoint(work: Path) -> str | None:
-    """The newest checkpoint that was written to its end; torn ones are removed.
+    """Return the newest complete checkpoint; incomplete ones are removed.
 
-    transformers writes into the final folder, so a kill leaves a torn one; what it writes last is the state.
+    transformers writes into the final folder, so a kill leaves an incomplete one. It writes the state last.
     """
     found = sorted(work.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
     for folder in reversed(found):

@@ -1,11 +1,13 @@
-"""What a fine-tuning step minimises: of chosen programs the cross entropy, of the base's own answers a sharper copy.
+"""The loss of fine-tuning: cross-entropy on selected programs, distillation on the base's own answers.
 
-An adapter that learns a few chosen programs forgets what else its base could do, so it rehearses: it reads answers
-that the base itself gave, right or wrong, and learns at each token the distribution that the base has at
-`teacher_temperature` below 1. What the base thinks most probable stays so; what it thought improbable becomes rarer.
-That is self-training's sharpening mechanism (Huang et al. 2024, arXiv 2412.01951) without drawing the samples, and it
-keeps the adapter where its base was. Only where an answer ends is taught by token, for the base runs on. Minimising
-the entropy itself was tried and collapses: nothing holds the student to what it knew (docs/log.md).
+An adapter that learns a few selected programs forgets what else its base could do, so it rehearses: it reads answers
+that the base itself gave, right or wrong. At each token it learns the distribution that the base has at
+`teacher_temperature` below 1. What the base finds most probable stays so, and the improbable becomes rarer.
+
+That is the sharpening mechanism of self-training (Huang et al. 2024, arXiv 2412.01951) without drawing the samples. It
+keeps the adapter where its base was. Only the end of an answer is taught by its tokens, because the base does not
+stop. Minimising the entropy itself collapsed: nothing holds the student to its base (`docs/decisions.md`, "Own answers
+are rehearsed, entropy is not minimised").
 
 Imports torch: load it only where training begins.
 """
@@ -18,19 +20,19 @@ import torch
 from torch.nn.functional import log_softmax
 from trl import SFTTrainer
 
-from trainer.tuning.length_grouping import AlikeLengths
+from trainer.tuning.length_grouping import LengthGroupedSampler
 
 IGNORED = -100
-"""Label of a token that is not trained on: the prompt, and what fills up a batch."""
+"""Label of a token that is not trained on: the prompt, and padding."""
 REHEARSED = "rehearsed"
-"""Column of the data: how many tokens of the answer, from its first, the base teaches; 0 for a chosen program."""
+"""Column of the data: how many tokens of the answer, from its first, the base teaches; 0 for a selected program."""
 
 
 class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
-    """TRL's trainer, which computes logits for answers only, and asks the base about those that it rehearses.
+    """Trains on answers with TRL: computes logits of answer tokens only, and distils rehearsed ones.
 
-    Off a GPU TRL's own loss puts every token of the prompt through the head: 10.5 seconds a step instead of 6.3.
-    Needs `remove_unused_columns=False`, for the column `REHEARSED`.
+    TRL's own loss, without a GPU, puts every token of the prompt through the output head: 10.5 seconds per step
+    instead of 6.3. Needs `remove_unused_columns=False`, for the column `REHEARSED`.
     """
 
     def __init__(self, *args: Any, teacher_temperature: float, **kwargs: Any) -> None:
@@ -43,36 +45,36 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
 
         self.data_collator = with_rehearsed
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> AlikeLengths:
-        """The trainer's own hook for the order of rows: its two sorts are random, and long to short (`batches`)."""
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
+        """Return the order of rows; the trainer's own orders are random, or from long to short."""
         rows = self.train_dataset if train_dataset is None else train_dataset
         lengths = [len(tokens) for tokens in rows["input_ids"]]
-        return AlikeLengths(lengths, self.args.per_device_train_batch_size, self.args.seed)
+        return LengthGroupedSampler(lengths, self.args.per_device_train_batch_size, self.args.seed)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The summed cross entropy of the batch, divided by the answer tokens of the whole step; no outputs."""
+        """Return the summed loss of the batch, divided by the answer tokens of the whole step; no outputs."""
         # 1. Where the first answer of the batch begins; token t is predicted at t - 1.
         inputs = dict(inputs)
         labels, rehearsed = inputs.pop("labels"), inputs.pop(REHEARSED)
         first = int((labels != IGNORED).any(dim=0).nonzero()[0])
         kept = {"use_cache": False, "logits_to_keep": labels.shape[1] - first + 1}
         labels = labels[:, first:]
-        told = labels != IGNORED  # (batch, time)
-        from_base = told & (told.cumsum(dim=1) <= rehearsed[:, None])
+        is_answer = labels != IGNORED  # (batch, time)
+        from_base = is_answer & (is_answer.cumsum(dim=1) <= rehearsed[:, None])
 
-        # 2. Against the answers' own tokens.
-        logits = model(**inputs, **kept).logits[:, :-1][told].float()  # (answer tokens, vocabulary)
+        # 2. Cross-entropy with the answers' own tokens.
+        logits = model(**inputs, **kept).logits[:, :-1][is_answer].float()  # (answer tokens, vocabulary)
         log_probs = log_softmax(logits, dim=-1)
-        losses = -log_probs.gather(1, labels[told][:, None])[:, 0]
+        losses = -log_probs.gather(1, labels[is_answer][:, None])[:, 0]
 
-        # 3. Where it rehearses: against the base's distribution.
+        # 3. On rehearsed tokens instead: cross-entropy with the base's distribution.
         rows = rehearsed > 0
         if rows.any():
-            asked = {name: values[rows] for name, values in inputs.items()}
+            taught = {name: values[rows] for name, values in inputs.items()}
             with torch.no_grad(), self.accelerator.unwrap_model(model).disable_adapter():
-                logits = model(**asked, **kept).logits[:, :-1][from_base[rows]].float()
+                logits = model(**taught, **kept).logits[:, :-1][from_base[rows]].float()
             wanted = torch.softmax(logits / self.teacher_temperature, dim=-1)
-            losses[from_base[told]] = -(wanted * log_probs[from_base[told]]).sum(-1)
-        return losses.sum() / (told.sum() if num_items_in_batch is None else num_items_in_batch)
+            losses[from_base[is_answer]] = -(wanted * log_probs[from_base[is_answer]]).sum(-1)
+        return losses.sum() / (is_answer.sum() if num_items_in_batch is None else num_items_in_batch)

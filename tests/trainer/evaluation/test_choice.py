@@ -14,8 +14,8 @@ from sandbox.pool import Sandbox
 from sandbox.program import Call, Expression, Job
 from trainer.evaluation.choice import choose, stub_of
 from trainer.evaluation.evaluate import judged, reference_results
-from trainer.evaluation.humaneval import Task
 from trainer.evaluation.oracles import Oracle
+from trainer.evaluation.task import Task
 from trainer.progress import Teller
 from trainer.sampling.sampler import Sample
 

@@ -1,4 +1,4 @@
-"""The exported adapter does in llama.cpp what it does in PEFT; what cannot be exported is refused first."""
+"""An exported adapter gives the same logits in llama.cpp as in PEFT; others are refused before training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOLERANCE = 2e-3
 """Largest difference of a logit, as a share of the largest change the adapter makes to any logit."""
 
 
-# peft 0.21 asks transformers 5.23 by the old name; neither is ours to mend.
+# peft 0.21 reads this attribute of transformers 5.23 by its old name.
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
@@ -55,7 +55,7 @@ def test_logits_match_peft(tmp_path: Path, kind: str, settings: dict[str, Any]) 
     export_adapter(adapter, json.loads((base / "config.json").read_text()), tmp_path / "adapter.gguf")
 
     change = np.abs(adapted - plain).max()
-    assert change > 0.5, "an adapter that changes nothing would prove nothing"
+    assert change > 0.5, "an adapter without effect would prove nothing"
     served_plain = llama_cpp_logits(tmp_path / "base.gguf", TOKENS)
     served = llama_cpp_logits(tmp_path / "base.gguf", TOKENS, tmp_path / "adapter.gguf")
     assert np.abs(served_plain - plain).max() < TOLERANCE * change
@@ -63,7 +63,7 @@ def test_logits_match_peft(tmp_path: Path, kind: str, settings: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(
-    ("adapter", "base", "says"),
+    ("adapter", "base", "message"),
     [
         ({"use_dora": True}, LLAMA, "DoRA"),
         ({"modules_to_save": ["lm_head"]}, LLAMA, "modules_to_save"),
@@ -75,12 +75,12 @@ def test_logits_match_peft(tmp_path: Path, kind: str, settings: dict[str, Any]) 
         ({}, {}, "'None'"),
     ],
 )
-def test_what_cannot_be_served_is_refused_in_one_sentence(
-    adapter: dict[str, Any], base: dict[str, Any], says: str
+def test_an_adapter_that_cannot_be_served_is_refused_in_one_sentence(
+    adapter: dict[str, Any], base: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ExportError) as error:
         check_exportable(adapter, base)
-    assert says in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 

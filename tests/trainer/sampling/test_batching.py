@@ -1,4 +1,4 @@
-"""Continuous batching: the same texts as the engine that serves, whatever stands beside them. On the CPU here."""
+"""Continuous batching, computed on the CPU here: the same texts as the serving engine, whatever is in the batch."""
 
 from __future__ import annotations
 
@@ -27,14 +27,20 @@ from ucoder_lsp.models import prepare as models
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from trainer.sampling.slots import Slots, draw  # noqa: E402
+from trainer.sampling.slots import Slots, draw_tokens  # noqa: E402
 
 TEXTS = ["x = 1\n", "def f(n):\n    return n", "import os\n" * 12, "a", "for i in range(3):\n    print(i)\n"]
 
 
-@pytest.fixture(scope="module", params=["llama", pytest.param("qwen2", marks=pytest.mark.slow)])
+BOTH_ARCHITECTURES = pytest.mark.parametrize(
+    "folder", ["llama", pytest.param("qwen2", marks=pytest.mark.slow)], indirect=True, scope="module"
+)
+"""For tests that compare figures. The rest of the batching does not depend on the shape of the model."""
+
+
+@pytest.fixture(scope="module")
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = write_model(tmp_path_factory.mktemp("batching"), request.param)
+    made = write_model(tmp_path_factory.mktemp("batching"), getattr(request, "param", "llama"))
     convert_folder(made, made / "base.gguf", dtype="f32")
     return made
 
@@ -47,7 +53,7 @@ def served(folder: Path) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Threads that wait for one another at every layer of a tiny model take longer than they save."""
+    """Run torch in one thread: in a tiny model, waiting at every layer costs more than a second thread saves."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -73,10 +79,11 @@ def texts(engine: BatchedEngine, asked: GenerationRequest) -> list[str]:
     return [c.text for c in engine.generate(asked).candidates]
 
 
-def test_texts_are_as_likely_as_the_engine_that_serves_says(served: Engine, batched: BatchedEngine) -> None:
-    """More texts than slots, prompts and lengths of all kinds side by side, on the two engines' own arithmetic.
+@BOTH_ARCHITECTURES
+def test_log_probabilities_are_those_of_the_serving_engine(served: Engine, batched: BatchedEngine) -> None:
+    """More texts than slots, with prompts and lengths of all kinds, on each engine's own arithmetic.
 
-    The tokens cannot be compared: llama.cpp's cache holds 16 bits, and a draw near a border tips over.
+    The tokens are not compared: llama.cpp's cache holds 16 bits, so a draw near a border may differ.
     """
     requests = [request(served, text, i + 3 * j) for i, text in enumerate(TEXTS) for j in range(3)]
     for asked, answer in zip(requests, in_parallel(batched.generate, requests, 5), strict=True):
@@ -86,14 +93,15 @@ def test_texts_are_as_likely_as_the_engine_that_serves_says(served: Engine, batc
             assert candidate.logprobs == pytest.approx(wanted, abs=0.03)
 
 
-def test_a_text_does_not_depend_on_what_stands_beside_it(served: Engine, batched: BatchedEngine) -> None:
+def test_a_text_does_not_depend_on_the_others_in_the_batch(served: Engine, batched: BatchedEngine) -> None:
     requests = [request(served, text, i + 2 * j) for i, text in enumerate(TEXTS) for j in range(2)]
     alone = [texts(batched, r) for r in requests]
     together = list(in_parallel(lambda r: texts(batched, r), requests[::-1] + requests, 6))
     assert together == alone[::-1] + alone
 
 
-def test_greedy_texts_are_those_of_the_engine_that_serves(served: Engine, batched: BatchedEngine) -> None:
+@BOTH_ARCHITECTURES
+def test_greedy_texts_are_those_of_the_serving_engine(served: Engine, batched: BatchedEngine) -> None:
     for text in TEXTS:
         asked = GenerationRequest(served.tokenize(text), k=1, max_tokens=30, sampling=Sampling(temperature=0))
         assert texts(batched, asked) == [c.text for c in served.generate(asked).candidates]
@@ -102,11 +110,13 @@ def test_greedy_texts_are_those_of_the_engine_that_serves(served: Engine, batche
 @given(
     st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 0.8, 1.0, 1.7]), st.sampled_from([0.1, 0.9, 1.0])
 )
-def test_tokens_are_drawn_as_the_engine_draws_them(seed: int, temperature: float, top_p: float) -> None:
+def test_tokens_are_drawn_as_the_serving_engine_draws_them(
+    seed: int, temperature: float, top_p: float
+) -> None:
     random = np.random.default_rng(seed)
     logits = (random.standard_normal((4, 300)) * random.choice([0.1, 2, 30])).astype(np.float32)
     points = random.random((4, 1))
-    drawn = draw(
+    drawn = draw_tokens(
         torch.tensor(logits), torch.tensor(points, dtype=torch.float32),
         torch.full((4, 1), temperature), torch.full((4, 1), top_p),
     )  # fmt: skip
@@ -116,8 +126,8 @@ def test_tokens_are_drawn_as_the_engine_draws_them(seed: int, temperature: float
         assert token in near
 
 
-@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT asks for it
-def test_an_adapter_is_computed_with_beside_the_base(
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # raised by PEFT
+def test_base_and_adapter_are_sampled_side_by_side(
     folder: Path, served: Engine, batched: BatchedEngine, tmp_path: Path
 ) -> None:
     peft, adapted = random_adapter(folder, tmp_path / "adapter", r=4, lora_alpha=8)
@@ -134,7 +144,7 @@ def test_an_adapter_is_computed_with_beside_the_base(
         assert candidate.logprobs == pytest.approx(wanted[rows, candidate.tokens].tolist(), abs=1e-3)
 
 
-def test_a_text_ends_where_its_rules_say(served: Engine, batched: BatchedEngine) -> None:
+def test_a_text_ends_at_its_limit_stop_string_or_stop_rule(served: Engine, batched: BatchedEngine) -> None:
     whole = batched.generate(request(served, TEXTS[1], 1)).candidates[0]
     assert whole.finish is Finish.LENGTH
     stop = whole.text[4:6]
@@ -147,7 +157,7 @@ def test_a_text_ends_where_its_rules_say(served: Engine, batched: BatchedEngine)
     assert (when.finish, when.text) == (Finish.STOP, whole.text[:3])
 
 
-def test_a_stop_rule_that_fails_fails_its_own_request_alone(served: Engine, batched: BatchedEngine) -> None:
+def test_a_failing_stop_rule_fails_its_own_request_only(served: Engine, batched: BatchedEngine) -> None:
     def broken(text: str) -> int | None:
         raise ValueError("no")
 
@@ -159,7 +169,7 @@ def test_a_stop_rule_that_fails_fails_its_own_request_alone(served: Engine, batc
     assert batched.generate(asked[0]).candidates
 
 
-def test_what_does_not_fit_is_refused(served: Engine, batched: BatchedEngine) -> None:
+def test_requests_that_cannot_be_served_are_refused(served: Engine, batched: BatchedEngine) -> None:
     with pytest.raises(PromptTooLong, match="exceed the context"):
         batched.generate(GenerationRequest(served.tokenize("a" * 400), max_tokens=200))
     with pytest.raises(EngineError, match="is empty"):
@@ -168,20 +178,20 @@ def test_what_does_not_fit_is_refused(served: Engine, batched: BatchedEngine) ->
         batched.generate(GenerationRequest(served.tokenize("a"), sampling=Sampling(top_k=3)))
 
 
-def test_a_prompt_that_cannot_begin_fails_its_request(
+def test_a_failing_prefill_fails_the_request(
     served: Engine, batched: BatchedEngine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(self: Slots, begun: object) -> None:
         raise RuntimeError("no")
 
-    monkeypatch.setattr(Slots, "begin", broken)
+    monkeypatch.setattr(Slots, "prefill", broken)
     engine = BatchedEngine(served, folder, n_slots=2, device="cpu")
-    with pytest.raises(EngineError, match=r"^the GPU failed \(no\)$"):
+    with pytest.raises(EngineError, match=r"^The GPU failed \(no\)\.$"):
         engine.generate(GenerationRequest(served.tokenize("a"), k=5))
     engine.close()
 
 
-def test_closing_ends_what_runs_and_refuses_what_comes(folder: Path, served: Engine) -> None:
+def test_closing_cancels_running_requests_and_refuses_new_ones(folder: Path, served: Engine) -> None:
     engine = BatchedEngine(served, folder, n_slots=2, device="cpu")
     begun = threading.Event()
 
@@ -202,7 +212,7 @@ def test_closing_ends_what_runs_and_refuses_what_comes(folder: Path, served: Eng
         engine.generate(GenerationRequest(prompt))
 
 
-def test_a_gpu_that_fails_fails_the_requests_and_says_so(
+def test_a_failing_gpu_fails_its_requests_with_one_sentence(
     folder: Path, served: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def out_of_memory(self: Slots, n_cells: int) -> None:
@@ -210,17 +220,17 @@ def test_a_gpu_that_fails_fails_the_requests_and_says_so(
 
     engine = BatchedEngine(served, folder, n_slots=2, device="cpu")
     monkeypatch.setattr(Slots, "step", out_of_memory)
-    with pytest.raises(EngineError, match=r"^the GPU failed \(CUDA out of memory\)$"):
+    with pytest.raises(EngineError, match=r"^The GPU failed \(CUDA out of memory\)\.$"):
         engine.generate(GenerationRequest(served.tokenize("a"), k=3))
     with pytest.raises(EngineClosed):
         engine.generate(GenerationRequest(served.tokenize("a")))
     engine.close()
 
 
-def test_a_loop_samples_from_it_as_from_an_engine(
+def test_a_training_run_samples_from_it_as_from_an_engine(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What the loop does on a GPU, with a CPU in its place: many threads, shards, the same work found again."""
+    """What a run does on a GPU, here on a CPU: many threads, shards, and no work done twice."""
     monkeypatch.setattr(
         "trainer.sampling.engines.BatchedEngine", partial(BatchedEngine, n_slots=4, device="cpu")
     )
@@ -236,6 +246,6 @@ def test_a_loop_samples_from_it_as_from_an_engine(
     assert len(list((tmp_path / "shards" / "tasks").iterdir())) == len(draws)
 
 
-def test_a_base_that_cannot_be_loaded_is_said_at_once(tmp_path: Path, served: Engine) -> None:
+def test_a_base_that_cannot_be_loaded_is_reported_at_once(tmp_path: Path, served: Engine) -> None:
     with pytest.raises((OSError, ValueError), match=str(tmp_path)):
         BatchedEngine(served, tmp_path, n_slots=2, device="cpu")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import tiny_gguf
 from trainer.errors import BaseModelError
-from trainer.sampling.engines import Engines, copies, in_parallel, open_engines
+from trainer.sampling.engines import Engines, in_parallel, open_engines
 from trainer.sampling.sampler import Draw, Prompt, Sampler, render
 from ucoder_lsp.models import prepare as models
 
@@ -51,12 +51,6 @@ def test_after_a_failure_nothing_new_begins() -> None:
     with pytest.raises(ValueError, match="no"):
         list(in_parallel(work, range(100), 2))
     assert len(begun) < 10
-
-
-def test_one_copy_for_each_thread_unless_memory_or_a_gpu_forbids_it() -> None:
-    assert copies(4, 100_000_000, on_gpu=False) == 4
-    assert copies(4, 100_000_000, on_gpu=True) == 1
-    assert copies(4, 10**15, on_gpu=False) == 1
 
 
 def test_a_prompt_knows_what_it_shares_with_others() -> None:

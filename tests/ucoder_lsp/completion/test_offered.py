@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.offered import document
-from trainer.evaluation.humaneval import Task
+from trainer.evaluation.task import Task
 
 STUB = 'def f(x):\n    """Add."""\n    '
 

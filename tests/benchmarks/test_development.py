@@ -1,0 +1,51 @@
+"""The hand-written development tasks are right, and in no benchmark that is reported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sandbox.pool import Sandbox
+from trainer.evaluation.benchmarks import load_benchmark, statements
+from trainer.evaluation.evaluate import (
+    evaluate_references,
+    reference_results,
+)
+from trainer.progress import Teller
+from trainer.stages.problems import word_shingles
+
+BENCHMARKS = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
+DEVELOPMENT = Path(__file__).parents[2] / "benchmarks" / "development.jsonl"
+FILES = {"humaneval": "HumanEval.jsonl.gz", "mbppplus": "MbppPlus-v0.1.0.jsonl.gz"}
+needs_data = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="needs ../shared/data/benchmarks")
+
+
+def development_tasks() -> list[dict[str, str]]:
+    files = (DEVELOPMENT, DEVELOPMENT.with_name("development_harder.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def test_the_development_tasks_say_what_their_solutions_do() -> None:
+    tasks = development_tasks()
+    assert len({task["task_id"] for task in tasks}) == len(tasks) == 61 + 88
+    for task in tasks:
+        assert task["assertion"].splitlines()[0] in task["prompt"]
+        exec(task["canonical_solution"] + task["assertion"], {})  # ours, by hand
+
+
+@needs_data
+def test_the_development_tasks_are_in_no_benchmark() -> None:
+    reported = word_shingles(text for name in FILES.values() for text in statements(BENCHMARKS / name))
+    assert [t["task_id"] for t in development_tasks() if word_shingles([t["prompt"]]) & reported] == []
+
+
+def test_the_tasks_to_develop_on_are_right_and_constant_answers_fail_them() -> None:
+    tasks = load_benchmark("mbppplus", DEVELOPMENT)
+    with Sandbox(lowest_tier=1) as sandbox:
+        report = evaluate_references(tasks, sandbox, Teller())
+        results = reference_results(tasks, sandbox, Teller())
+    assert [score.task for score in report.scores if not score.passed] == []
+    for task in tasks:
+        assert len({outcome.value for outcome in results[task.id]}) > 1, task.id
