@@ -451,7 +451,7 @@ def test_a_full_disk_is_exit_code_4(project: Project) -> None:
     command = f"ulimit -f 64; exec {ucoder} gate --repo {project.folder} --base main {right(project)[0]}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (4, "")
-    assert "name a folder that has it with TMPDIR" in done.stderr
+    assert "set TMPDIR to a folder that has it" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -474,7 +474,7 @@ def test_an_unforeseen_error_is_no_verdict(
     def fail(*_: object) -> None:
         raise error("unforeseen")
 
-    monkeypatch.setattr("ci.gate.run", fail)
+    monkeypatch.setattr("ci.cli.run_gate", fail)
     result = run(project, right(project)[0])
     assert result.exit_code == 4
     assert f"{error.__name__}: unforeseen" in result.stderr
@@ -497,7 +497,7 @@ def test_files_are_named_from_where_one_is(project: Project, monkeypatch: pytest
         asked.append(request)
         raise UsageError("enough")
 
-    monkeypatch.setattr("ci.gate.run", keep)
+    monkeypatch.setattr("ci.cli.run_gate", keep)
     named = ["--reproduce", "tests/test_sub.py", "--tests", "tests/test_sub.py::test_sub", "--tests", "sub"]
     run(project, right(project)[0], "--repo", str(project.folder / "sub"), *named)
     monkeypatch.chdir(project.folder / "sub")

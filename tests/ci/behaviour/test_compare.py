@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from ci.behaviour.bundle import Tree
-from ci.behaviour.compare import Comparison, Runner, compare, plan
+from ci.behaviour.compare import Comparison, Runner, compare_behaviour
+from ci.behaviour.plan import plan_comparison
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.pool import Sandbox
 from sandbox.program import Job
@@ -61,8 +62,8 @@ def compared(
     for i, (old, text) in enumerate(changes):
         assert old in SOURCE
         patched[i] = tree(SOURCE.replace(old, text))
-    planned = plan(tree(SOURCE), patched, dict.fromkeys(patched, ("m.py",)), with_new=new)
-    return compare(planned, tree(SOURCE), patched, [tests], runners)
+    planned = plan_comparison(tree(SOURCE), patched, dict.fromkeys(patched, ("m.py",)), with_new=new)
+    return compare_behaviour(planned, tree(SOURCE), patched, [tests], runners)
 
 
 def agrees(found: Comparison, number: int) -> bool:
@@ -125,9 +126,9 @@ def test_a_public_function_must_be_reached_itself(runners: list[Runner]) -> None
         "def first(stream, n: int = 0) -> int:\n    return get(stream, 'a') if stream else n\n"
     )
     base, patched = tree(source), {0: tree(source.replace("+ 1", "+ 2"))}
-    planned = plan(base, patched, {0: ("m.py",)}, with_new=False)
+    planned = plan_comparison(base, patched, {0: ("m.py",)}, with_new=False)
     assert planned.shown_by == {"m.get": {"m.get"}}
-    assert compare(planned, base, patched, [], runners).gaps == ("m.get",)
+    assert compare_behaviour(planned, base, patched, [], runners).gaps == ("m.get",)
 
 
 def test_a_renamed_parameter_is_seen(runners: list[Runner]) -> None:
@@ -143,18 +144,22 @@ def test_what_a_refactoring_adds_must_be_used() -> None:
     half = "def half(n):\n    return half(n) // 2\n\n\n"
     unused = {0: tree(half + SOURCE)}
     used = {0: tree(half + SOURCE.replace("return _twice(n)", "return _twice(half(n))"))}
-    assert plan(base, unused, {0: ("m.py",)}, with_new=False).shown_by == {"m.half": frozenset()}
-    assert plan(base, used, {0: ("m.py",)}, with_new=False).shown_by.keys() == {"m.double"}
+    assert plan_comparison(base, unused, {0: ("m.py",)}, with_new=False).shown_by == {"m.half": frozenset()}
+    assert plan_comparison(base, used, {0: ("m.py",)}, with_new=False).shown_by.keys() == {"m.double"}
     moved = {0: Tree({"m": ("m.py", SOURCE), "new": ("new.py", half)})}
-    assert plan(base, moved, {0: ("new.py",)}, with_new=False).shown_by == {"new.half": frozenset()}
+    assert plan_comparison(base, moved, {0: ("new.py",)}, with_new=False).shown_by == {
+        "new.half": frozenset()
+    }
     moved = {0: Tree({"m": ("m.py", SOURCE.replace("def double", "from new import half\n\n\ndef double"))})}
     moved[0].modules["new"] = ("new.py", half)
-    assert "new.half" not in plan(base, moved, {0: ("m.py", "new.py")}, with_new=False).shown_by
+    assert "new.half" not in plan_comparison(base, moved, {0: ("m.py", "new.py")}, with_new=False).shown_by
 
 
 def test_files_that_cannot_be_read_are_gaps() -> None:
     base = Tree({"m": ("m.py", "def f(:\n"), "n": ("n.py", "")}, hidden=frozenset({"src/n.py"}))
-    planned = plan(base, {0: base}, {0: ("m.py", "n.py", "src/n.py", "bad-name.py")}, with_new=False)
+    planned = plan_comparison(
+        base, {0: base}, {0: ("m.py", "n.py", "src/n.py", "bad-name.py")}, with_new=False
+    )
     assert planned.shown_by.keys() == {"m.py", "src/n.py", "bad-name.py"}
 
 
@@ -166,14 +171,14 @@ def test_a_sandbox_failure_is_told_apart(runners: list[Runner]) -> None:
         return [JobResult(failed, (failed,) * len(job.probes), 1) for job in jobs]
 
     patched = {0: tree(SOURCE.replace("n * 2", "n + n"))}
-    planned = plan(tree(SOURCE), patched, {0: ("m.py",)}, with_new=True)
-    found = compare(planned, tree(SOURCE), patched, [], [runners[0], broken])  # type: ignore[list-item]
+    planned = plan_comparison(tree(SOURCE), patched, {0: ("m.py",)}, with_new=True)
+    found = compare_behaviour(planned, tree(SOURCE), patched, [], [runners[0], broken])  # type: ignore[list-item]
     assert "no more memory" in found.infra
 
 
 def test_code_that_does_not_load_in_the_sandbox_is_a_gap(runners: list[Runner]) -> None:
     source = "import not_installed_anywhere\n\n\ndef f(n: int) -> int:\n    return n\n"
     base, patched = tree(source), {0: tree(source.replace("return n", "return n + 0"))}
-    planned = plan(base, patched, {0: ("m.py",)}, with_new=True)
-    found = compare(planned, base, patched, [], runners)
+    planned = plan_comparison(base, patched, {0: ("m.py",)}, with_new=True)
+    found = compare_behaviour(planned, base, patched, [], runners)
     assert found.gaps == ("m.f",)

@@ -8,7 +8,7 @@ import pytest
 
 from ci.behaviour.bundle import Tree
 from ci.patch.parse import FileChange
-from ci.patch.shadows import installed, shadowing
+from ci.patch.shadows import installed_names, shadowing_files
 
 
 def tree(*paths: str) -> Tree:
@@ -37,13 +37,13 @@ def tree(*paths: str) -> Tree:
     ],
 )
 def test_what_takes_the_name_of_something_else(base: list[str], added: str, shadows: bool) -> None:
-    found = shadowing([FileChange(added, "add", 1, 0)], tree(*base), frozenset({"yaml", "google"}))
+    found = shadowing_files([FileChange(added, "add", 1, 0)], tree(*base), frozenset({"yaml", "google"}))
     assert found == ((added,) if shadows else ())
 
 
 def test_a_module_may_become_a_package() -> None:
     moved = [FileChange("shop.py", "delete", 0, 1), FileChange("shop/__init__.py", "add", 1, 0)]
-    assert shadowing(moved, tree("shop.py"), frozenset()) == ()
+    assert shadowing_files(moved, tree("shop.py"), frozenset()) == ()
 
 
 def test_installed_names_are_those_of_the_interpreter(tmp_path: Path) -> None:
@@ -62,6 +62,6 @@ def test_installed_names_are_those_of_the_interpreter(tmp_path: Path) -> None:
     (environment / "pyvenv.cfg").touch()
     (environment / "bin").mkdir()
     (environment / "bin/python").touch()
-    names = installed(str(environment), tmp_path / "project")
+    names = installed_names(str(environment), tmp_path / "project")
     assert {"package", "single", "fast"} <= names
     assert "mine" not in names

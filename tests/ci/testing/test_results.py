@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.testing.canaries import Canaries, make
-from ci.testing.test_reports import Expected, Judgement, expect, judge, read
+from ci.testing.canaries import Canaries, make_canaries
+from ci.testing.results import Expected, PatchTestResult, assess_run, expected_outcomes, read_reports
 from ci.verdict import Standing
 
 WORD = "w0rd"
@@ -40,8 +40,8 @@ def honest() -> list[str]:
     return [*lines, line(kind="finished", status=1)]
 
 
-def judged(lines: list[str], ended: str = "") -> Judgement:
-    return judge(EXPECTED, read("\n".join(lines), WORD), CANARIES, ended)
+def judged(lines: list[str], ended: str = "") -> PatchTestResult:
+    return assess_run(EXPECTED, read_reports("\n".join(lines), WORD), CANARIES, ended)
 
 
 def without(test: str) -> list[str]:
@@ -104,7 +104,9 @@ def test_plain_failures(lines: list[str], ended: str, says: str) -> None:
 def test_a_parametrised_test_may_gain_cases() -> None:
     expected = Expected({"t.py::p[1]": "passed"}, frozenset())
     lines = [reported("t.py::p[1]"), reported("t.py::p[2]"), *[reported(c, "failed") for c in CANARIES.ids]]
-    found = judge(expected, read("\n".join([*lines, line(kind="finished", status=1)]), WORD), CANARIES)
+    found = assess_run(
+        expected, read_reports("\n".join([*lines, line(kind="finished", status=1)]), WORD), CANARIES
+    )
     assert found.standing is Standing.PLAUSIBLE
 
 
@@ -113,9 +115,11 @@ def test_flaky_tests_judge_nobody() -> None:
 
 
 def test_what_two_runs_of_base_agree_on() -> None:
-    first = read("\n".join([reported("a"), reported("b"), reported("c", "failed"), reported("d")]), WORD)
-    second = read("\n".join([reported("a"), reported("b", "failed"), reported("c", "failed")]), WORD)
-    found = expect(first, second, (CANARIES, CANARIES))
+    first = read_reports(
+        "\n".join([reported("a"), reported("b"), reported("c", "failed"), reported("d")]), WORD
+    )
+    second = read_reports("\n".join([reported("a"), reported("b", "failed"), reported("c", "failed")]), WORD)
+    found = expected_outcomes(first, second, (CANARIES, CANARIES))
     assert found.outcomes == {"a": "passed", "c": "failed"}
     assert found.flaky == {"b", "d"}
     assert found.failing == {"c"}
@@ -137,13 +141,13 @@ def test_no_lost_or_repeated_report_is_a_pass(data: st.DataObject) -> None:
 
 @given(st.text(max_size=200), st.lists(st.text(max_size=60), max_size=5))
 def test_no_output_breaks_the_reader(text: str, lines: list[str]) -> None:
-    read(text, WORD)
-    read("\n".join(f"{WORD} {entry}" for entry in lines), WORD)
-    read("\n".join(f'{WORD} {{"kind": {json.dumps(entry)}, "id": [[1]]}}' for entry in lines), WORD)
+    read_reports(text, WORD)
+    read_reports("\n".join(f"{WORD} {entry}" for entry in lines), WORD)
+    read_reports("\n".join(f'{WORD} {{"kind": {json.dumps(entry)}, "id": [[1]]}}' for entry in lines), WORD)
 
 
 def test_canaries_are_new_each_time_and_all_fail() -> None:
-    one, other = make(), make()
+    one, other = make_canaries(), make_canaries()
     assert one.ids.isdisjoint(other.ids)
     namespace: dict[str, object] = {}
     exec(compile(one.source, one.file, "exec"), namespace)
