@@ -19,10 +19,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ci import gate
-from ci.behaviour import compare as behaviour
 from ci.behaviour.bundle import Tree
-from ci.patch.parse import parse
+from ci.behaviour.compare import compare_behaviour
+from ci.behaviour.plan import plan_comparison
+from ci.gate import Request, run_gate
+from ci.patch.parse import parse_patch
 from ci.patch.worktrees import Worktrees
 from ci.testing.runner import TestRunner
 from sandbox.pool import Sandbox
@@ -95,7 +96,7 @@ def timed(times: int, action: Callable[[int], object]) -> float:
 
 def measure(folder: Path) -> dict[str, float]:
     repository, patches = make_project(folder)
-    read = [parse(name, data) for name, data in patches]
+    read = [parse_patch(name, data) for name, data in patches]
     found: dict[str, float] = {}
     with Worktrees(repository, "main") as trees:
         found["tree of base, ms"] = 1e3 * timed(15, lambda n: trees.plain(f"base-{n}"))
@@ -113,14 +114,14 @@ def measure(folder: Path) -> dict[str, float]:
         started = time.perf_counter()
         with Sandbox(lowest_tier=1, hash_seed=0) as one, Sandbox(lowest_tier=1, hash_seed=1) as two:
             found["two sandboxes started and proven, s"] = time.perf_counter() - started
-            plan = behaviour.plan(tree, modules, paths, with_new=True)
+            plan = plan_comparison(tree, modules, paths, with_new=True)
             runners = [one.run, two.run]
             found["behaviour of five patches compared, s"] = timed(
-                3, lambda n: behaviour.compare(plan, tree, modules, (), runners)
+                3, lambda n: compare_behaviour(plan, tree, modules, (), runners)
             )
     for count in (1, 5):
-        request = gate.Request(repository, "main", tuple(patches[:count]))
-        found[f"the whole gate, {count} patches, s"] = timed(3, lambda n: gate.run(request))  # noqa: B023
+        request = Request(repository, "main", tuple(patches[:count]))
+        found[f"the whole gate, {count} patches, s"] = timed(3, lambda n: run_gate(request))  # noqa: B023
     few, many = found["the whole gate, 1 patches, s"], found["the whole gate, 5 patches, s"]
     found["each further patch, s"] = (many - few) / 4
     return found

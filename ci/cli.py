@@ -1,4 +1,4 @@
-"""`ucoder gate`: arguments in, exit code and reports out. The work is in `ci.gate`."""
+"""Define the command `ucoder gate`: it reads arguments and writes reports; `ci.gate` does the work."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 
 import click
 
-from ci import gate as gate_flow
 from ci.errors import GateError, UsageError
+from ci.gate import GateResult, Request, run_gate
 from ci.patch.worktrees import top_level
-from ci.reports import junit, result, summary
+from ci.reports.junit import write_junit
+from ci.reports.result import as_data
+from ci.reports.summary import summary_text
 from ci.verdict import ExitCode, Intent
 
 REPORTS = ("accepted.patch", "junit.xml", "summary.md", "result.json")
@@ -27,30 +29,38 @@ Exit codes: 0 accepted, 1 rejected, 2 usage, 3 abstained, 4 sandbox unavailable,
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--base", required=True, metavar="REF", help="Commit that the patches are made against.")
-@click.option("--patch", "named", multiple=True, metavar="FILE", help="A proposed patch; give several.")
+@click.option(
+    "--patch",
+    "named",
+    multiple=True,
+    metavar="FILE",
+    help="A proposed patch; give one or more.",
+)
 @click.argument("more", nargs=-1, metavar="[FILE]...")
 @click.option("--repo", default=".", show_default=True, metavar="DIR", help="The git repository.")
 @click.option(
-    "--out", metavar="DIR", help="Where to write result.json, accepted.patch, junit.xml, summary.md."
+    "--out", metavar="DIR", help="Folder for result.json, accepted.patch, junit.xml and summary.md."
 )
-@click.option("--tests", multiple=True, metavar="PATH", help="Tests to run (path or pytest id); default all.")
+@click.option(
+    "--tests", multiple=True, metavar="PATH", help="Tests to run (path or pytest id); all by default."
+)
 @click.option(
     "--reproduce",
     multiple=True,
     metavar="FILE",
     help="Test file that fails on base and must pass with a patch.",
 )
-@click.option("--protect", multiple=True, metavar="GLOB", help="Further paths that only a person may change.")
+@click.option("--protect", multiple=True, metavar="GLOB", help="Further paths that need human review.")
 @click.option(
     "--intent",
     type=click.Choice([str(intent) for intent in Intent]),
     default=str(Intent.CHANGE),
     show_default=True,
-    help="preserve: the patches must behave like base on every input (refactoring); then one suffices.",
+    help="preserve: a refactoring; one patch that behaves like base on every input is accepted.",
 )
 @click.option("--python", metavar="PATH", help="Interpreter or virtual environment that runs the tests.")
 @click.option(
-    "--timeout", default=600.0, show_default=True, type=click.FloatRange(min=1), help="Seconds a test run."
+    "--timeout", default=600.0, show_default=True, type=click.FloatRange(min=1), help="Seconds per test run."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print result.json instead of the summary.")
 def gate(
@@ -69,7 +79,7 @@ def gate(
 ) -> None:
     """Judge proposed patches: accept one on consensus of at least three, abstain otherwise.
 
-    Every patch runs in the sandbox; behaviour is compared outside of it. Example:
+    Every patch runs in the sandbox; its behaviour is compared outside. Example:
 
     \b
       ucoder gate --base main --patch a.patch b.patch c.patch --out gate-report
@@ -77,7 +87,7 @@ def gate(
     try:
         folder = _folder(out)
         top = top_level(Path(repo))
-        request = gate_flow.Request(
+        request = Request(
             repository=Path(repo),
             base=base,
             patches=_read_patches((*named, *more)),
@@ -88,21 +98,21 @@ def gate(
             timeout_s=timeout,
             intent=Intent(intent),
         )
-        outcome = gate_flow.run(request, lambda line: click.echo(line, err=True))
+        result = run_gate(request, lambda line: click.echo(line, err=True))
         if folder is not None:
-            _write(folder, outcome)
+            _write(folder, result)
         if as_json:
-            click.echo(json.dumps(result.as_data(outcome), indent=2))
+            click.echo(json.dumps(as_data(result), indent=2))
         else:
-            click.echo(summary.text(outcome), nl=False)
+            click.echo(summary_text(result), nl=False)
     except GateError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except (Exception, KeyboardInterrupt):
-        # Python's own code for an exception is 1, which here means that a patch was judged and rejected.
+        # Python's own exit code for an exception is 1, which here means that the patches were rejected.
         traceback.print_exc()
         sys.exit(ExitCode.UNAVAILABLE)
-    sys.exit(outcome.verdict.exit_code)
+    sys.exit(result.verdict.exit_code)
 
 
 def _read_patches(files: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
@@ -112,7 +122,7 @@ def _read_patches(files: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
             data = Path(file).read_bytes()
         except OSError as error:
             raise UsageError(f"the patch {file} cannot be read ({error.strerror})") from error
-        # Two folders may hold files of one name; the whole path tells them apart.
+        # Two folders may hold files of one name; then the whole path is the name.
         name = Path(file).name if Path(file).name not in found else file
         if name in found:
             raise UsageError(f"the patch {file} is given twice: give every patch once")
@@ -121,7 +131,7 @@ def _read_patches(files: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
 
 
 def _test_argument(top: Path, repository: Path, test: str) -> str:
-    """A path or test id as pytest takes it in the tree's root; one that is not there is left to pytest."""
+    """Make a path or test id relative to the top of the repository; pytest reports one that does not exist."""
     if test.startswith("-"):
         raise UsageError(f"--tests takes paths and test ids, not options of pytest: {test}")
     path, separator, name = test.partition("::")
@@ -130,12 +140,12 @@ def _test_argument(top: Path, repository: Path, test: str) -> str:
 
 
 def _reproduction(top: Path, repository: Path, file: str) -> tuple[str, bytes]:
-    """A file of the repository's folder (it need not be committed): its path in the tree, and its content."""
+    """Read a test file of the repository (committed or not): its path in the tree, and its content."""
     found = _found(top, repository, file)
     if found is None:
         if any((start / file).exists() for start in (Path.cwd(), repository, top)):
             raise UsageError(
-                f"{file} lies outside the repository: put it where pytest finds it, then name it"
+                f"{file} lies outside the repository: move it to where pytest finds it, then name it"
             )
         raise UsageError(f"the test file {file} cannot be read (there is no such file)")
     try:
@@ -145,7 +155,7 @@ def _reproduction(top: Path, repository: Path, file: str) -> tuple[str, bytes]:
 
 
 def _found(top: Path, repository: Path, name: str) -> str | None:
-    """The path from the repository's top of what a person names from where they are, or from --repo."""
+    """The path, from the repository's top, of a file named from the current folder, --repo or the top."""
     for start in (Path.cwd(), repository, top):
         path = (start / name).resolve()
         if path.exists() and path.is_relative_to(top):
@@ -154,7 +164,7 @@ def _found(top: Path, repository: Path, name: str) -> str | None:
 
 
 def _folder(out: str | None) -> Path | None:
-    """The report folder, made before the work so that a wrong path costs nothing."""
+    """Make the report folder first, so that a wrong path ends the run early; delete earlier reports."""
     if out is None:
         return None
     folder = Path(out)
@@ -165,18 +175,18 @@ def _folder(out: str | None) -> Path | None:
     return folder
 
 
-def _write(folder: Path, outcome: gate_flow.Outcome) -> None:
-    """Write the reports aside, then move them in place: result.json last, and never a part of any."""
+def _write(folder: Path, result: GateResult) -> None:
+    """Write the reports aside, then move each in place as a whole; result.json comes last."""
     with _writing(folder), tempfile.TemporaryDirectory(prefix=".ucoder-", dir=folder) as aside:
         ready = Path(aside)
-        winner = outcome.verdict.winner
+        winner = result.verdict.winner
         if winner is not None:
-            accepted = outcome.examined[winner].patch
-            assert accepted is not None, "a winner parsed"
+            accepted = result.examined[winner].patch
+            assert accepted is not None, "the winner was parsed"
             (ready / "accepted.patch").write_bytes(accepted.data)
-        junit.write(outcome, str(ready / "junit.xml"))
-        (ready / "summary.md").write_text(summary.text(outcome), encoding="utf-8", errors="backslashreplace")
-        data = json.dumps(result.as_data(outcome), indent=2)
+        write_junit(result, str(ready / "junit.xml"))
+        (ready / "summary.md").write_text(summary_text(result), encoding="utf-8", errors="backslashreplace")
+        data = json.dumps(as_data(result), indent=2)
         (ready / "result.json").write_text(data + "\n", encoding="utf-8")
         for name in REPORTS:
             if (ready / name).exists():
@@ -185,9 +195,10 @@ def _write(folder: Path, outcome: gate_flow.Outcome) -> None:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
+    """Turn failures to write into `UsageError`."""
     try:
         yield
     except OSError as error:
         raise UsageError(
-            f"reports cannot be written to {folder} ({error.strerror}): make room or name another folder with --out"
+            f"reports cannot be written to {folder} ({error.strerror}): free space, or name another folder with --out"
         ) from error

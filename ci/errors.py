@@ -1,25 +1,25 @@
-"""The gate's exceptions: one class for each kind of failure that ends a run, each with its exit code.
+"""Define the gate's exceptions: one class per kind of failure that ends a run, each with its exit code.
 
-A patch that is refused or fails is not an exception: it is a result. Only what keeps the gate from judging
-at all is raised, as one sentence that says how to mend it.
+A patch that is refused or fails is a result, not an exception. An exception means that the gate could not
+judge at all. Its message is one sentence that says what to do.
 """
 
 from __future__ import annotations
 
 
 class GateError(Exception):
-    """The gate could not judge. `exit_code` follows the table in docs/gate.md."""
+    """Raised when the gate cannot judge. `exit_code` follows the table in docs/gate.md."""
 
     exit_code = 4
 
 
 class UsageError(GateError):
-    """The request makes no sense: a ref that does not exist, tests that fail on base, no tests at all."""
+    """Raised for an unusable request: a ref that does not exist, tests that fail on base, no tests."""
 
     exit_code = 2
 
 
 class UnavailableError(GateError):
-    """The sandbox or the host failed: nothing was learnt about any patch."""
+    """Raised when the sandbox or the host failed: no patch was judged."""
 
     exit_code = 4

@@ -1,6 +1,7 @@
-"""The gate from patches to verdict, in the order of the evidence: each step is one call below.
+"""Run the gate from patches to verdict, one call per step, in the order of the evidence.
 
-Git, the sandbox and the clock are here; every judgement is a pure function in `ledger` and `verdict`.
+Git, the sandbox and the clock are used here; every decision is a pure function in `ci.testing.results`,
+`ci.behaviour.plan` or `ci.verdict`.
 """
 
 from __future__ import annotations
@@ -12,20 +13,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ci import verdict
-from ci.behaviour import compare as behaviour
 from ci.behaviour.bundle import Tree
-from ci.behaviour.compare import Comparison
+from ci.behaviour.compare import Comparison, compare_behaviour
 from ci.behaviour.forms import DOCUMENTATION, form_of
+from ci.behaviour.plan import plan_comparison
 from ci.errors import UnavailableError, UsageError
-from ci.patch import parse as patches
-from ci.patch import shadows
-from ci.patch.parse import Patch, PatchRefused
+from ci.patch.parse import Patch, PatchRefused, parse_patch, protected_paths
+from ci.patch.shadows import installed_names, shadowing_files
 from ci.patch.worktrees import Worktrees, host_failures, top_level
-from ci.testing import test_reports as ledger
+from ci.testing.results import Expected, assess_run, expected_outcomes
 from ci.testing.runner import TestRun, TestRunner, check_base, sandbox_failures
-from ci.testing.test_reports import Expected
-from ci.verdict import Candidate, Intent, Standing, Thresholds, Verdict
+from ci.verdict import CandidatePatch, Intent, Standing, Thresholds, Verdict, decide_verdict
 from sandbox.pool import Sandbox
 
 HASH_SEEDS = (0, 1)
@@ -33,25 +31,28 @@ HASH_SEEDS = (0, 1)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the gate is asked: patches (name and bytes) against one commit of one repository."""
+    """The input of one run: patches (name and bytes) against one commit of one repository."""
 
     repository: Path
     base: str
     patches: tuple[tuple[str, bytes], ...]
     tests: tuple[str, ...] = ()
-    """pytest arguments that choose the tests (paths, node ids); none: whatever the project's settings say."""
+    """pytest arguments that choose the tests (paths, node ids). Empty: the project's settings choose."""
     reproduce: tuple[tuple[str, bytes], ...] = ()
     """Test files (path in the tree, content) that fail on base and must pass with the patch."""
     protect: tuple[str, ...] = ()
+    """Further patterns of protected paths, in the syntax of .gitignore."""
     python: str | None = None
+    """Path, command or virtual environment that runs the tests. None: the interpreter of the gate."""
     timeout_s: float = 600.0
+    """Time limit of one test run."""
     intent: Intent = Intent.CHANGE
     thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 @dataclass(slots=True)
-class Examined:
-    """One patch and everything learnt about it, filled in from step to step."""
+class ExaminedPatch:
+    """One patch and what the steps found about it; every step fills in its part."""
 
     name: str
     sha256: str
@@ -61,23 +62,27 @@ class Examined:
     form: str = ""
     protected: tuple[str, ...] = ()
     tree: Path | None = None
+    """Its tree, if there is something of it to run."""
     modules: Tree | None = None
     tests: Mapping[str, str] = field(default_factory=dict)
+    """Outcome of each test, by id."""
     texts: Mapping[str, str] = field(default_factory=dict)
+    """pytest's message for each test that did not pass, by id."""
     wall_s: float = 0.0
+    """Duration of its test run."""
 
-    def stand(self, standing: Standing, reason: str) -> None:
+    def set_standing(self, standing: Standing, reason: str) -> None:
         self.standing, self.reason = standing, reason
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The whole result of one run, for the reports."""
+class GateResult:
+    """The result of one run, for the reports."""
 
     request: Request
     commit: str
     verdict: Verdict
-    examined: tuple[Examined, ...]
+    examined: tuple[ExaminedPatch, ...]
     expected: Expected
     comparison: Comparison | None
     tier: int
@@ -85,8 +90,8 @@ class Outcome:
     host: str = field(default_factory=lambda: f"{platform.system()} {platform.machine()}")
 
 
-def run(request: Request, tell: Callable[[str], None] = lambda line: None) -> Outcome:
-    """Judge the patches of `request`; `tell` gets one line a step. Raises `GateError` when it cannot."""
+def run_gate(request: Request, progress: Callable[[str], None] = lambda line: None) -> GateResult:
+    """Judge the patches of `request`; `progress` receives one line per step. Raises `GateError`."""
     started = time.monotonic()
     if not request.patches:
         raise UsageError("there is no patch to judge: give at least one with --patch FILE")
@@ -95,82 +100,85 @@ def run(request: Request, tell: Callable[[str], None] = lambda line: None) -> Ou
         stack.enter_context(sandbox_failures())
         trees = stack.enter_context(Worktrees(request.repository, request.base))
 
-        # 1. Read the patches, before anything else is done with them.
+        # 1. Parse the patches before anything else is done with them.
         examined = [_parse(name, data) for name, data in request.patches]
         base_tree = trees.plain("base")
         _overlay(base_tree, request.reproduce)
         base = Tree.read(base_tree)
         _apply(trees, request, base, examined)
 
-        # 2. Base, twice: which tests count, and which do not know what they want. Before anything runs, the
-        # start-up probe has to show that jails hold on this host.
+        # 2. Run the tests of base twice: which are expected, and which are flaky? Before anything runs, the
+        # start-up probe has to prove that jails hold on this host.
         boxes = [
             stack.enter_context(Sandbox(interpreter=request.python, lowest_tier=1, hash_seed=seed))
             for seed in HASH_SEEDS
         ]
-        tell(f"base {trees.commit[:12]}: running its tests twice")
+        progress(f"base {trees.commit[:12]}: running its tests twice")
         tests = TestRunner(request.python, request.tests, request.timeout_s)
         expected = _expected(tests, base_tree, request)
-        tell(f"{len(expected.outcomes)} tests expected, {len(expected.flaky)} flaky")
+        progress(f"{len(expected.outcomes)} tests expected, {len(expected.flaky)} flaky")
 
-        # 3 and 4. Every patch through those tests; the reproduction tests are among them.
+        # 3 and 4. Run those tests with every patch; the reproduction tests are among them.
         for one in examined:
             if one.tree is not None:
                 _run_tests(one, tests, expected)
-            tell(f"{one.name}: {one.standing}{': ' + one.reason if one.reason else ''}")
+            progress(f"{one.name}: {one.standing}{': ' + one.reason if one.reason else ''}")
 
-        # 5. What the changed functions do, compared out here.
-        comparison = _compare(request, base, examined, boxes, tell)
+        # 5. Compare what the changed functions do, outside the sandbox.
+        comparison = _compare(request, base, examined, boxes, progress)
 
     # 6 and 7. Vote, or abstain.
     decided = _decide(request, examined, comparison)
     tier = max(box.tier for box in boxes)
     wall_s = time.monotonic() - started
-    return Outcome(request, trees.commit, decided, tuple(examined), expected, comparison, tier, wall_s)
+    return GateResult(request, trees.commit, decided, tuple(examined), expected, comparison, tier, wall_s)
 
 
-def _parse(name: str, data: bytes) -> Examined:
+def _parse(name: str, data: bytes) -> ExaminedPatch:
     try:
-        patch = patches.parse(name, data)
+        patch = parse_patch(name, data)
     except PatchRefused as refused:
         digest = Patch(name, data, ()).sha256
-        return Examined(name, digest, None, Standing.REFUSED, str(refused))
-    return Examined(name, patch.sha256, patch)
+        return ExaminedPatch(name, digest, None, Standing.REFUSED, str(refused))
+    return ExaminedPatch(name, patch.sha256, patch)
 
 
-def _apply(trees: Worktrees, request: Request, base: Tree, examined: Sequence[Examined]) -> None:
-    """A tree for every patch that parsed, protected files as in base; what goes to a person is marked."""
-    judges = (*request.protect, *(f"/{path}" for path, _ in request.reproduce))
-    taken = shadows.installed(request.python, top_level(request.repository))
+def _apply(trees: Worktrees, request: Request, base: Tree, examined: Sequence[ExaminedPatch]) -> None:
+    """Make a tree for every parsed patch, protected files as in base; mark what needs human review."""
+    protect = (*request.protect, *(f"/{path}" for path, _ in request.reproduce))
+    installed = installed_names(request.python, top_level(request.repository))
     for number, one in enumerate(examined):
         if one.patch is None:
             continue
-        hiding = shadows.shadowing(one.patch.changes, base, taken)
-        one.protected = tuple(dict.fromkeys((*patches.protected(one.patch.paths, judges), *hiding)))
+        shadowing = shadowing_files(one.patch.changes, base, installed)
+        one.protected = tuple(dict.fromkeys((*protected_paths(one.patch.paths, protect), *shadowing)))
         try:
             one.tree = trees.patched(f"patch-{number}", one.patch, keep_base=one.protected)
         except PatchRefused as refused:
-            one.stand(Standing.REFUSED, str(refused))
+            one.set_standing(Standing.REFUSED, str(refused))
             continue
         _overlay(one.tree, request.reproduce)
         one.modules = Tree.read(one.tree)
         one.form = form_of({path: _text(one.tree / path) for path in one.patch.paths})
         unprobed = [p for p in one.patch.paths if not p.endswith((".py", *DOCUMENTATION))]
         if one.protected:
-            one.stand(Standing.NEEDS_PERSON, f"edits protected paths ({', '.join(one.protected[:3])})")
+            one.set_standing(Standing.NEEDS_REVIEW, f"edits protected paths ({', '.join(one.protected[:3])})")
         elif unprobed:
-            one.stand(Standing.NEEDS_PERSON, f"changes files whose effect no probe shows ({unprobed[0]})")
+            one.set_standing(
+                Standing.NEEDS_REVIEW, f"changes files whose effect no probe shows ({unprobed[0]})"
+            )
         if set(one.patch.paths) <= set(one.protected):
             one.tree = None  # nothing of it is left to run
 
 
 def _expected(tests: TestRunner, tree: Path, request: Request) -> Expected:
+    """Run the tests of base twice. Raises `UsageError` where they cannot judge a patch."""
     runs: list[TestRun] = []
     for hash_seed in HASH_SEEDS:
         runs.append(tests(tree, hash_seed))
         check_base(runs[-1], request.python)
     first, second = runs
-    expected = ledger.expect(first.reports, second.reports, (first.canaries, second.canaries))
+    expected = expected_outcomes(first.reports, second.reports, (first.canaries, second.canaries))
     files = tuple(path for path, _ in request.reproduce)
     if not expected.outcomes:
         raise UsageError(
@@ -179,8 +187,8 @@ def _expected(tests: TestRunner, tree: Path, request: Request) -> Expected:
     broken = sorted(test for test in expected.failing if not test.startswith(tuple(f"{f}::" for f in files)))
     if broken:
         raise UsageError(
-            f"{len(broken)} tests fail on the base commit, first {broken[0]}: mend them or mark them xfail, "
-            "leave them out with --tests, or name their file with --reproduce if the patches shall mend them"
+            f"{len(broken)} tests fail on the base commit, first {broken[0]}: fix them or mark them xfail, "
+            "leave them out with --tests, or name their file with --reproduce if the patches shall fix them"
         )
     for path in files:
         if not any(test.startswith(f"{path}::") for test in expected.failing):
@@ -191,27 +199,27 @@ def _expected(tests: TestRunner, tree: Path, request: Request) -> Expected:
     return expected
 
 
-def _run_tests(one: Examined, tests: TestRunner, expected: Expected) -> None:
+def _run_tests(one: ExaminedPatch, tests: TestRunner, expected: Expected) -> None:
     assert one.tree is not None, "only patches with a tree are run"
     try:
         run = tests(one.tree, HASH_SEEDS[0])
     except UnavailableError as error:
-        one.stand(Standing.INFRA, str(error))
+        one.set_standing(Standing.INFRA, str(error))
         return
-    judged = ledger.judge(expected, run.reports, run.canaries, run.ended)
-    one.tests, one.texts, one.wall_s = judged.tests, run.reports.texts, run.wall_s
-    if judged.standing is Standing.TAMPERING or one.standing is Standing.PLAUSIBLE:
-        one.stand(judged.standing, judged.reason)
+    assessed = assess_run(expected, run.reports, run.canaries, run.ended)
+    one.tests, one.texts, one.wall_s = assessed.tests, run.reports.texts, run.wall_s
+    if assessed.standing is Standing.TAMPERING or one.standing is Standing.PLAUSIBLE:
+        one.set_standing(assessed.standing, assessed.reason)
 
 
 def _compare(
     request: Request,
     base: Tree,
-    examined: Sequence[Examined],
+    examined: Sequence[ExaminedPatch],
     boxes: Sequence[Sandbox],
-    tell: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> Comparison | None:
-    """Behaviour of the plausible patches; None where there is none, or the run ends anyway."""
+    """Compare the plausible patches; None where there is none, or where the run ends anyway."""
     stopped = any(one.standing in (Standing.TAMPERING, Standing.INFRA) for one in examined)
     plausible = {
         i: one.modules
@@ -221,21 +229,21 @@ def _compare(
     if stopped or not plausible:
         return None
     paths = {i: one.patch.paths for i, one in enumerate(examined) if i in plausible and one.patch is not None}
-    planned = behaviour.plan(base, plausible, paths, with_new=request.intent is Intent.CHANGE)
-    tell(f"comparing {len(planned.targets)} functions of {len(plausible)} patches with base")
-    texts = [text for path, text in base.modules.values() if patches.protected((path,))]
-    compared = behaviour.compare(planned, base, plausible, texts, [box.run for box in boxes])
+    planned = plan_comparison(base, plausible, paths, with_new=request.intent is Intent.CHANGE)
+    progress(f"comparing {len(planned.functions)} functions of {len(plausible)} patches with base")
+    texts = [text for path, text in base.modules.values() if protected_paths((path,))]
+    compared = compare_behaviour(planned, base, plausible, texts, [box.run for box in boxes])
     if compared.infra:
         raise UnavailableError(f"the sandbox failed while behaviour was compared: {compared.infra}")
     for i, what in compared.forged.items():
-        examined[i].stand(Standing.TAMPERING, what)
+        examined[i].set_standing(Standing.TAMPERING, what)
     return compared
 
 
-def _decide(request: Request, examined: Sequence[Examined], comparison: Comparison | None) -> Verdict:
+def _decide(request: Request, examined: Sequence[ExaminedPatch], comparison: Comparison | None) -> Verdict:
     seen = comparison.patches if comparison else {}
     candidates = [
-        Candidate(
+        CandidatePatch(
             name=one.name,
             standing=one.standing,
             reason=one.reason,
@@ -247,10 +255,11 @@ def _decide(request: Request, examined: Sequence[Examined], comparison: Comparis
     ]
     base = comparison.base if comparison else ()
     gaps = comparison.gaps if comparison else ()
-    return verdict.decide(candidates, base, intent=request.intent, gaps=gaps, thresholds=request.thresholds)
+    return decide_verdict(candidates, base, intent=request.intent, gaps=gaps, thresholds=request.thresholds)
 
 
 def _overlay(tree: Path, files: Sequence[tuple[str, bytes]]) -> None:
+    """Write the reproduction tests into a tree."""
     for path, content in files:
         target = tree / path
         if not target.resolve().is_relative_to(tree.resolve()):
@@ -262,7 +271,7 @@ def _overlay(tree: Path, files: Sequence[tuple[str, bytes]]) -> None:
 
 
 def _text(path: Path) -> str | None:
-    """Text of a file of a tree that nothing has run in yet; None where the patch deletes it."""
+    """Read a file of a tree in which nothing has run yet; None where the patch deletes it."""
     if not path.is_file():
         return None
     return path.read_text(encoding="utf-8", errors="surrogateescape")

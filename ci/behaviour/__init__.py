@@ -1,0 +1,1 @@
+"""The comparison of what changed functions do, in base and in every patch."""

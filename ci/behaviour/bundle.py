@@ -1,11 +1,11 @@
-"""One program text out of many modules, so that the sandbox can run code of a repository without its files.
+"""Bundle many modules into one program text, so that the sandbox runs a repository's code without its files.
 
-The candidate of the sandbox is a single source text in a jail that sees no repository. A bundle carries the
-project's own modules that the wanted one imports, directly or through others, and puts the wanted module's
-names into the program's namespace, where probes call them.
+A program of the sandbox is a single source text in a jail without the repository. A bundle carries a module
+and the project's own modules that it imports, directly or through others. It puts the module's names into the
+program's namespace, where probes call them.
 
-What is not covered: data files next to the modules, compiled extensions, and packages that are not in the
-interpreter. Such a module does not load, and the gate then says that it could not compare behaviour.
+Not covered: data files next to the modules, compiled extensions, and packages that the interpreter lacks.
+Such a module does not load, and the gate then reports that it could not compare behaviour.
 """
 
 from __future__ import annotations
@@ -47,24 +47,25 @@ del _load
 
 
 class BundleError(Exception):
-    """The module cannot be bundled; the message says why."""
+    """Raised when a module cannot be bundled; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The Python modules of one tree, by import name, as (relative path, text)."""
+    """The Python modules of one tree."""
 
     modules: dict[str, tuple[str, str]]
+    """By import name: relative path and text."""
     hidden: frozenset[str] = frozenset()
-    """Paths of files that nothing imports, because another file has their import name and comes first."""
+    """Paths of files that cannot be imported, because another file of the same import name comes first."""
 
     @classmethod
     def read(cls, root: Path) -> Tree:
         """Read every module below `root` once, before anything untrusted runs in that tree.
 
         Symbolic links are not followed: a link out of the tree is not code of the project. Of two files with
-        one import name the one counts that the test run imports: the root's before that of `src/`, a
-        package before a module.
+        one import name, the one that the test run imports counts: a file below the root before one below
+        `src/`, and a package before a module.
         """
         modules: dict[str, tuple[str, str]] = {}
         hidden = set()
@@ -81,19 +82,19 @@ class Tree:
                 text = path.read_text(encoding="utf-8", errors="surrogateescape")
                 known = modules.setdefault(name, (relative, text))
                 if known[0] != relative:
-                    first, second = sorted([known, (relative, text)], key=lambda file: _order(file[0]))
+                    first, second = sorted([known, (relative, text)], key=lambda file: _import_order(file[0]))
                     modules[name] = first
                     hidden.add(second[0])
         return cls(modules, frozenset(hidden))
 
 
-def _order(path: str) -> tuple[bool, bool]:
-    """Which of two files of one import name Python finds first."""
+def _import_order(path: str) -> tuple[bool, bool]:
+    """The sort key of files with one import name, in the order in which Python finds them."""
     return path.startswith("src/"), not path.endswith("/__init__.py")
 
 
 def module_name(path: str) -> str | None:
-    """The name under which a file is imported: from the root, or from `src/` where that is the root."""
+    """The import name of a file below the root or below `src/`; None where it cannot be imported."""
     pure = PurePosixPath(path)
     parts = list(pure.with_suffix("").parts)
     if parts[0] == "src" and len(parts) > 1:
@@ -104,7 +105,7 @@ def module_name(path: str) -> str | None:
 
 
 def bundle(tree: Tree, wanted: str) -> str:
-    """The program text whose namespace holds the names of module `wanted` of `tree`."""
+    """Build the program text whose namespace holds the names of module `wanted`. Raises `BundleError`."""
     if wanted not in tree.modules:
         raise BundleError(f"there is no module {wanted}")
     needed = _closure(tree, wanted)
@@ -113,13 +114,14 @@ def bundle(tree: Tree, wanted: str) -> str:
         needed |= {".".join(parts[:n]) for n in range(1, len(parts))}
     carried = {name: tree.modules.get(name, (f"{name.replace('.', '/')}/__init__.py", "")) for name in needed}
     if len(carried) > MAX_MODULES or sum(len(text) for _, text in carried.values()) > MAX_BYTES:
-        raise BundleError(f"{wanted} imports more of the project than the sandbox takes in one program")
-    # ASCII, whatever the modules contain: a job is text on its way into the jail.
+        raise BundleError(f"{wanted} imports more of the project than the sandbox accepts in one program")
+    # ASCII, whatever the modules contain, because a job travels into the jail as text.
     modules = {name: [f"/{file}", text] for name, (file, text) in sorted(carried.items())}
     return _LOADER % {"modules": ascii(modules), "wanted": wanted}
 
 
 def _closure(tree: Tree, wanted: str) -> set[str]:
+    """The modules that `wanted` imports, directly or through others, and their packages."""
     needed: set[str] = set()
     pending = [wanted]
     while pending:
@@ -135,7 +137,7 @@ def _closure(tree: Tree, wanted: str) -> set[str]:
 
 
 def _imports(tree: Tree, name: str) -> set[str]:
-    """Names that a module imports, wherever in it, made absolute."""
+    """The absolute names that a module imports, anywhere in it."""
     file, text = tree.modules[name]
     try:
         with warnings.catch_warnings():

@@ -1,12 +1,12 @@
-"""Which functions of a module a patch changes, and which show how a changed one behaves; read from syntax.
+"""Find the functions that a patch changes, and those that show how a changed one behaves, from syntax.
 
-Two questions, and the safe answer lies on opposite sides. *Touched* takes in too much rather than too little,
-because a function that is not touched is not compared: forms are exact, and what runs while the module loads
-touches everything, unless it can do no more than bind a name. *Shown* takes in too little rather than too
-much, because it says that a function was reached.
+The two questions err on opposite sides. *Touched* takes in too much rather than too little, because a
+function that is not touched is not compared. So forms are exact. A statement that runs while the module loads
+touches everything, unless it can only bind a name. *Users* takes in too little rather than too much, because
+a user counts as evidence that a function was reached.
 
-What is not covered: what a function or a module does to others while it runs (a call that replaces a global,
-an import that changes another module), callers in *other* modules, and docstrings that a program reads.
+Not covered: effects of a function or module on others while it runs (a call that replaces a global, an import
+that changes another module); callers in *other* modules; docstrings that a program reads.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ _INERT = (
     *(ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Tuple, ast.List, ast.Set, ast.Dict),
     *(ast.UnaryOp, ast.BinOp, ast.unaryop, ast.operator, ast.expr_context),
 )
-"""Expressions of these call nothing but special methods, and a new or changed one of those touches everything."""
+"""Expressions of these call special methods only, and a new or changed special method touches everything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a statement of a module or class does while the module loads; of functions and classes, the header."""
+    """The effect of one statement while its module loads; for functions and classes, of the header."""
 
     form: str
     binds: frozenset[str]
-    """The names that it binds. Empty: it may do something else, and any function may depend on it."""
+    """The names that it binds. Empty: it may have other effects, and any function may depend on it."""
     mentions: frozenset[str]
     """Names and attributes in what it evaluates."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleShape:
-    """A module taken apart. Functions go by qualified name: `f`, `Class.method`."""
+    """The parts of a module. Functions are listed by qualified name: `f`, `Class.method`."""
 
     functions: Mapping[str, str] = field(default_factory=dict)
     """Each function's exact form, without its docstring."""
     mentions: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Every name and attribute that stands in a function: whatever it may use."""
+    """Every name and attribute in a function: all that it may use."""
     uses: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """What a function means for certain: global names, `Class.method`, and `self.method` of its own class."""
+    """What a function certainly uses: global names, `Class.method`, and `self.method` of its own class."""
     statements: tuple[Statement, ...] = ()
-    """What runs while the module loads, in order."""
+    """Statements that run while the module loads, in order."""
 
 
-def shape(source: str) -> ModuleShape | None:
-    """Take a module apart; None where that cannot be done."""
+def module_shape(source: str) -> ModuleShape | None:
+    """Take a module apart; return None for source that does not parse or nests too deeply."""
     tree = parse_quietly(source)
     if tree is None:
         return None
@@ -72,8 +72,8 @@ def shape(source: str) -> ModuleShape | None:
     return ModuleShape(functions, mentions, uses, tuple(statements))
 
 
-def touched(base: ModuleShape, patched: ModuleShape) -> frozenset[str]:
-    """Functions of base that the patch changes or deletes, or that depend on other statements it changes."""
+def touched_functions(base: ModuleShape, patched: ModuleShape) -> frozenset[str]:
+    """List base's functions that the patch changes, deletes or affects through other statements."""
     everything = frozenset(base.functions)
     changed = {name for name, form in base.functions.items() if patched.functions.get(name) != form}
     before, after = ([statement.form for statement in module.statements] for module in (base, patched))
@@ -81,7 +81,7 @@ def touched(base: ModuleShape, patched: ModuleShape) -> frozenset[str]:
     if [form for form in before if form in kept] != [form for form in after if form in kept]:
         return everything
     if any(_is_special(name.rpartition(".")[2]) for name in changed):
-        return everything  # it runs without being named
+        return everything  # Python calls it without its name appearing
     both = (*base.statements, *patched.statements)
     bound: set[str] = set()
     moved = [statement for statement in both if statement.form not in kept]
@@ -89,14 +89,14 @@ def touched(base: ModuleShape, patched: ModuleShape) -> frozenset[str]:
         if not all(statement.binds for statement in moved):
             return everything
         bound.update(*(statement.binds for statement in moved))
-        # What else is made of a changed name while the module loads.
+        # Statements that compute further values from a changed name while the module loads.
         moved = [s for s in both if s.mentions & bound and not (s.binds and s.binds <= bound)]
     dependent = {f for f, names in base.mentions.items() if bound & (names | {f.partition(".")[0]})}
     return frozenset(changed | dependent)
 
 
-def users(module: ModuleShape, names: Iterable[str]) -> frozenset[str]:
-    """`names` and every function of the module that surely uses one of them, directly or through others."""
+def users_of(module: ModuleShape, names: Iterable[str]) -> frozenset[str]:
+    """Extend `names` by every function that certainly uses one of them, directly or through others."""
     found = set(names)
     while more := {name for name, used in module.uses.items() if used & found} - found:
         found |= more
@@ -104,12 +104,12 @@ def users(module: ModuleShape, names: Iterable[str]) -> frozenset[str]:
 
 
 def is_public(qualified: str) -> bool:
-    """No part of the name begins with an underscore."""
+    """Whether no part of the name begins with an underscore."""
     return not any(part.startswith("_") for part in qualified.split("."))
 
 
 def _loaded(node: ast.Module | ast.ClassDef, owner: str = "") -> Iterator[tuple[str, ast.stmt]]:
-    """Every statement that loading runs, each imported name as one of its own, with the class it stands in."""
+    """Yield every statement that loading runs, with its class. Each imported name is a statement of its own."""
     for child in node.body:
         if isinstance(child, ast.Import):
             yield from ((owner, ast.Import([alias])) for alias in child.names)
@@ -138,32 +138,32 @@ def _statement(owner: str, node: ast.stmt) -> Statement:
         names = _bound(node)
         form = ast.dump(node)
     if owner and names and (names == {"__init__"} or not isinstance(node, FunctionNode)):
-        # How the class is made changes: an attribute may be the field of a dataclass.
+        # The class itself changes too: an attribute may be the field of a dataclass.
         names |= {owner.partition(".")[0]}
     mentions = frozenset[str]().union(*(_mentioned(part) for part in evaluated if part is not None))
     return Statement(f"{owner}: {form}", names, mentions)
 
 
 def _form(node: FunctionNode | ast.ClassDef, body: list[ast.stmt]) -> str:
-    """The exact form of a definition with another body."""
+    """The exact form of a definition, with `body` in place of its own."""
     fields = {name: value for name, value in ast.iter_fields(node) if name != "body"}
     return ast.dump(type(node)(**fields, body=body))
 
 
 def _is_idle(statement: ast.stmt) -> bool:
-    """A docstring, another constant that stands alone, or `pass`."""
+    """Whether a statement has no effect: a docstring, another bare constant, or `pass`."""
     return isinstance(statement, ast.Pass) or (
         isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     )
 
 
 def _is_special(name: str) -> bool:
-    """A name that Python itself looks up. `__init__` runs only where its class is named."""
+    """Whether Python itself looks up the name. `__init__` is left out: it runs only where its class is named."""
     return name.startswith("__") and name.endswith("__") and name != "__init__"
 
 
 def _bound(statement: ast.stmt) -> frozenset[str]:
-    """The names that an import or assignment binds; empty for anything that may do more than that."""
+    """The names that a statement binds; empty when it may do more than bind names."""
     match statement:
         case ast.Import(names=[alias]) if _is_standard(alias.name):
             return _if_inert([alias.asname or alias.name.partition(".")[0]])
@@ -177,7 +177,7 @@ def _bound(statement: ast.stmt) -> frozenset[str]:
 
 
 def _is_standard(module: str) -> bool:
-    """A module that no patch wrote (`ci.patch.parse` protects these names), so that importing it does nothing here."""
+    """Whether importing the module has no effect here: `ci.patch.parse` keeps patches from writing such modules."""
     top = module.partition(".")[0]
     return top in sys.stdlib_module_names and top != "__future__"
 
@@ -185,7 +185,7 @@ def _is_standard(module: str) -> bool:
 def _if_inert(
     names: Sequence[str], values: Iterable[ast.AST | None] = (), calls: Sequence[ast.AST] = ()
 ) -> frozenset[str]:
-    """`names`, or none of them where evaluating the values may run code, or a name is not an ordinary one."""
+    """Return `names`, or none where evaluating the values may run code or a name is not an ordinary one."""
     parts = (part for value in values if value is not None for part in ast.walk(value))
     inert = not calls and all(isinstance(part, _INERT) for part in parts)
     ordinary = not any(name == "*" or _is_special(name) for name in names)
@@ -209,7 +209,7 @@ def _used(function: FunctionNode, owner: str) -> frozenset[str]:
     local |= {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
     local |= {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
     local |= {node.name for node in nodes if isinstance(node, FunctionNode) and node is not function}
-    # A probe of a method builds an object first.
+    # Probing a method constructs an object first.
     used = {f"{owner}.__init__"} if owner and not function.decorator_list else set()
     for node in nodes:
         match node:

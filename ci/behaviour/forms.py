@@ -1,11 +1,11 @@
-"""The normal form of a patch, by which votes are counted: what differs in it counts as another program.
+"""Compute the normal form of a patch, by which votes are counted: one form, one vote.
 
-Patches that differ only in names of variables inside functions, comments, docstrings or annotations are one
-vote: ten copies of one mistake must not look like ten people agreeing. The form may merge a little too much
-(it costs a vote), never too little for such differences. So nothing but votes may rest on it: whether a patch
-changes a function is decided by `ci.behaviour.changes`, where merging too much would hide one.
+Patches that differ only in local variable names, comments, docstrings or annotations are one vote. Otherwise
+ten copies of one mistake would look like ten independent patches that agree. The form may merge a little too
+much, which costs a vote. So it is used for votes only: `ci.behaviour.changes` decides whether a patch changes
+a function, where merging too much would hide a change.
 
-What is not covered: names of functions, of parameters in calls that name them, and of what a module holds.
+Not covered: names of functions, of parameters in calls by keyword, and of module attributes.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from sandbox.inputs.target import FunctionNode, parse_quietly
 
 DOCUMENTATION = (".md", ".rst", ".adoc")
-"""Files whose text no program reads, so a change of them needs no probe."""
+"""Suffixes of files that no program reads, so that a change of them needs no probe."""
 
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 def normal_form(source: str) -> str:
-    """A text that is equal for two sources that differ only in what does not count as a different program.
+    """Return a text that is equal for two sources which count as the same program.
 
-    Source that cannot be taken apart is its own normal form.
+    Source that does not parse is its own normal form.
     """
     tree = parse_quietly(source)
     try:
@@ -35,7 +35,7 @@ def normal_form(source: str) -> str:
 
 
 def form_of(files: Mapping[str, str | None]) -> str:
-    """One hash for all files a patch leaves behind (path to text, None where it deletes)."""
+    """Hash all files that a patch changes (path to new text, None where it deletes)."""
     digest = hashlib.sha256()
     for path in sorted(files):
         if path.endswith(DOCUMENTATION):
@@ -47,17 +47,17 @@ def form_of(files: Mapping[str, str | None]) -> str:
 
 
 class _Normal(ast.NodeTransformer):
-    """Removes what says nothing (docstrings, annotations, `pass`) and numbers the names inside functions.
+    """Remove what has no effect (docstrings, annotations, `pass`) and number the names inside functions.
 
-    A name gets its number at its first appearance in the scope that binds it. `0v1` and so on are no
-    identifiers, so that no number can be taken for a name that the program has by itself.
+    A name gets its number at its first appearance in the scope that binds it. `0v1` and the like are not
+    identifiers, so they cannot collide with a name of the program.
     """
 
     def __init__(self) -> None:
         self._scopes: list[dict[str, str]] = []
         self._numbered = 0
 
-    # What says nothing.
+    # What has no effect.
 
     def visit_Pass(self, node: ast.Pass) -> None:
         return None
@@ -73,7 +73,7 @@ class _Normal(ast.NodeTransformer):
             return self.generic_visit(ast.Assign([node.target], node.value))
         if self._scopes:
             return None
-        # In a class it may be the field of a dataclass, whatever its type.
+        # In a class it may be the field of a dataclass, whatever the annotation.
         return ast.AnnAssign(node.target, ast.Constant(None), None, node.simple)
 
     # Scopes.
@@ -111,20 +111,20 @@ class _Normal(ast.NodeTransformer):
         return self._scope(node, [*node.decorator_list, *_defaults(node.args)])
 
     def _scope(self, node: ast.AST, outside: Iterable[ast.AST]) -> ast.AST:
-        """Visit a scope; the parts of it in `outside` are evaluated in the one around it.
+        """Visit a scope; the parts of it in `outside` belong to the enclosing scope.
 
-        They are visited once more with the rest, which changes nothing: a number is not a name.
+        They are visited again with the rest, without effect: a number is not a name.
         """
         for part in outside:
             self.visit(part)
         names = _names(node)
-        # What a class binds are attributes, used by their names.
+        # A class binds attributes, which are used by name.
         self._scopes.append({name: name for name in names} if isinstance(node, ast.ClassDef) else names)
         self.generic_visit(node)
         self._scopes.pop()
         return node
 
-    # Names, wherever the syntax has one.
+    # Every node that holds a name.
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         node.id = self._name(node.id)
@@ -160,7 +160,7 @@ class _Normal(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def _name(self, name: str) -> str:
-        """The number of a name that a scope around here binds; a global name stays what it is."""
+        """The number of a name that an enclosing scope binds; a global name is kept."""
         for scope in reversed(self._scopes):
             if name in scope:
                 if not scope[name]:
@@ -171,7 +171,7 @@ class _Normal(ast.NodeTransformer):
 
 
 def _names(scope: ast.AST) -> dict[str, str]:
-    """The names that belong to a scope itself, without numbers yet; those it declares global keep their names."""
+    """The names that belong to a scope itself, without numbers yet. Declared globals keep their names."""
     if isinstance(scope, _Comprehension):
         targets = [node for made in scope.generators for node in ast.walk(made.target)]
         return {node.id: "" for node in targets if isinstance(node, ast.Name)}
@@ -186,13 +186,13 @@ def _names(scope: ast.AST) -> dict[str, str]:
 
 
 def _inside(scope: ast.AST) -> Iterator[ast.AST]:
-    """Every node of a scope, without those of the scopes inside it."""
+    """Yield every node of a scope, without those of the scopes inside it."""
     pending = list(ast.iter_child_nodes(scope))
     while pending:
         node = pending.pop()
         yield node
         if isinstance(node, _Comprehension):
-            # Its variables are its own; what `:=` binds in it belongs to the function around it.
+            # Its variables are its own, but `:=` in it binds a name of the enclosing function.
             pending += [inner.target for inner in ast.walk(node) if isinstance(inner, ast.NamedExpr)]
         elif not isinstance(node, FunctionNode | ast.Lambda | ast.ClassDef):
             pending += ast.iter_child_nodes(node)
@@ -213,7 +213,7 @@ def _binds(node: ast.AST) -> Iterator[str]:
 
 
 def _imported_as(alias: ast.alias) -> str:
-    """The name that an import binds; none where `import a.b` binds `a`, which no alias could say."""
+    """The name that an import binds; empty for `import a.b`, which no alias can replace."""
     return alias.asname or ("" if "." in alias.name or alias.name == "*" else alias.name)
 
 

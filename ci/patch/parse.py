@@ -1,13 +1,13 @@
-"""Reading proposed patches: what each one changes, and whether the gate may even look at it.
+"""Parse proposed patches: which files each one changes, and whether the gate refuses it.
 
-A patch is text from a stranger. It is parsed with `unidiff`, and refused when it contains anything that a
-reviewer could not read as a plain text change of a file inside the repository: binary data, symbolic links,
-file modes, submodules, renames, absolute paths or `..`. Edits to *protected* paths (tests, their
-configuration, CI, lock files, whatever Python or pytest would import by itself) are not refused: they go to a
-person, because a patch that changes its own judge can never be accepted by that judge.
+A patch is untrusted text. It is parsed with `unidiff`, and refused unless it is a plain text change of files
+inside the repository. Binary data, symbolic links, file modes, submodules, renames, absolute paths and `..`
+are refused. Edits to *protected* paths are not refused but need human review: tests, their configuration, CI,
+lock files, and files that Python or pytest import by themselves. The gate cannot accept a patch that changes
+what judges it.
 
-What is not covered: `unidiff` and `git apply` are two parsers and may read one text differently. So this
-module is the first check only; `ci.patch.worktrees` compares what git really changed with what was read here.
+Not covered: `unidiff` and `git apply` are two parsers and may read one text differently. So this module is
+the first check only; `ci.patch.worktrees` compares what git changed with what was read here.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchedFile, PatchSet
 
 MAX_PATCH_BYTES = 2 * 1024 * 1024
-"""A proposed change larger than this is not something tests and votes can judge."""
+"""Tests and votes cannot judge a larger change."""
 
 PROTECTED = (
-    # The judge itself: tests and everything that configures how they run.
+    # Tests, and everything that configures how they run.
     "test/",
     "tests/",
     "test_*.py",
@@ -51,7 +51,7 @@ PROTECTED = (
     "CODEOWNERS",
     ".gitattributes",
     ".gitmodules",
-    # What Python and pytest load without being asked.
+    # Files that Python and pytest load by themselves.
     "*.pth",
     "sitecustomize.py",
     "usercustomize.py",
@@ -60,13 +60,13 @@ PROTECTED = (
     "__pycache__/",
     "*.pyc",
     "*.so",
-    # What decides which code of others is installed.
+    # Files that decide which packages are installed.
     "*.lock",
     "requirements*.txt",
     "constraints*.txt",
     "package-lock.json",
 )
-"""Patterns in the syntax of .gitignore. `--protect` adds to them; nothing takes away from them."""
+"""Patterns in the syntax of .gitignore. `--protect` adds to them; nothing removes one."""
 
 _RUNNER_MODULES = frozenset({"pytest", "_pytest", "pluggy", "iniconfig", "packaging", "py", "exceptiongroup"})
 _PLAIN_MODE = "100644"
@@ -81,12 +81,12 @@ _REFUSED_HEADERS = (
 
 
 class PatchRefused(Exception):
-    """The patch is not a plain text change inside the repository; the message says what it contains."""
+    """Raised for a patch that is not a plain text change inside the repository, with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """One file of a patch. `kind` is `modify`, `add` or `delete`; `path` is relative, with slashes."""
+    """The change of one file. `kind` is `modify`, `add` or `delete`; `path` is relative, with slashes."""
 
     path: str
     kind: str
@@ -96,7 +96,7 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A patch that parsed: its name for people, its exact bytes, and the files it changes."""
+    """A parsed patch: its name in messages, its exact bytes, and the files it changes."""
 
     name: str
     data: bytes
@@ -108,7 +108,7 @@ class Patch:
 
     @property
     def size(self) -> int:
-        """Lines added and removed: what a person has to read, and how the winner of a cluster is chosen."""
+        """Number of lines added and removed; the smallest patch of a cluster wins."""
         return sum(change.added + change.removed for change in self.changes)
 
     @property
@@ -116,8 +116,8 @@ class Patch:
         return tuple(change.path for change in self.changes)
 
 
-def parse(name: str, data: bytes) -> Patch:
-    """Read one unified diff (git's format, with `a/` and `b/`); raise `PatchRefused` with the reason."""
+def parse_patch(name: str, data: bytes) -> Patch:
+    """Parse one unified diff (git's format, with `a/` and `b/`). Raises `PatchRefused` with the reason."""
     if len(data) > MAX_PATCH_BYTES:
         raise PatchRefused(f"it is larger than {MAX_PATCH_BYTES // 1024} KiB")
     try:
@@ -142,17 +142,17 @@ def parse(name: str, data: bytes) -> Patch:
     return Patch(name, data, changes)
 
 
-def protected(paths: tuple[str, ...], extra: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The paths that only a person may approve, in the order given.
+def protected_paths(paths: tuple[str, ...], extra: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The paths that need human review, in the order given.
 
-    Matched without regard to case, because `Conftest.py` is conftest.py on the disks of macOS and Windows.
+    Case is ignored, because `Conftest.py` is conftest.py on the file systems of macOS and Windows.
     """
     spec = GitIgnoreSpec.from_lines(pattern.lower() for pattern in (*PROTECTED, *extra))
     return tuple(path for path in paths if spec.match_file(path.lower()) or _shadows_the_runner(path))
 
 
 def _shadows_the_runner(path: str) -> bool:
-    """A module at an import root named like the standard library's or pytest's would be imported instead."""
+    """Whether the path is a module that would be imported in place of the standard library's or pytest's."""
     parts = PurePosixPath(path).parts
     if parts[0] == "src":
         parts = parts[1:]
@@ -163,7 +163,7 @@ def _shadows_the_runner(path: str) -> bool:
 
 
 def _refuse_headers(file: PatchedFile) -> None:
-    """Refuse what the header of one file announces, with the reader's word for it."""
+    """Refuse a file whose header announces more than a change of text."""
     if file.is_symlink:
         raise PatchRefused(f"it makes or changes a symbolic link ({file.path})")
     if file.is_submodule:
@@ -196,7 +196,7 @@ def _change(file: PatchedFile) -> FileChange:
 
 
 def _inside(name: str, prefix: str) -> str:
-    """The relative path behind `a/` or `b/`, or a refusal: nothing may point outside the repository."""
+    """The relative path after `a/` or `b/`. Refuses a path that is unusual or outside the repository."""
     if '"' in name or "\\" in name or any(ord(char) < 32 or ord(char) == 127 for char in name):
         raise PatchRefused("it contains a quoted path (names with special characters are not accepted)")
     if not name.startswith(prefix):

@@ -1,10 +1,11 @@
-"""Files of a patch that would be imported instead of something else, which no probe of a changed function shows.
+"""Find files of a patch that Python would import instead of another module.
 
-Python takes the first module of a name on its path: the project's root, then `src/`, then what is installed,
-and of a package and a module in one folder the package. A new file may so replace a library under code that
-the patch does not touch. Such a file is not refused: it goes to a person, as protected paths do.
+Python imports the first module of a name on its path: from the project's root, then `src/`, then the
+installed packages. In one folder a package comes before a module. So a new file may replace a library under
+code that the patch does not touch, which no probe of a changed function shows. Such a file is not refused: it
+needs human review, as protected paths do.
 
-What is not covered: import roots that only the project's settings know.
+Not covered: import roots that only the project's own settings define.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from ci.patch.parse import FileChange
 from sandbox.host.interpreter import locate
 
 
-def installed(python: str | None, repository: Path) -> frozenset[str]:
-    """Names that can be imported from where the interpreter keeps its packages, found without running it.
+def installed_names(python: str | None, repository: Path) -> frozenset[str]:
+    """List the import names of the interpreter's installed packages, without running it.
 
-    An editable install of the project itself leads back into the repository, where a proposed file may
-    lie already; such a folder is not asked. Raises `InterpreterMissing`.
+    An editable install of the project points back into the repository, where a proposed file may already lie;
+    such a folder is skipped. Raises `InterpreterMissing`.
     """
     sites = [
         site
@@ -33,8 +34,8 @@ def installed(python: str | None, repository: Path) -> frozenset[str]:
     return frozenset(names)
 
 
-def shadowing(changes: Iterable[FileChange], base: Tree, installed: frozenset[str]) -> tuple[str, ...]:
-    """Added files that take an import name which base or the interpreter has already."""
+def shadowing_files(changes: Iterable[FileChange], base: Tree, installed: frozenset[str]) -> tuple[str, ...]:
+    """List added files whose import name base or the interpreter already has."""
     changes = tuple(changes)
     gone = {change.path for change in changes if change.kind == "delete"}
     known = [file for file, _ in base.modules.values() if file not in gone]
@@ -53,7 +54,7 @@ def shadowing(changes: Iterable[FileChange], base: Tree, installed: frozenset[st
 
 
 def _root_and_top(path: str) -> tuple[bool, str]:
-    """Whether a file lies below `src/`, and the first name by which it is imported."""
+    """Whether a file lies below `src/`, and the first part of its import name."""
     parts = path.split("/")
     in_src = parts[0] == "src" and len(parts) > 1
     return in_src, parts[in_src].removesuffix(".py")

@@ -1,13 +1,13 @@
-"""Fresh trees of one commit, with and without a patch, that never touch the user's repository.
+"""Check out fresh trees of one commit, with and without a patch, without touching the user's repository.
 
-Every run makes a private bare repository in a temporary folder that borrows the objects of the user's
-(git's `alternates`), and one worktree for each patch in it. So hooks, filters and settings of the user's
-repository cannot run, nothing is ever written there, two gates can run at once, and a gate killed anywhere
-leaves nothing but a temporary folder behind.
+Every run makes a private bare repository in a temporary folder. It borrows the objects of the user's
+repository (git's `alternates`) and holds one worktree per patch. So hooks, filters and settings of the user's
+repository cannot run, and nothing is ever written there. Two gates can run at once, and a killed gate leaves
+only a temporary folder behind.
 
-A patch is applied to the index first and compared with what `ci.patch.parse` read out of it: git and unidiff are
-two parsers, and a patch that they read differently is refused before a single file is written. The tree that
-the sandbox gets has no `.git`.
+A patch is first applied to the index and compared with what `ci.patch.parse` read. Git and unidiff are two
+parsers, and a patch that they read differently is refused before any file is written. The tree that the
+sandbox gets has no `.git`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-# Otherwise GitPython fails at import where git is missing, and nobody could say what to do about it.
+# Otherwise GitPython fails at import where git is missing, without a message that says what to do.
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 import git
 
@@ -33,7 +33,7 @@ _PLAIN_MODES = ("100644", "100755")
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@{}^~+-]*")
 _QUIET = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
 _PRIVATE = {
-    # In the private repository only its own, empty configuration counts: nothing of the system's or user's.
+    # The private repository uses only its own, empty configuration, not that of the system or user.
     **_QUIET,
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
@@ -41,7 +41,7 @@ _PRIVATE = {
     "GIT_TEMPLATE_DIR": "",
 }
 _INHERITED = (
-    # Set when the gate is started from a git hook or an alias; each would point git somewhere else.
+    # Set when a git hook or an alias starts the gate; each would point git to another place.
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
@@ -65,7 +65,7 @@ _SAFE_SETTINGS = [
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """One changed path after `git apply`, with the modes of both sides (000000: not there)."""
+    """One changed path after `git apply`, with the modes of both sides (000000: absent)."""
 
     path: str
     old_mode: str
@@ -74,19 +74,19 @@ class TreeEntry:
 
 @contextmanager
 def host_failures() -> Iterator[None]:
-    """The one place where what git and the operating system cannot do becomes an `UnavailableError`."""
+    """Turn failures of git and the operating system into `UnavailableError`; the only place that does."""
     try:
         yield
     except (git.GitCommandError, OSError) as error:
-        said = f"git: {_last(error)}" if isinstance(error, git.GitCommandError) else str(error)
+        cause = f"git: {_last_line(error)}" if isinstance(error, git.GitCommandError) else str(error)
         raise UnavailableError(
-            f"this host failed, so nothing was learnt about any patch ({said}): make room for temporary files, "
-            "or name a folder that has it with TMPDIR"
+            f"this host failed, so no patch was judged ({cause}): free space for temporary files, "
+            "or set TMPDIR to a folder that has it"
         ) from error
 
 
 def top_level(repository: Path) -> Path:
-    """The folder of the whole repository that `repository` lies in. Raises `UsageError` when it is in none."""
+    """The top folder of the repository that holds `repository`. Raises `UsageError` when there is none."""
     with _open(repository) as found:
         return Path(found.working_tree_dir or repository).resolve()
 
@@ -94,8 +94,8 @@ def top_level(repository: Path) -> Path:
 class Worktrees:
     """Trees of one commit of one repository. A context manager: leaving it removes every tree.
 
-    `commit` is the full id that `base` named when the run began, so a branch that moves meanwhile changes
-    nothing. What git and the disk fail at is raised as it comes: see `host_failures`.
+    `commit` is the full id that `base` named when the run began, so a branch may move meanwhile. Failures of
+    git and the disk are raised unchanged: see `host_failures`.
     """
 
     def __init__(self, repository: Path, base: str) -> None:
@@ -107,7 +107,7 @@ class Worktrees:
         self.root = Path(self._folder.name)
         try:
             self._private = self._borrow_objects()
-            self._refuse_a_part()
+            self._refuse_partial_clone()
         except BaseException:
             self._folder.cleanup()
             raise
@@ -120,7 +120,7 @@ class Worktrees:
     ) -> None:
         self._source.close()
         self._private.close()
-        # The sandbox may have left folders without write permission; only ours are below this root.
+        # The sandbox may have left folders without write permission; all of them are below this root.
         for parent, folders, _ in os.walk(self.root):
             for folder in folders:
                 if not os.path.islink(path := os.path.join(parent, folder)):
@@ -128,7 +128,7 @@ class Worktrees:
         self._folder.cleanup()
 
     def plain(self, name: str) -> Path:
-        """A fresh tree of the base commit."""
+        """Check out a fresh tree of the base commit."""
         path, tree = self._worktree(name)
         with tree:
             _check_out(tree)
@@ -136,16 +136,16 @@ class Worktrees:
         return path
 
     def patched(self, name: str, patch: Patch, keep_base: tuple[str, ...] = ()) -> Path:
-        """A fresh tree with `patch` applied, except that the paths in `keep_base` are as in the base commit.
+        """Check out a fresh tree with `patch` applied; the paths in `keep_base` stay as in the base commit.
 
-        Raises `PatchRefused` when it does not apply, or when git changed anything but what was read.
+        Raises `PatchRefused` when it does not apply, or when git changed anything else than was read.
         """
         path, tree = self._worktree(name)
         with tree:
             before = self._modes(tree)
             _refuse_unsafe_targets(patch, before)
             self._apply(tree, patch)
-            _compare_with_the_reading(patch, self._changed(tree))
+            _compare_with_parsed(patch, self._changed(tree))
             for kept in keep_base:
                 self._restore(tree, kept, kept in before)
             _check_out(tree)
@@ -160,9 +160,9 @@ class Worktrees:
         return path, tree
 
     def _borrow_objects(self) -> git.Repo:
-        """A bare repository whose objects are the user's, read only."""
-        objects = Path(_ask(self._source, "rev-parse", "--path-format=absolute", "--git-path", "objects"))
-        algorithm = _ask(self._source, "rev-parse", "--show-object-format")
+        """Make a bare repository that reads its objects from the user's."""
+        objects = Path(_query(self._source, "rev-parse", "--path-format=absolute", "--git-path", "objects"))
+        algorithm = _query(self._source, "rev-parse", "--show-object-format")
         folder = self.root / "private.git"
         git.Git(self.root).execute(
             [*_GIT, "init", "--quiet", "--bare", f"--object-format={algorithm}", str(folder)], env=_PRIVATE
@@ -171,8 +171,8 @@ class Worktrees:
         (folder / "objects" / "info" / "alternates").write_text(f"{objects}\n", encoding="utf-8")
         return git.Repo(folder)
 
-    def _refuse_a_part(self) -> None:
-        """A partial clone has not all of the commit, and here nothing is fetched."""
+    def _refuse_partial_clone(self) -> None:
+        """Refuse a partial clone: it lacks objects of the commit, and nothing is fetched here."""
         listed = _run(
             self._private,
             "rev-list",
@@ -196,8 +196,8 @@ class Worktrees:
         try:
             _run(tree, *apply, "--check")
         except git.GitCommandError as error:
-            raise PatchRefused(f"it does not apply to the base commit ({_last(error)})") from error
-        _run(tree, *apply)  # what fails now is the host's fault
+            raise PatchRefused(f"it does not apply to the base commit ({_last_line(error)})") from error
+        _run(tree, *apply)  # a failure now is the host's
         saved.unlink()
 
     def _changed(self, tree: git.Repo) -> tuple[TreeEntry, ...]:
@@ -229,28 +229,28 @@ def _open(repository: Path) -> git.Repo:
 
 
 def _resolve(source: git.Repo, ref: str) -> str:
-    """The commit that `ref` names. Never passed to git where it could be read as an option."""
+    """The commit that `ref` names. It is never passed to git where it could be read as an option."""
     hint = "give a branch, a tag or a commit id (in CI, fetch it first: actions/checkout with fetch-depth: 0)"
     if not _REF.fullmatch(ref) or ".." in ref:
         raise UsageError(f"{ref!r} is not the name of a commit: {hint}")
     try:
-        return _ask(source, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+        return _query(source, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     except git.GitCommandError as error:
         raise UsageError(f"there is no commit {ref!r} in {source.common_dir}: {hint}") from error
 
 
 def _run(repository: git.Repo, *arguments: str) -> str:
-    """One git command with fixed arguments in the private repository."""
+    """Run one git command with fixed arguments in the private repository."""
     return _text(repository.git.execute([*_GIT, *_SAFE_SETTINGS, *arguments], env=_PRIVATE))
 
 
-def _ask(source: git.Repo, *arguments: str) -> str:
-    """One question to the user's repository. Their own settings hold here, for `safe.directory`."""
+def _query(source: git.Repo, *arguments: str) -> str:
+    """Read from the user's repository. The user's settings apply here, because of `safe.directory`."""
     return _text(source.git.execute([*_GIT, *_SAFE_SETTINGS, *arguments], env=_QUIET))
 
 
 def _text(output: object) -> str:
-    assert isinstance(output, str), "text was asked for"
+    assert isinstance(output, str), "git was called for text"
     return output
 
 
@@ -259,7 +259,7 @@ def _check_out(tree: git.Repo) -> None:
 
 
 def _refuse_unsafe_targets(patch: Patch, modes: Mapping[str, str]) -> None:
-    """A path whose file or folder is a symbolic link or a submodule in base leads somewhere else."""
+    """Refuse a path through a symbolic link or a submodule of base, which leads to another place."""
     for path in patch.paths:
         parts = path.split("/")
         for length in range(1, len(parts) + 1):
@@ -268,13 +268,13 @@ def _refuse_unsafe_targets(patch: Patch, modes: Mapping[str, str]) -> None:
                 raise PatchRefused(f"it writes through a symbolic link or into a submodule: {path}")
 
 
-def _compare_with_the_reading(patch: Patch, changed: tuple[TreeEntry, ...]) -> None:
+def _compare_with_parsed(patch: Patch, changed: tuple[TreeEntry, ...]) -> None:
     read = {change.path: change.kind for change in patch.changes}
     found: dict[str, str] = {}
     for entry in changed:
         for mode in (entry.old_mode, entry.new_mode):
             if mode != "000000" and mode not in _PLAIN_MODES:
-                raise PatchRefused(f"it makes or changes something that is no plain file: {entry.path}")
+                raise PatchRefused(f"it makes or changes something that is not a plain file: {entry.path}")
         added, deleted = entry.old_mode == "000000", entry.new_mode == "000000"
         if not added and not deleted and entry.old_mode != entry.new_mode:
             raise PatchRefused(f"it changes the mode of {entry.path}")
@@ -283,9 +283,9 @@ def _compare_with_the_reading(patch: Patch, changed: tuple[TreeEntry, ...]) -> N
         found[entry.path] = "add" if added else "delete" if deleted else "modify"
     if read != found:
         odd = sorted(set(read.items()) ^ set(found.items()))[0][0]
-        raise PatchRefused(f"git and the reader of patches disagree about what it changes, first at {odd}")
+        raise PatchRefused(f"git and the patch parser disagree about what it changes, first at {odd}")
 
 
-def _last(error: git.GitCommandError) -> str:
+def _last_line(error: git.GitCommandError) -> str:
     lines = [line for line in str(error.stderr).splitlines() if line.strip()]
     return lines[-1].strip(" '\"").removeprefix("stderr: '") if lines else f"status {error.status}"

@@ -1,1 +1,1 @@
-"""What a run leaves behind: result.json, accepted.patch, junit.xml and summary.md."""
+"""The reports of a run: result.json, junit.xml and summary.md."""

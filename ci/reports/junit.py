@@ -1,4 +1,4 @@
-"""junit.xml: one suite for each patch with every expected test, and one case for the verdict on it."""
+"""Write junit.xml: one suite per patch, with every expected test and one case for the verdict on it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import re
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from ci.gate import Examined, Outcome
+from ci.gate import ExaminedPatch, GateResult
 from ci.verdict import Standing
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write(outcome: Outcome, path: str) -> None:
-    """Write the report to `path`."""
+def write_junit(result: GateResult, path: str) -> None:
+    """Write the report on `result` to `path`."""
     report = JUnitXml("ucoder gate")
-    for number, one in enumerate(outcome.examined):
+    for number, one in enumerate(result.examined):
         suite = TestSuite(_clean(one.name))
-        for test in outcome.expected.outcomes:
+        for test in result.expected.outcomes:
             if one.tests:
                 suite.add_testcase(_test(test, one))
-        suite.add_testcase(_verdict(outcome, number, one))
+        suite.add_testcase(_verdict(result, number, one))
         report.add_testsuite(suite)
     report.update_statistics()  # type: ignore[no-untyped-call]  # junitparser types all but this
     report.write(path, pretty=True)
 
 
-def _test(test: str, one: Examined) -> TestCase:
+def _test(test: str, one: ExaminedPatch) -> TestCase:
     file, _, name = test.partition("::")
     case = TestCase(_clean(name or file), classname=_clean(file))
     how = one.tests.get(test, "not reported")
@@ -40,14 +40,14 @@ def _test(test: str, one: Examined) -> TestCase:
     return case
 
 
-def _verdict(outcome: Outcome, number: int, one: Examined) -> TestCase:
-    """A failing case for every patch but the accepted one, so that a list of failures names them all."""
+def _verdict(result: GateResult, number: int, one: ExaminedPatch) -> TestCase:
+    """The verdict on one patch as a test case: it passes for the accepted patch only."""
     case = TestCase("verdict", classname="ucoder.gate", time=round(one.wall_s, 3))
-    if outcome.verdict.winner == number:
+    if result.verdict.winner == number:
         return case
     if one.standing is Standing.PLAUSIBLE:
-        note = outcome.verdict.notes.get(number, "")
-        case.result = [Skipped(_clean(f"plausible, not chosen ({note}): {outcome.verdict.reason}"))]
+        note = result.verdict.notes.get(number, "")
+        case.result = [Skipped(_clean(f"plausible, not chosen ({note}): {result.verdict.reason}"))]
     elif one.standing is Standing.INFRA:
         case.result = [Error(_clean(one.reason))]
     else:
@@ -56,5 +56,5 @@ def _verdict(outcome: Outcome, number: int, one: Examined) -> TestCase:
 
 
 def _clean(text: str) -> str:
-    """Text without the characters that XML cannot hold; tests print anything."""
+    """Replace the characters that XML cannot hold; tests print anything."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,23 +1,23 @@
-"""result.json: everything a later reader or program needs to check a verdict, with a version in it.
+"""Build result.json: all that a reader or program needs to check a verdict, under a versioned schema.
 
-The schema is told field by field in docs/gate.md. A field is never renamed or given another meaning without
-a new version; fields may be added.
+docs/gate.md describes every field. A field is never renamed or given another meaning without a new schema
+version; fields may be added.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib.metadata import version
 
-from ci.gate import HASH_SEEDS, Examined, Outcome
+from ci.gate import HASH_SEEDS, ExaminedPatch, GateResult
 
 SCHEMA = "ucoder.gate/1"
 
 
-def as_data(outcome: Outcome) -> dict[str, object]:
-    """The whole result as JSON data."""
-    request, verdict = outcome.request, outcome.verdict
-    winner = None if verdict.winner is None else outcome.examined[verdict.winner].name
-    limits = request.thresholds
+def as_data(result: GateResult) -> dict[str, object]:
+    """Return the whole result as JSON data."""
+    request, verdict = result.request, result.verdict
+    winner = None if verdict.winner is None else result.examined[verdict.winner].name
     return {
         "schema": SCHEMA,
         "ucoder": version("ucoder"),
@@ -25,39 +25,34 @@ def as_data(outcome: Outcome) -> dict[str, object]:
         "exit_code": int(verdict.exit_code),
         "reason": verdict.reason,
         "accepted": winner,
-        "base": {"ref": request.base, "commit": outcome.commit},
+        "base": {"ref": request.base, "commit": result.commit},
         "intent": str(request.intent),
-        "thresholds": {
-            "distinct": limits.distinct,
-            "share": limits.share,
-            "lead": limits.lead,
-            "probes": limits.probes,
-        },
-        "host": outcome.host,
-        "tier": outcome.tier,
+        "thresholds": asdict(request.thresholds),
+        "host": result.host,
+        "tier": result.tier,
         "hash_seeds": list(HASH_SEEDS),
-        "wall_s": round(outcome.wall_s, 3),
+        "wall_s": round(result.wall_s, 3),
         "tests": {
-            "expected": dict(outcome.expected.outcomes),
-            "reproduction": sorted(outcome.expected.failing),
-            "flaky": sorted(outcome.expected.flaky),
+            "expected": dict(result.expected.outcomes),
+            "reproduction": sorted(result.expected.failing),
+            "flaky": sorted(result.expected.flaky),
         },
-        "behaviour": _behaviour(outcome),
+        "behaviour": _behaviour(result),
         "clusters": [
             {
-                "patches": [outcome.examined[i].name for i in cluster.members],
+                "patches": [result.examined[i].name for i in cluster.members],
                 "distinct": cluster.distinct,
                 "share": round(cluster.share, 4),
                 "equals_base": cluster.equals_base,
             }
             for cluster in verdict.clusters
         ],
-        "patches": [_patch(one, verdict.notes.get(i, "")) for i, one in enumerate(outcome.examined)],
+        "patches": [_patch(one, verdict.notes.get(i, "")) for i, one in enumerate(result.examined)],
     }
 
 
-def _behaviour(outcome: Outcome) -> dict[str, object] | None:
-    compared = outcome.comparison
+def _behaviour(result: GateResult) -> dict[str, object] | None:
+    compared = result.comparison
     if compared is None:
         return None
     return {
@@ -66,7 +61,7 @@ def _behaviour(outcome: Outcome) -> dict[str, object] | None:
         "dropped": compared.dropped,
         "gaps": list(compared.gaps),
         "differences": {
-            outcome.examined[i].name: [
+            result.examined[i].name: [
                 {"input": compared.inputs[j], "base": compared.base[j].shown, "patch": seen.shown}
                 for j, seen in enumerate(row)
                 if not seen.agrees(compared.base[j])
@@ -76,7 +71,7 @@ def _behaviour(outcome: Outcome) -> dict[str, object] | None:
     }
 
 
-def _patch(one: Examined, note: str) -> dict[str, object]:
+def _patch(one: ExaminedPatch, note: str) -> dict[str, object]:
     return {
         "name": one.name,
         "sha256": one.sha256,

@@ -1,80 +1,80 @@
-"""summary.md: the verdict for a person, as a GitHub step summary shows it.
+"""Write summary.md: the verdict for a reader, in the Markdown of a GitHub step summary.
 
-Names and values in it were chosen by the authors of patches, so they are shown as code and never as markup.
+The authors of patches choose names and values in it, so these are shown as code and never act as markup.
 """
 
 from __future__ import annotations
 
 import re
 
-from ci.gate import Outcome
-from ci.verdict import Kind, Standing
+from ci.gate import GateResult
+from ci.verdict import Standing, VerdictKind
 
 _HEADLINES = {
-    Kind.ACCEPTED: "Accepted",
-    Kind.REJECTED: "Rejected",
-    Kind.ABSTAINED: "Abstained: a person decides",
-    Kind.UNAVAILABLE: "No verdict: the sandbox is not available",
-    Kind.TAMPERING: "Tampering",
+    VerdictKind.ACCEPTED: "Accepted",
+    VerdictKind.REJECTED: "Rejected",
+    VerdictKind.ABSTAINED: "Abstained: needs human review",
+    VerdictKind.UNAVAILABLE: "No verdict: the sandbox is not available",
+    VerdictKind.TAMPERING: "Tampering",
 }
 MAX_DIFFERENCES = 5
 
 
-def text(outcome: Outcome) -> str:
-    """The whole summary in Markdown."""
-    verdict = outcome.verdict
+def summary_text(result: GateResult) -> str:
+    """Return the whole summary in Markdown."""
+    verdict = result.verdict
     lines = [
         f"## {_HEADLINES[verdict.kind]}",
         "",
         _plain(verdict.reason),
         "",
-        f"Base {_code(outcome.request.base)} at {_code(outcome.commit[:12])}; "
-        f"{len(outcome.expected.outcomes)} tests expected, {len(outcome.expected.flaky)} flaky; "
-        f"{_inputs(outcome)}; isolation tier {outcome.tier}; {outcome.wall_s:.1f} s.",
+        f"Base {_code(result.request.base)} at {_code(result.commit[:12])}; "
+        f"{len(result.expected.outcomes)} tests expected, {len(result.expected.flaky)} flaky; "
+        f"{_inputs(result)}; isolation tier {result.tier}; {result.wall_s:.1f} s.",
         "",
         "| patch | lines | standing | group | what it shows |",
         "|---|---|---|---|---|",
     ]
     groups = {i: n for n, cluster in enumerate(verdict.clusters, 1) for i in cluster.members}
-    for i, one in enumerate(outcome.examined):
-        standing = _standing(outcome, i)
+    for i, one in enumerate(result.examined):
+        standing = _standing(result, i)
         shown = one.reason or verdict.notes.get(i, "")
         size = one.patch.size if one.patch else "-"
         lines.append(f"| {_code(one.name)} | {size} | {standing} | {groups.get(i, '-')} | {_plain(shown)} |")
-    lines += _differences(outcome)
+    lines += _differences(result)
     return "\n".join(lines) + "\n"
 
 
-def _standing(outcome: Outcome, number: int) -> str:
-    """One word: a plausible patch is accepted, agrees with the accepted one, or was outvoted by it."""
-    winner = outcome.verdict.winner
+def _standing(result: GateResult, number: int) -> str:
+    """One word for a patch. A plausible one is accepted, agrees with the accepted patch, or is outvoted."""
+    winner = result.verdict.winner
     if winner == number:
         return "**accepted**"
-    if winner is None or outcome.examined[number].standing is not Standing.PLAUSIBLE:
-        return str(outcome.examined[number].standing)
-    group = next(cluster for cluster in outcome.verdict.clusters if winner in cluster.members)
+    if winner is None or result.examined[number].standing is not Standing.PLAUSIBLE:
+        return str(result.examined[number].standing)
+    group = next(cluster for cluster in result.verdict.clusters if winner in cluster.members)
     return "agrees" if number in group.members else "outvoted"
 
 
-def _inputs(outcome: Outcome) -> str:
-    if outcome.comparison is None:
+def _inputs(result: GateResult) -> str:
+    if result.comparison is None:
         return "behaviour not compared"
-    return f"behaviour compared on {len(outcome.comparison.inputs)} inputs"
+    return f"behaviour compared on {len(result.comparison.inputs)} inputs"
 
 
-def _differences(outcome: Outcome) -> list[str]:
-    """Where the groups and base part, a few inputs each: what a reviewer should look at first."""
-    compared = outcome.comparison
+def _differences(result: GateResult) -> list[str]:
+    """A few inputs per group on which it differs from base, for a reviewer to look at first."""
+    compared = result.comparison
     if compared is None:
         return []
     lines: list[str] = []
-    for number, cluster in enumerate(outcome.verdict.clusters, 1):
+    for number, cluster in enumerate(result.verdict.clusters, 1):
         first = cluster.members[0]
         row = compared.patches[first]
         differing = [j for j, seen in enumerate(row) if not seen.agrees(compared.base[j])]
         if not differing:
             continue
-        lines += ["", f"Group {number} ({_code(outcome.examined[first].name)}) departs from base:", ""]
+        lines += ["", f"Group {number} ({_code(result.examined[first].name)}) departs from base:", ""]
         for j in differing[:MAX_DIFFERENCES]:
             lines.append(f"- {_code(row[j].shown)}; base: {_code(compared.base[j].shown)}")
         if len(differing) > MAX_DIFFERENCES:
@@ -83,20 +83,16 @@ def _differences(outcome: Outcome) -> list[str]:
 
 
 def _code(value: str) -> str:
-    """One line of code, whatever it contains."""
+    """Format any text as one line of code."""
     line = " ".join(value.split()).replace("|", "\\|")
-    ticks = "`" * (1 + max((len(run) for run in _runs(line)), default=0))
+    ticks = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     pad = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{ticks}{pad}{line or ' '}{pad}{ticks}"
 
 
-def _runs(line: str) -> list[str]:
-    return [run for run in "".join(c if c == "`" else " " for c in line).split() if run]
-
-
 def _plain(value: str) -> str:
-    """Prose in which nothing can become a link, an image, HTML or a new cell."""
+    """Escape prose so that nothing in it becomes a link, an image, HTML or a new cell."""
     line = "".join(f"\\{char}" if char in "\\`*<>|!~&" else char for char in " ".join(value.split()))
-    # What GitHub makes links of without brackets (addresses, people, issues) it leaves alone in code.
+    # GitHub links bare addresses, people and issues, but not inside code.
     line = re.sub(r"://|www\.|[@#]", r"`\g<0>`", line, flags=re.IGNORECASE)
     return line.replace("](", "]\\(").replace("][", "]\\[")

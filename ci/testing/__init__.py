@@ -1,0 +1,1 @@
+"""The runs of the project's own tests in the sandbox, and what their reports mean."""

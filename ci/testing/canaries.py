@@ -1,9 +1,9 @@
-"""Tests that must fail: they show whether a failure can still be seen.
+"""Make canaries: tests that must fail, which show whether failures are still reported.
 
-A patch that makes pytest report everything as passed (evidence: `CallInfo.from_call` replaced) makes these
-pass too. Their names and words are drawn anew for each run, and they look like ordinary tests, so that
-sparing them takes more than a list of names. A fake that knows the project's own test names can still spare
-them; behaviour compared outside the process is the check that does not depend on this.
+A patch that makes pytest report everything as passed (for example by replacing `CallInfo.from_call`) makes
+these pass too. Their names and words are random for each run, and they look like ordinary tests, so a list of
+names cannot spare them. A fake that has the names of the project's own tests can still spare the canaries.
+The comparison of behaviour outside the process does not depend on them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _BODIES = (
     "    assert not {{'{word}': {a}}}\n",
     "    pytest.fail('{word}')\n",
 )
-"""Each fails in another way: comparison, a wrong value, an exception, none where one is due, a plain fail."""
+"""Each fails in another way: a comparison, a wrong value, an exception, a missing exception, a plain fail."""
 
 
 @dataclass(frozen=True, slots=True)
 class Canaries:
-    """One file of must-fail tests: its name in the tree's root, its text, and the ids pytest gives them."""
+    """One file of tests that must fail: its name in the tree's root, its text, and the pytest ids."""
 
     file: str
     source: str
@@ -39,8 +39,8 @@ class Canaries:
             out.write(self.source)
 
 
-def make() -> Canaries:
-    """Fresh canaries with unpredictable names."""
+def make_canaries() -> Canaries:
+    """Make new canaries with unpredictable names."""
     file = f"test_{_word()}.py"
     names = [f"test_{_word()}_{_word()}" for _ in _BODIES]
     bodies = secrets.SystemRandom().sample(_BODIES, len(_BODIES))

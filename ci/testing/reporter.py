@@ -1,13 +1,13 @@
-"""Runs pytest inside the jail and reports every test as it ends. This file is sent there as text.
+"""Run pytest inside the jail and report every test as it ends. This file is sent there as text.
 
-It is the program of `python -c`, under the interpreter of the user's project, so it imports nothing of ours
-and keeps to old syntax. Each report is one line of JSON on the real standard output, written at once with one
-system call, so that what was reported before an `os._exit` is not lost. Every line starts with a word that
-changes with each run, so that prints of the tests cannot be mistaken for reports.
+It is the program of `python -c` under the interpreter of the user's project. So it imports no other module of
+UCoder and uses old syntax only. Each report is one line of JSON on the real standard output, written with one
+system call, so that an `os._exit` loses no earlier report. Every line starts with a word that is random for
+each run, so that output of the tests cannot be mistaken for a report.
 
-What is not covered: the code under test runs in this very process and can change anything here. The word and
-the canaries catch fakes that were not written against this gate; a fake written against it can forge every
-line. That is why no verdict rests on these reports alone: behaviour is compared outside this process.
+Not covered: the code under test runs in this very process and can change anything here. The word and the
+canaries catch fakes that were not written against this gate. A fake written against it can forge every line.
+That is why no verdict rests on these reports alone: behaviour is compared outside this process.
 
 Arguments: the word, the canary file, the seed of the canaries' places, then pytest's own arguments.
 """
@@ -35,22 +35,22 @@ channel = os.dup(1)
 os.set_inheritable(channel, False)
 
 
-def tell(**record: object) -> None:
-    """One report, as one write. The newline before it ends whatever a test has printed without one."""
+def send(**record: object) -> None:
+    """Write one report with one call. The newline before it ends a line that a test left unfinished."""
     os.write(channel, ("\n" + word + " " + json.dumps(record) + "\n").encode("ascii"))
 
 
 class Reporter:
-    """The pytest plugin: places the canaries among the tests, and tells what happened to each."""
+    """The pytest plugin that places the canaries among the tests and reports every result."""
 
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list) -> None:  # type: ignore[type-arg]
-        """Put canaries first, last and between files: a fake set up by any test meets a canary after it."""
+        """Put canaries first, last and between files, so that one follows a fake set up by any test."""
         planted = pathlib.Path(here, canary_file)
         canaries = list(session.genitems(pytest.Module.from_parent(session, path=planted)))
-        # Where the project's tests lie beside it, pytest has found the file by itself as well.
+        # Where the project's tests lie beside the file, pytest has collected it as well.
         items[:] = [item for item in items if item.path != planted]
         between = [at for at in range(1, len(items)) if items[at].path != items[at - 1].path]
-        choice = random.Random(seed)  # noqa: S311  # places need to vary, not to be secret
+        choice = random.Random(seed)  # noqa: S311  # the places vary; they need not be secret
         places = [0, len(items)] + [choice.choice([0, *between]) for _ in canaries[2:]]
         merged = []
         for at in range(len(items) + 1):
@@ -60,14 +60,14 @@ class Reporter:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            tell(kind="collected", id=item.nodeid)
+            send(kind="collected", id=item.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            tell(kind="collect-error", id=report.nodeid, text=str(report.longrepr)[-1500:])
+            send(kind="collect-error", id=report.nodeid, text=str(report.longrepr)[-1500:])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        tell(
+        send(
             kind="report",
             id=report.nodeid,
             when=report.when,
@@ -77,7 +77,7 @@ class Reporter:
         )
 
 
-tell(kind="started", pytest=pytest.__version__, python=sys.version.split()[0])
+send(kind="started", pytest=pytest.__version__, python=sys.version.split()[0])
 status = int(pytest.main([*pytest_arguments, "-p", "no:cacheprovider"], plugins=[Reporter()]))
-tell(kind="finished", status=status)
+send(kind="finished", status=status)
 sys.exit(status)

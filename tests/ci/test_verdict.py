@@ -1,4 +1,4 @@
-"""The decision table, and what no set of candidates can make it do."""
+"""The decision table, and properties that hold for any set of patches."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.verdict import (
-    Candidate,
+    CandidatePatch,
     ExitCode,
     Intent,
-    Kind,
     Observation,
     Standing,
     Thresholds,
     Verdict,
-    cluster,
-    decide,
+    VerdictKind,
+    cluster_patches,
+    decide_verdict,
 )
 
 N = 10
@@ -26,46 +26,50 @@ OPAQUE = (Observation("ok", b"o", comparable=False, shown="opaque"), *BASE[1:])
 CRASH = tuple(Observation("exception", b"ValueError") for _ in range(N))
 
 
-def plausible(form: str, behaviour: tuple[Observation, ...] = FIXED, size: int = 5) -> Candidate:
-    return Candidate(f"{form}.patch", Standing.PLAUSIBLE, "", form, size, behaviour)
+def plausible(form: str, behaviour: tuple[Observation, ...] = FIXED, size: int = 5) -> CandidatePatch:
+    return CandidatePatch(f"{form}.patch", Standing.PLAUSIBLE, "", form, size, behaviour)
 
 
-def stands(standing: Standing, reason: str = "because") -> Candidate:
-    return Candidate("x.patch", standing, reason)
+def not_plausible(standing: Standing, reason: str = "because") -> CandidatePatch:
+    return CandidatePatch("x.patch", standing, reason)
 
 
-def verdict(*candidates: Candidate, intent: Intent = Intent.CHANGE, gaps: tuple[str, ...] = ()) -> Verdict:
-    return decide(candidates, BASE, intent=intent, gaps=gaps)
+def verdict(
+    *candidates: CandidatePatch, intent: Intent = Intent.CHANGE, gaps: tuple[str, ...] = ()
+) -> Verdict:
+    return decide_verdict(candidates, BASE, intent=intent, gaps=gaps)
 
 
 def test_three_distinct_that_agree_are_accepted_and_the_smallest_wins() -> None:
     found = verdict(plausible("a", size=9), plausible("b", size=3), plausible("c", size=4))
-    assert (found.kind, found.winner, found.exit_code) == (Kind.ACCEPTED, 1, ExitCode.ACCEPTED)
+    assert (found.kind, found.winner, found.exit_code) == (VerdictKind.ACCEPTED, 1, ExitCode.ACCEPTED)
 
 
 def test_copies_of_one_patch_are_one_vote() -> None:
     found = verdict(*[plausible("a")] * 9, plausible("b"))
-    assert found.kind is Kind.ABSTAINED
+    assert found.kind is VerdictKind.ABSTAINED
     assert "2 of 2 distinct" in found.reason
 
 
 def test_one_good_patch_is_not_enough() -> None:
-    assert verdict(plausible("a")).kind is Kind.ABSTAINED
+    assert verdict(plausible("a")).kind is VerdictKind.ABSTAINED
 
 
 def test_a_small_majority_is_not_enough() -> None:
     found = verdict(*(plausible(f) for f in "abc"), *(plausible(f, OTHER) for f in "xyz"))
-    assert found.kind is Kind.ABSTAINED
+    assert found.kind is VerdictKind.ABSTAINED
     assert "share" in found.reason
 
 
 def test_a_close_second_group_is_too_close() -> None:
-    """With the default share the lead follows by itself; it counts where the share is set lower."""
+    """The default share implies the lead, which matters only where the share is set lower."""
     votes = [*(plausible(f) for f in "abcd"), *(plausible(f, OTHER) for f in "xyz")]
-    found = decide(votes, BASE, thresholds=Thresholds(share=0.5, lead=0.2))
-    assert found.kind is Kind.ABSTAINED
+    found = decide_verdict(votes, BASE, thresholds=Thresholds(share=0.5, lead=0.2))
+    assert found.kind is VerdictKind.ABSTAINED
     assert "too close" in found.reason
-    assert decide(votes, BASE, thresholds=Thresholds(share=0.5, lead=0.1)).kind is Kind.ACCEPTED
+    assert (
+        decide_verdict(votes, BASE, thresholds=Thresholds(share=0.5, lead=0.1)).kind is VerdictKind.ACCEPTED
+    )
 
 
 def test_copies_weigh_nothing_in_the_share() -> None:
@@ -77,61 +81,67 @@ def test_copies_weigh_nothing_in_the_share() -> None:
 
 def test_the_outvoted_patch_is_noted_with_its_difference() -> None:
     found = verdict(*(plausible(f) for f in "abc"), plausible("w", OTHER))
-    assert found.kind is Kind.ACCEPTED
+    assert found.kind is VerdictKind.ACCEPTED
     assert "first difference: other, base: f(0)" in found.notes[3]
 
 
 def test_tampering_anywhere_ends_the_run() -> None:
-    found = verdict(*(plausible(f) for f in "abc"), stands(Standing.TAMPERING))
-    assert (found.kind, found.winner, found.exit_code) == (Kind.TAMPERING, None, ExitCode.TAMPERING)
+    found = verdict(*(plausible(f) for f in "abc"), not_plausible(Standing.TAMPERING))
+    assert (found.kind, found.winner, found.exit_code) == (VerdictKind.TAMPERING, None, ExitCode.TAMPERING)
 
 
 def test_a_sandbox_failure_anywhere_ends_the_run() -> None:
-    found = verdict(*(plausible(f) for f in "abc"), stands(Standing.INFRA))
-    assert (found.kind, found.exit_code) == (Kind.UNAVAILABLE, ExitCode.UNAVAILABLE)
+    found = verdict(*(plausible(f) for f in "abc"), not_plausible(Standing.INFRA))
+    assert (found.kind, found.exit_code) == (VerdictKind.UNAVAILABLE, ExitCode.UNAVAILABLE)
 
 
 def test_failing_and_refused_patches_are_rejected() -> None:
-    assert verdict(stands(Standing.FAILED)).exit_code is ExitCode.REJECTED
-    assert verdict(stands(Standing.REFUSED), stands(Standing.FAILED)).exit_code is ExitCode.REJECTED
+    assert verdict(not_plausible(Standing.FAILED)).exit_code is ExitCode.REJECTED
+    assert (
+        verdict(not_plausible(Standing.REFUSED), not_plausible(Standing.FAILED)).exit_code
+        is ExitCode.REJECTED
+    )
 
 
-def test_protected_paths_go_to_a_person() -> None:
-    assert verdict(stands(Standing.NEEDS_PERSON), stands(Standing.FAILED)).exit_code is ExitCode.ABSTAINED
+def test_protected_paths_need_human_review() -> None:
+    assert (
+        verdict(not_plausible(Standing.NEEDS_REVIEW), not_plausible(Standing.FAILED)).exit_code
+        is ExitCode.ABSTAINED
+    )
 
 
 def test_opaque_values_are_in_no_cluster() -> None:
-    assert verdict(plausible("a", OPAQUE)).kind is Kind.REJECTED
+    assert verdict(plausible("a", OPAQUE)).kind is VerdictKind.REJECTED
     found = verdict(*(plausible(f, OPAQUE) for f in "abcd"))
-    assert (found.kind, found.clusters) == (Kind.REJECTED, ())
+    assert (found.kind, found.clusters) == (VerdictKind.REJECTED, ())
 
 
 def test_agreeing_on_crashing_everywhere_is_not_consensus() -> None:
     found = verdict(*(plausible(f, CRASH) for f in "abc"))
-    assert found.kind is Kind.ABSTAINED
+    assert found.kind is VerdictKind.ABSTAINED
     assert "failing on every input" in found.reason
 
 
 def test_unprobed_code_abstains() -> None:
     found = verdict(*(plausible(f) for f in "abc"), gaps=("shop.total",))
-    assert found.kind is Kind.ABSTAINED
+    assert found.kind is VerdictKind.ABSTAINED
     assert "shop.total" in found.reason
 
 
 def test_few_inputs_abstain() -> None:
-    found = decide([plausible(f, FIXED[:3]) for f in "abc"], BASE[:3])
-    assert found.kind is Kind.ABSTAINED
+    found = decide_verdict([plausible(f, FIXED[:3]) for f in "abc"], BASE[:3])
+    assert found.kind is VerdictKind.ABSTAINED
     assert "only 3 stable inputs" in found.reason
 
 
 def test_preserving_one_patch_like_base_suffices() -> None:
     found = verdict(plausible("a", BASE), intent=Intent.PRESERVE)
-    assert (found.kind, found.winner) == (Kind.ACCEPTED, 0)
+    assert (found.kind, found.winner) == (VerdictKind.ACCEPTED, 0)
 
 
 def test_preserving_a_majority_that_changes_behaviour_is_rejected() -> None:
     found = verdict(*(plausible(f) for f in "abc"), intent=Intent.PRESERVE)
-    assert found.kind is Kind.REJECTED
+    assert found.kind is VerdictKind.REJECTED
     assert "fixed" in found.reason
     mixed = verdict(*(plausible(f) for f in "abc"), plausible("d", BASE), intent=Intent.PRESERVE)
     assert mixed.winner == 3
@@ -148,12 +158,12 @@ bases = st.lists(observations.filter(lambda seen: seen.comparable), max_size=4)
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> tuple[list[Candidate], list[Observation]]:
+def runs(draw: st.DrawFn) -> tuple[list[CandidatePatch], list[Observation]]:
     base = draw(bases)
     candidates = draw(
         st.lists(
             st.builds(
-                Candidate,
+                CandidatePatch,
                 st.just("p"),
                 st.sampled_from([*[Standing.PLAUSIBLE] * 6, *Standing]),
                 st.just("why"),
@@ -169,14 +179,14 @@ def runs(draw: st.DrawFn) -> tuple[list[Candidate], list[Observation]]:
 
 
 @given(runs(), st.sampled_from(Intent), st.lists(st.just("gap"), max_size=1))
-def test_what_is_accepted_always_earned_it(
-    made: tuple[list[Candidate], list[Observation]], intent: Intent, gaps: list[str]
+def test_what_is_accepted_meets_every_condition(
+    made: tuple[list[CandidatePatch], list[Observation]], intent: Intent, gaps: list[str]
 ) -> None:
     candidates, base = made
     limits = Thresholds(probes=1)
-    found = decide(candidates, base, intent=intent, gaps=gaps, thresholds=limits)
+    found = decide_verdict(candidates, base, intent=intent, gaps=gaps, thresholds=limits)
     assert found.reason
-    assert (found.winner is not None) == (found.kind is Kind.ACCEPTED)
+    assert (found.winner is not None) == (found.kind is VerdictKind.ACCEPTED)
     if found.winner is None:
         return
     winner = candidates[found.winner]
@@ -200,18 +210,22 @@ def test_what_is_accepted_always_earned_it(
 
 @given(runs())
 def test_the_order_of_patches_does_not_change_the_verdict(
-    made: tuple[list[Candidate], list[Observation]],
+    made: tuple[list[CandidatePatch], list[Observation]],
 ) -> None:
     candidates, base = made
     limits = Thresholds(probes=1)
-    forward, backward = (decide(c, base, thresholds=limits).kind for c in (candidates, candidates[::-1]))
+    forward, backward = (
+        decide_verdict(c, base, thresholds=limits).kind for c in (candidates, candidates[::-1])
+    )
     assert forward == backward
 
 
 @given(runs())
-def test_clusters_partition_what_can_be_compared(made: tuple[list[Candidate], list[Observation]]) -> None:
+def test_clusters_partition_the_comparable_patches(
+    made: tuple[list[CandidatePatch], list[Observation]],
+) -> None:
     candidates, base = made
-    members = [i for group in cluster(candidates, base) for i in group.members]
+    members = [i for group in cluster_patches(candidates, base) for i in group.members]
     comparable = [
         i
         for i, c in enumerate(candidates)

@@ -1,4 +1,4 @@
-"""Touched functions, who shows them, and bundles of modules."""
+"""Touched functions, the functions that use them, and bundles of modules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.behaviour.bundle import BundleError, Tree, bundle, module_name
-from ci.behaviour.changes import is_public, shape, touched, users
+from ci.behaviour.changes import is_public, module_shape, touched_functions, users_of
 from tests.ci.sample_module import SOURCE
 
 ALL = {"helper", "public", "Box.area", "Box._secret"}
@@ -17,7 +17,7 @@ ALL = {"helper", "public", "Box.area", "Box._secret"}
 
 @given(st.text(max_size=60))
 def test_any_text_has_a_shape_or_none(text: str) -> None:
-    shape(text)
+    module_shape(text)
 
 
 @pytest.mark.parametrize(
@@ -51,48 +51,51 @@ def test_any_text_has_a_shape_or_none(text: str) -> None:
     ],
 )
 def test_touched_functions(old: str, new: str, functions: set[str]) -> None:
-    before, after = shape(SOURCE), shape(SOURCE.replace(old, new))
+    before, after = module_shape(SOURCE), module_shape(SOURCE.replace(old, new))
     assert before is not None
     assert after is not None
-    assert touched(before, after) == functions
+    assert touched_functions(before, after) == functions
 
 
-def test_what_is_made_of_a_constant_moves_with_it() -> None:
+def test_a_constant_touches_what_is_computed_from_it() -> None:
     source = (
         "RATE = 7\n\nDEFAULT = RATE\n\n\ndef f(n):\n    return n * DEFAULT\n\n\ndef g(n):\n    return n\n"
     )
-    before, after = shape(source), shape(source.replace("7", "8"))
+    before, after = module_shape(source), module_shape(source.replace("7", "8"))
     assert before is not None
     assert after is not None
-    assert touched(before, after) == {"f"}
-    called = shape(source.replace("DEFAULT = RATE", "DEFAULT = round(RATE)"))
-    after = shape(source.replace("DEFAULT = RATE", "DEFAULT = round(RATE)").replace("7", "8"))
+    assert touched_functions(before, after) == {"f"}
+    called = module_shape(source.replace("DEFAULT = RATE", "DEFAULT = round(RATE)"))
+    after = module_shape(source.replace("DEFAULT = RATE", "DEFAULT = round(RATE)").replace("7", "8"))
     assert called is not None
     assert after is not None
-    assert touched(called, after) == {"f", "g"}
+    assert touched_functions(called, after) == {"f", "g"}
 
 
-def test_each_imported_name_is_a_change_of_its_own() -> None:
+def test_each_imported_name_is_a_separate_change() -> None:
     source = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import x\n\n\ndef f(n): ...\n"
-    before, after = shape(source), shape(source.replace("TYPE_CHECKING\n", "TYPE_CHECKING, Any\n", 1))
+    before, after = (
+        module_shape(source),
+        module_shape(source.replace("TYPE_CHECKING\n", "TYPE_CHECKING, Any\n", 1)),
+    )
     assert before is not None
     assert after is not None
-    assert touched(before, after) == set()
+    assert touched_functions(before, after) == set()
 
 
 def test_a_special_method_that_changes_touches_everything() -> None:
     source = SOURCE + "\n    def __eq__(self, other):\n        return True\n"
-    before, after = shape(source), shape(source.replace("True", "False"))
+    before, after = module_shape(source), module_shape(source.replace("True", "False"))
     assert before is not None
     assert after is not None
-    assert touched(before, after) == {*ALL, "Box.__eq__"}
+    assert touched_functions(before, after) == {*ALL, "Box.__eq__"}
 
 
 def test_users_are_found_through_others() -> None:
-    module = shape(SOURCE)
+    module = module_shape(SOURCE)
     assert module is not None
-    assert users(module, ["helper"]) == {"helper", "public"}
-    assert users(module, ["Box.area"]) == {"Box.area", "Box._secret"}
+    assert users_of(module, ["helper"]) == {"helper", "public"}
+    assert users_of(module, ["Box.area"]) == {"Box.area", "Box._secret"}
     assert not is_public("Box._secret")
 
 
@@ -140,7 +143,7 @@ def test_a_bundle_runs_without_its_files(tmp_path: Path) -> None:
     assert done.stdout == "114\n"
 
 
-def test_of_two_files_of_one_name_the_first_on_the_path_counts(tmp_path: Path) -> None:
+def test_of_two_files_with_one_name_the_first_on_the_path_counts(tmp_path: Path) -> None:
     for name in ("shop.py", "src/shop.py", "both.py", "both/__init__.py", "src/only.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"# {name}\n")
@@ -149,7 +152,7 @@ def test_of_two_files_of_one_name_the_first_on_the_path_counts(tmp_path: Path) -
     assert tree.hidden == {"src/shop.py", "both.py"}
 
 
-def test_a_module_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_module_is_not_bundled(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no module nothing"):
         bundle(Tree.read(tmp_path), "nothing")
 
@@ -210,11 +213,11 @@ def make(n):
 """
 
 
-def test_users_are_no_namesakes() -> None:
-    module = shape(USERS)
+def test_users_are_not_namesakes() -> None:
+    module = module_shape(USERS)
     assert module is not None
-    assert users(module, ["_twice"]) == {"_twice", "direct"}
-    assert users(module, ["Two._check"]) == {"Two._check", "Two.get"}
+    assert users_of(module, ["_twice"]) == {"_twice", "direct"}
+    assert users_of(module, ["Two._check"]) == {"Two._check", "Two.get"}
     made = {"One.__init__", "One.get", "One.same", "make"}
-    assert users(module, ["One.__init__"]) == {*made, "One._check"}
-    assert users(module, ["One._check"]) == {*made, "One._check"}
+    assert users_of(module, ["One.__init__"]) == {*made, "One._check"}
+    assert users_of(module, ["One._check"]) == {*made, "One._check"}

@@ -1,4 +1,4 @@
-"""Reading patches: what is refused, what goes to a person, and that no text breaks the reader."""
+"""Parsing patches: what is refused, what needs human review, and that no text breaks the parser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.patch.parse import FileChange, PatchRefused, parse, protected
+from ci.patch.parse import FileChange, PatchRefused, parse_patch, protected_paths
 
 GOOD = b"""\
 diff --git a/src/shop.py b/src/shop.py
@@ -26,7 +26,7 @@ def body(old: str, new: str) -> bytes:
 
 
 def test_a_plain_patch_is_read() -> None:
-    patch = parse("good", GOOD)
+    patch = parse_patch("good", GOOD)
     assert patch.changes == (FileChange("src/shop.py", "modify", 1, 1),)
     assert patch.size == 2
 
@@ -35,19 +35,19 @@ def test_format_patch_mail_is_read() -> None:
     mail = (
         b"From 123 Mon Sep 17\nSubject: [PATCH] x\n\n---\n src/shop.py | 2 +-\n\n" + GOOD + b"-- \n2.39.5\n\n"
     )
-    assert parse("mail", mail).paths == ("src/shop.py",)
+    assert parse_patch("mail", mail).paths == ("src/shop.py",)
 
 
-def test_added_and_deleted_files_are_told_apart() -> None:
+def test_added_and_deleted_files_are_distinguished() -> None:
     new = b"diff --git a/n.py b/n.py\nnew file mode 100644\n--- /dev/null\n+++ b/n.py\n@@ -0,0 +1 @@\n+x\n"
     gone = (
         b"diff --git a/o.py b/o.py\ndeleted file mode 100644\n--- a/o.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
     )
-    assert [change.kind for change in parse("both", new + gone).changes] == ["add", "delete"]
+    assert [change.kind for change in parse_patch("both", new + gone).changes] == ["add", "delete"]
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [
         (b"", "changes nothing"),
         (b"hello\n", "changes nothing"),
@@ -84,9 +84,9 @@ def test_added_and_deleted_files_are_told_apart() -> None:
         ),
     ],
 )
-def test_refused_with_the_reason(data: bytes, says: str) -> None:
-    with pytest.raises(PatchRefused, match=says):
-        parse("bad", data)
+def test_refused_with_the_reason(data: bytes, message: str) -> None:
+    with pytest.raises(PatchRefused, match=message):
+        parse_patch("bad", data)
 
 
 @pytest.mark.parametrize(
@@ -115,19 +115,19 @@ def test_refused_with_the_reason(data: bytes, says: str) -> None:
         "re/__init__.py",
     ],
 )
-def test_only_a_person_may_change(path: str) -> None:
-    assert protected((path,)) == (path,)
+def test_protected_paths_need_human_review(path: str) -> None:
+    assert protected_paths((path,)) == (path,)
 
 
 @pytest.mark.parametrize(
     "path", ["shop.py", "src/shop/attest.py", "shop/json.py", "docs/testing.md", "README.md"]
 )
-def test_ordinary_files_are_free(path: str) -> None:
-    assert protected((path,)) == ()
+def test_ordinary_files_are_not_protected(path: str) -> None:
+    assert protected_paths((path,)) == ()
 
 
 def test_protect_adds_patterns() -> None:
-    assert protected(("billing/tax.py", "shop.py"), ("billing/",)) == ("billing/tax.py",)
+    assert protected_paths(("billing/tax.py", "shop.py"), ("billing/",)) == ("billing/tax.py",)
 
 
 @given(st.binary(max_size=400))
@@ -169,9 +169,9 @@ def test_damaged_patches_are_read_or_refused(data: st.DataObject) -> None:
 
 
 def read_or_refused(data: bytes) -> None:
-    """The reader's whole promise: a `Patch` with safe paths, or `PatchRefused` and nothing else."""
+    """Check the promise of the parser: a `Patch` with safe paths, or `PatchRefused`."""
     try:
-        patch = parse("fuzzed", data)
+        patch = parse_patch("fuzzed", data)
     except PatchRefused:
         return
     for change in patch.changes:

@@ -1,4 +1,4 @@
-"""New files that take the import name of something else."""
+"""New files that take the import name of another module."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from ci.behaviour.bundle import Tree
 from ci.patch.parse import FileChange
-from ci.patch.shadows import installed, shadowing
+from ci.patch.shadows import installed_names, shadowing_files
 
 
 def tree(*paths: str) -> Tree:
@@ -25,7 +25,7 @@ def tree(*paths: str) -> Tree:
         (["shop.py"], "google/cloud/storage.py", True),
         (["shop.py"], "prices.py", False),
         (["shop.py"], "shop/yaml.py", False),
-        (["yaml/__init__.py"], "yaml/more.py", False),  # the project that is installed is this one
+        (["yaml/__init__.py"], "yaml/more.py", False),  # the installed project is this one
         (["src/yaml/__init__.py"], "yaml/more.py", True),
         (["src/shop.py"], "shop.py", True),
         (["shop.py"], "src/shop.py", True),
@@ -36,14 +36,14 @@ def tree(*paths: str) -> Tree:
         (["shop.py"], "bad-name/yaml.py", False),
     ],
 )
-def test_what_takes_the_name_of_something_else(base: list[str], added: str, shadows: bool) -> None:
-    found = shadowing([FileChange(added, "add", 1, 0)], tree(*base), frozenset({"yaml", "google"}))
+def test_files_that_take_the_name_of_another_module(base: list[str], added: str, shadows: bool) -> None:
+    found = shadowing_files([FileChange(added, "add", 1, 0)], tree(*base), frozenset({"yaml", "google"}))
     assert found == ((added,) if shadows else ())
 
 
 def test_a_module_may_become_a_package() -> None:
     moved = [FileChange("shop.py", "delete", 0, 1), FileChange("shop/__init__.py", "add", 1, 0)]
-    assert shadowing(moved, tree("shop.py"), frozenset()) == ()
+    assert shadowing_files(moved, tree("shop.py"), frozenset()) == ()
 
 
 def test_installed_names_are_those_of_the_interpreter(tmp_path: Path) -> None:
@@ -62,6 +62,6 @@ def test_installed_names_are_those_of_the_interpreter(tmp_path: Path) -> None:
     (environment / "pyvenv.cfg").touch()
     (environment / "bin").mkdir()
     (environment / "bin/python").touch()
-    names = installed(str(environment), tmp_path / "project")
+    names = installed_names(str(environment), tmp_path / "project")
     assert {"package", "single", "fast"} <= names
     assert "mine" not in names

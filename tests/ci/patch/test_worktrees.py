@@ -1,4 +1,4 @@
-"""Trees of a commit: nothing of the user's repository runs or changes, and git's reading must be ours."""
+"""Trees of a commit: nothing of the user's repository runs or changes, and git's reading must match the parser's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ci.errors import UsageError
-from ci.patch.parse import PatchRefused, parse
+from ci.patch.parse import PatchRefused, parse_patch
 from ci.patch.worktrees import Worktrees
 from tests.ci.git_project import SHOP, Project
 
@@ -50,7 +50,7 @@ def test_a_folder_without_a_repository(tmp_path: Path) -> None:
 
 
 def test_trees_hold_base_and_patch_without_git(project: Project) -> None:
-    patch = parse("p", project.diff({"shop.py": SHOP + "\n\nX = 1\n", "new.py": "Y = 2\n"}))
+    patch = parse_patch("p", project.diff({"shop.py": SHOP + "\n\nX = 1\n", "new.py": "Y = 2\n"}))
     before = snapshot(project.folder)
     with Worktrees(project.folder, "main") as trees:
         base, patched = trees.plain("base"), trees.patched("p", patch)
@@ -65,7 +65,7 @@ def test_trees_hold_base_and_patch_without_git(project: Project) -> None:
 
 
 def test_kept_files_are_as_in_base(project: Project) -> None:
-    patch = parse(
+    patch = parse_patch(
         "p", project.diff({"tests/test_shop.py": "", "tests/conftest.py": "evil = 1\n", "a.py": "A = 1\n"})
     )
     with Worktrees(project.folder, "main") as trees:
@@ -86,16 +86,14 @@ def test_hooks_and_filters_of_the_repository_do_not_run(project: Project, tmp_pa
     project.git("config", "filter.evil.smudge", f"touch {owned}; cat")
     project.git("config", "core.fsmonitor", f"touch {owned}")
     owned.unlink(missing_ok=True)
-    patch = parse("p", (b"--- /dev/null\n+++ b/n.py\n@@ -0,0 +1 @@\n+x = 1\n"))
+    patch = parse_patch("p", (b"--- /dev/null\n+++ b/n.py\n@@ -0,0 +1 @@\n+x = 1\n"))
     with Worktrees(project.folder, "main") as trees:
         trees.plain("base")
         trees.patched("p", patch)
     assert not owned.exists()
 
 
-def test_variables_of_a_calling_hook_do_not_mislead(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_variables_of_a_calling_hook_are_ignored(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", "/nonexistent")
     monkeypatch.setenv("GIT_INDEX_FILE", "/nonexistent/index")
     with Worktrees(project.folder, "main") as trees:
@@ -112,26 +110,26 @@ def test_a_patch_through_a_symlink_is_refused(project: Project, tmp_path: Path) 
         b"--- a/link\n+++ b/link\n@@ -1 +1 @@\n-x\n+y\n",
     ):
         with Worktrees(project.folder, "main") as trees, pytest.raises(PatchRefused, match="symbolic link"):
-            trees.patched("p", parse("p", text))
+            trees.patched("p", parse_patch("p", text))
     assert not list(outside.iterdir())
 
 
 def test_a_patch_that_does_not_apply_is_refused(project: Project) -> None:
-    patch = parse("p", b"--- a/shop.py\n+++ b/shop.py\n@@ -1 +1 @@\n-not there\n+x\n")
+    patch = parse_patch("p", b"--- a/shop.py\n+++ b/shop.py\n@@ -1 +1 @@\n-not there\n+x\n")
     with Worktrees(project.folder, "main") as trees, pytest.raises(PatchRefused, match="does not apply"):
         trees.patched("p", patch)
 
 
 def test_what_git_reads_differently_is_refused(project: Project) -> None:
-    """A second header in what unidiff takes for a comment: git would change a file we never saw."""
+    """A second header in what unidiff takes for a comment: git would change a file that was not parsed."""
     honest = project.diff({"new.py": "x = 1\n"})
     sneaked = honest + b"diff --git a/shop.py b/shop.py\nold mode 100644\nnew mode 100755\n"
     with Worktrees(project.folder, "main") as trees:
-        forged = parse("p", honest)
+        forged = parse_patch("p", honest)
         object.__setattr__(forged, "data", sneaked)
         with pytest.raises(PatchRefused, match=r"mode of shop\.py"):
             trees.patched("p", forged)
-        forged = parse("q", honest)
+        forged = parse_patch("q", honest)
         object.__setattr__(forged, "data", honest + project.diff({"other.py": "y = 1\n"}))
         with pytest.raises(PatchRefused, match=r"disagree.*other\.py"):
             trees.patched("q", forged)
@@ -163,10 +161,10 @@ LINES = [
 @example([LINES[2], LINES[3], LINES[6], LINES[8]])
 @example([LINES[0], LINES[1], LINES[5], LINES[7], LINES[8], LINES[17]])
 @given(st.lists(st.sampled_from(LINES), min_size=3, max_size=14))
-def test_git_never_changes_more_than_was_read(project: Project, lines: list[str]) -> None:
-    """Fuzzing both parsers together: a tree differs from base in exactly the paths that the reader named."""
+def test_git_never_changes_more_than_was_parsed(project: Project, lines: list[str]) -> None:
+    """Fuzz both parsers together: a tree differs from base in exactly the parsed paths."""
     try:
-        patch = parse("fuzzed", ("\n".join(lines) + "\n").encode())
+        patch = parse_patch("fuzzed", ("\n".join(lines) + "\n").encode())
     except PatchRefused:
         return
     with Worktrees(project.folder, "main") as trees:

@@ -1,4 +1,4 @@
-"""summary.md shows what authors of patches wrote, and nothing of it works."""
+"""summary.md shows text of patch authors, and none of it acts as markup."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ci.gate import Examined, Outcome, Request
-from ci.reports import summary
-from ci.testing.test_reports import Expected
-from ci.verdict import Kind, Standing, Verdict
+from ci.gate import ExaminedPatch, GateResult, Request
+from ci.reports.summary import summary_text
+from ci.testing.results import Expected
+from ci.verdict import Standing, Verdict, VerdictKind
 
 
 @pytest.mark.parametrize(
@@ -23,12 +23,12 @@ from ci.verdict import Kind, Standing, Verdict
         ("two\nlines", "two lines"),
     ],
 )
-def test_prose_becomes_no_markup(written: str, shown: str) -> None:
-    failed = Examined("a.patch", "0", standing=Standing.FAILED, reason=written)
-    outcome = Outcome(
-        Request(Path(), "main", ()), "0" * 40, Verdict(Kind.REJECTED, written), (failed,),
+def test_prose_never_becomes_markup(written: str, shown: str) -> None:
+    failed = ExaminedPatch("a.patch", "0", standing=Standing.FAILED, reason=written)
+    outcome = GateResult(
+        Request(Path(), "main", ()), "0" * 40, Verdict(VerdictKind.REJECTED, written), (failed,),
         Expected({}, frozenset()), None, 1, 0.0,
     )  # fmt: skip
-    text = summary.text(outcome)
+    text = summary_text(outcome)
     assert text.splitlines()[2] == shown
     assert f"| `a.patch` | - | failed | - | {shown} |" in text

@@ -1,4 +1,4 @@
-"""Judging what pytest claims: honest failures, tampering, and that no damage to the reports is a pass."""
+"""The assessment of pytest's reports: honest failures, tampering, and that no damaged reports pass."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ci.testing.canaries import Canaries, make
-from ci.testing.test_reports import Expected, Judgement, expect, judge, read
+from ci.testing.canaries import Canaries, make_canaries
+from ci.testing.results import Expected, PatchTestResult, assess_run, expected_outcomes, read_reports
 from ci.verdict import Standing
 
 WORD = "w0rd"
@@ -31,7 +31,7 @@ def reported(test: str, outcome: str = "passed", *, when: str = "call", xfail: b
 
 
 def honest() -> list[str]:
-    """The reports of a patch that mends the bug."""
+    """The reports of a patch that fixes the bug."""
     lines = [line(kind="started", pytest="9", python="3.11")]
     for test in ("t.py::one", "t.py::two", "u.py::bug", "t.py::flaky"):
         lines += [reported(test, when=when) for when in ("setup", "call", "teardown")]
@@ -40,8 +40,8 @@ def honest() -> list[str]:
     return [*lines, line(kind="finished", status=1)]
 
 
-def judged(lines: list[str], ended: str = "") -> Judgement:
-    return judge(EXPECTED, read("\n".join(lines), WORD), CANARIES, ended)
+def assessed(lines: list[str], ended: str = "") -> PatchTestResult:
+    return assess_run(EXPECTED, read_reports("\n".join(lines), WORD), CANARIES, ended)
 
 
 def without(test: str) -> list[str]:
@@ -49,18 +49,18 @@ def without(test: str) -> list[str]:
 
 
 def test_an_honest_run_passes() -> None:
-    found = judged(honest())
+    found = assessed(honest())
     assert (found.standing, found.reason) == (Standing.PLAUSIBLE, "")
     assert CANARIES.ids.isdisjoint(found.tests)
 
 
-def test_prints_of_tests_are_no_reports() -> None:
+def test_output_of_tests_is_not_a_report() -> None:
     noise = ["started {}", "\x00", f" {WORD} {{}}", '{"kind": "finished"}']
-    assert judged([*noise, *honest(), *noise]).standing is Standing.PLAUSIBLE
+    assert assessed([*noise, *honest(), *noise]).standing is Standing.PLAUSIBLE
 
 
 @pytest.mark.parametrize(
-    ("lines", "says"),
+    ("lines", "message"),
     [
         (honest()[:-1], "ended itself"),
         (honest()[:3], "ended itself"),
@@ -76,14 +76,14 @@ def test_prints_of_tests_are_no_reports() -> None:
         ([line(kind="report", id=1), *honest()], "channel"),
     ],
 )
-def test_tampering(lines: list[str], says: str) -> None:
-    found = judged(lines)
+def test_tampering(lines: list[str], message: str) -> None:
+    found = assessed(lines)
     assert found.standing is Standing.TAMPERING
-    assert says in found.reason
+    assert message in found.reason
 
 
 @pytest.mark.parametrize(
-    ("lines", "ended", "says"),
+    ("lines", "ended", "message"),
     [
         ([*without("t.py::one"), reported("t.py::one", "failed")], "", "first t.py::one failed"),
         ([*without("t.py::one"), reported("t.py::one", "failed", when="setup")], "", "t.py::one error"),
@@ -95,55 +95,61 @@ def test_tampering(lines: list[str], says: str) -> None:
         ([honest()[0], line(kind="finished", status=4)], "", "could not start"),
     ],
 )
-def test_plain_failures(lines: list[str], ended: str, says: str) -> None:
-    found = judged(lines, ended)
+def test_plain_failures(lines: list[str], ended: str, message: str) -> None:
+    found = assessed(lines, ended)
     assert found.standing is Standing.FAILED
-    assert says in found.reason
+    assert message in found.reason
 
 
 def test_a_parametrised_test_may_gain_cases() -> None:
     expected = Expected({"t.py::p[1]": "passed"}, frozenset())
     lines = [reported("t.py::p[1]"), reported("t.py::p[2]"), *[reported(c, "failed") for c in CANARIES.ids]]
-    found = judge(expected, read("\n".join([*lines, line(kind="finished", status=1)]), WORD), CANARIES)
+    found = assess_run(
+        expected, read_reports("\n".join([*lines, line(kind="finished", status=1)]), WORD), CANARIES
+    )
     assert found.standing is Standing.PLAUSIBLE
 
 
-def test_flaky_tests_judge_nobody() -> None:
-    assert judged([*without("t.py::flaky"), reported("t.py::flaky", "failed")]).standing is Standing.PLAUSIBLE
+def test_flaky_tests_do_not_count() -> None:
+    assert (
+        assessed([*without("t.py::flaky"), reported("t.py::flaky", "failed")]).standing is Standing.PLAUSIBLE
+    )
 
 
-def test_what_two_runs_of_base_agree_on() -> None:
-    first = read("\n".join([reported("a"), reported("b"), reported("c", "failed"), reported("d")]), WORD)
-    second = read("\n".join([reported("a"), reported("b", "failed"), reported("c", "failed")]), WORD)
-    found = expect(first, second, (CANARIES, CANARIES))
+def test_expected_outcomes_are_those_of_two_runs() -> None:
+    first = read_reports(
+        "\n".join([reported("a"), reported("b"), reported("c", "failed"), reported("d")]), WORD
+    )
+    second = read_reports("\n".join([reported("a"), reported("b", "failed"), reported("c", "failed")]), WORD)
+    found = expected_outcomes(first, second, (CANARIES, CANARIES))
     assert found.outcomes == {"a": "passed", "c": "failed"}
     assert found.flaky == {"b", "d"}
     assert found.failing == {"c"}
 
 
 @given(st.data())
-def test_no_lost_or_repeated_report_is_a_pass(data: st.DataObject) -> None:
-    """Take reports away, or give some twice: whatever is left of an expected test must not pass for it."""
+def test_lost_or_repeated_reports_never_pass(data: st.DataObject) -> None:
+    """Remove or repeat reports: what is left must not pass unless every expected test was reported once."""
     lines = honest()
     kept = [entry for entry in lines if data.draw(st.booleans())]
     again = data.draw(st.lists(st.sampled_from(lines), max_size=3))
     shuffled = data.draw(st.permutations([*kept, *again]))
-    if judged(shuffled).standing is Standing.PLAUSIBLE:
-        told = {json.loads(entry.partition(" ")[2]).get("id") for entry in shuffled}
-        assert EXPECTED.outcomes.keys() | CANARIES.ids <= told
+    if assessed(shuffled).standing is Standing.PLAUSIBLE:
+        reported_ids = {json.loads(entry.partition(" ")[2]).get("id") for entry in shuffled}
+        assert EXPECTED.outcomes.keys() | CANARIES.ids <= reported_ids
         reports = [entry for entry in shuffled if '"report"' in entry]
         assert len(set(reports)) == len(reports)
 
 
 @given(st.text(max_size=200), st.lists(st.text(max_size=60), max_size=5))
 def test_no_output_breaks_the_reader(text: str, lines: list[str]) -> None:
-    read(text, WORD)
-    read("\n".join(f"{WORD} {entry}" for entry in lines), WORD)
-    read("\n".join(f'{WORD} {{"kind": {json.dumps(entry)}, "id": [[1]]}}' for entry in lines), WORD)
+    read_reports(text, WORD)
+    read_reports("\n".join(f"{WORD} {entry}" for entry in lines), WORD)
+    read_reports("\n".join(f'{WORD} {{"kind": {json.dumps(entry)}, "id": [[1]]}}' for entry in lines), WORD)
 
 
 def test_canaries_are_new_each_time_and_all_fail() -> None:
-    one, other = make(), make()
+    one, other = make_canaries(), make_canaries()
     assert one.ids.isdisjoint(other.ids)
     namespace: dict[str, object] = {}
     exec(compile(one.source, one.file, "exec"), namespace)

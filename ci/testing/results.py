@@ -1,9 +1,9 @@
-"""What pytest reported from inside the jail, read as claims, and judged against what base does.
+"""Parse what pytest reported from inside the jail, and assess it against the results of base.
 
-Pure functions of text. The reports come from a process that ran untrusted code, so nothing in them is
-believed because it is there: every test that base passes must be reported exactly once, every canary must be
-reported as failed, and the process must have come to pytest's own end. What deviates in a way that no honest
-program does is tampering; what merely fails is a failure.
+Pure functions of text. The reports come from a process that ran untrusted code, so they are claims, not
+facts. Every test that base passes must be reported exactly once. Every canary must be reported as failed. The
+process must have reached pytest's own end. A deviation that no honest program causes is tampering; anything
+else that is wrong is a failure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ci.testing.canaries import Canaries
 from ci.verdict import Standing
 
 _CANNOT_START = 4
-"""pytest's exit status for a usage error, which a conftest that fails to import is too."""
+"""pytest's exit status for a usage error; a conftest that fails to import has it too."""
 MAX_TEXT = 1500
 
 
@@ -29,39 +29,38 @@ class Reports:
     """passed, failed, skipped, xfailed, xpassed or error (outside the test's own call)."""
     repeated: tuple[str, ...]
     """Ids that were reported more than once."""
-    collected: frozenset[str]
     uncollected: Mapping[str, str]
-    """Files (or other collectors) that failed to load, with what pytest says."""
+    """Files (or other collectors) that failed to load, with pytest's message."""
     texts: Mapping[str, str]
     started: bool
     status: int | None
-    """pytest's exit status; None when the process never came to its end."""
+    """pytest's exit status; None when the process ended before pytest did."""
     malformed: int = 0
-    """Lines that begin with the run's word and are no reports."""
+    """Number of lines that begin with the run's word and are not reports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What base showed in two runs."""
+    """The results of two runs of base."""
 
     outcomes: Mapping[str, str]
-    """Ids that gave the same outcome twice, with it."""
+    """By id, the outcome of every test that gave the same one twice."""
     flaky: frozenset[str]
     failing: frozenset[str] = field(default_factory=frozenset)
     """Ids among `outcomes` that fail on base: the reproduction tests."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What a patch's run of the tests amounts to."""
+class PatchTestResult:
+    """The assessment of a patch's run of the tests."""
 
     standing: Standing
     reason: str
     tests: Mapping[str, str]
 
 
-def read(stdout: str, word: str) -> Reports:
-    """Parse the report lines of one run out of its standard output. Never raises."""
+def read_reports(stdout: str, word: str) -> Reports:
+    """Parse the report lines in the standard output of one run. Never raises."""
     phases: dict[str, list[tuple[str, str, bool]]] = {}
     collected: list[str] = []
     uncollected: dict[str, str] = {}
@@ -95,7 +94,6 @@ def read(stdout: str, word: str) -> Reports:
     return Reports(
         outcomes={test: _outcome(seen) for test, seen in phases.items()},
         repeated=tuple(repeated),
-        collected=frozenset(collected),
         uncollected=uncollected,
         texts=texts,
         started=started,
@@ -104,8 +102,8 @@ def read(stdout: str, word: str) -> Reports:
     )
 
 
-def expect(first: Reports, second: Reports, canaries: tuple[Canaries, Canaries]) -> Expected:
-    """What two runs of base agree on. A test that differs between them is flaky and judges nobody."""
+def expected_outcomes(first: Reports, second: Reports, canaries: tuple[Canaries, Canaries]) -> Expected:
+    """Keep what two runs of base agree on. A test that differs between them is flaky and does not count."""
     one = {test: how for test, how in first.outcomes.items() if test not in canaries[0].ids}
     two = {test: how for test, how in second.outcomes.items() if test not in canaries[1].ids}
     unclear = {*first.repeated, *second.repeated}
@@ -114,20 +112,20 @@ def expect(first: Reports, second: Reports, canaries: tuple[Canaries, Canaries])
     return Expected(stable, frozenset((one.keys() | two.keys()) - stable.keys()), failing)
 
 
-def judge(expected: Expected, reports: Reports, canaries: Canaries, ended: str = "") -> Judgement:
-    """How a patch stands after its run. `ended` says how the jail ended it, when it did (`120 s passed`)."""
+def assess_run(expected: Expected, reports: Reports, canaries: Canaries, ended: str = "") -> PatchTestResult:
+    """Assess a patch's run. `ended` gives the reason when the jail ended it (`more than 120 s`)."""
     tests = {test: how for test, how in reports.outcomes.items() if test not in canaries.ids}
     problem = _tampering(expected, reports, canaries, ended)
     if problem:
-        return Judgement(Standing.TAMPERING, problem, tests)
+        return PatchTestResult(Standing.TAMPERING, problem, tests)
     problem = _failure(expected, reports, ended)
-    return Judgement(Standing.FAILED if problem else Standing.PLAUSIBLE, problem, tests)
+    return PatchTestResult(Standing.FAILED if problem else Standing.PLAUSIBLE, problem, tests)
 
 
 def _tampering(expected: Expected, reports: Reports, canaries: Canaries, ended: str) -> str:
-    """What no honest program does, or nothing."""
-    spared = [reports.outcomes.get(c, "") for c in sorted(canaries.ids)]
-    spared = [how for how in spared if how not in ("", "failed", "error")]
+    """The sign of tampering that the reports show, or an empty text."""
+    claims = [reports.outcomes.get(canary, "") for canary in sorted(canaries.ids)]
+    spared = [how for how in claims if how not in ("", "failed", "error")]
     if spared:
         return f"{len(spared)} of {len(canaries.ids)} tests that must fail were reported as {spared[0]}"
     if reports.malformed:
@@ -138,21 +136,21 @@ def _tampering(expected: Expected, reports: Reports, canaries: Canaries, ended: 
         return ""
     if reports.status is None:
         return "the test process ended itself before pytest was done"
-    missing = [c for c in sorted(canaries.ids) if c not in reports.outcomes]
+    missing = canaries.ids - reports.outcomes.keys()
     if missing:
         return f"{len(missing)} of {len(canaries.ids)} tests that must fail were never reported"
-    lost = [test for test in _absent(expected, reports) if not _excused(test, reports)]
+    lost = [test for test in _absent(expected, reports) if not _failed_to_load(test, reports)]
     if lost:
         return f"{len(lost)} expected tests were never reported, first {lost[0]}"
     known = expected.outcomes.keys() | expected.flaky | canaries.ids
-    strange = [test for test in reports.outcomes if test not in known and not _variant(test, known)]
-    if strange:
-        return f"{strange[0]} was reported, but base has no such test"
+    unknown = [test for test in reports.outcomes if test not in known and not _is_variant(test, known)]
+    if unknown:
+        return f"{unknown[0]} was reported, but base has no such test"
     return ""
 
 
 def _failure(expected: Expected, reports: Reports, ended: str) -> str:
-    """Why the patch does not pass, or nothing."""
+    """The reason why the patch does not pass, or an empty text."""
     if ended:
         return f"the tests did not finish: {ended}"
     if reports.status == _CANNOT_START:
@@ -175,16 +173,16 @@ def _absent(expected: Expected, reports: Reports) -> list[str]:
     return [test for test in (*expected.outcomes, *expected.flaky) if test not in reports.outcomes]
 
 
-def _excused(test: str, reports: Reports) -> bool:
-    """A test is honestly missing when its file (or a folder or class above it) failed to load."""
+def _failed_to_load(test: str, reports: Reports) -> bool:
+    """Whether a test is missing because its file (or a folder or class above it) failed to load."""
     return any(
         above in ("", ".", test) or test.startswith((f"{above}::", f"{above}/"))
         for above in reports.uncollected
     )
 
 
-def _variant(test: str, known: frozenset[str] | set[str]) -> bool:
-    """Another parameter set of a test that base has (parametrised over a table that the patch extends)."""
+def _is_variant(test: str, known: frozenset[str] | set[str]) -> bool:
+    """Whether base has the test with other parameters, as when a patch extends the table of parameters."""
     stem = test.partition("[")[0]
     return "[" in test and any(other.partition("[")[0] == stem for other in known)
 
@@ -197,7 +195,7 @@ def _record(text: str) -> object:
 
 
 def _outcome(phases: list[tuple[str, str, bool]]) -> str:
-    """One word for the phases of one test: setup, call, teardown."""
+    """Combine the phases of one test (setup, call, teardown) into one word."""
     by_phase = {when: (how, xfail) for when, how, xfail in phases}
     call, xfail = by_phase.get("call", ("", False))
     if call == "failed":
