@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.data.dataset import Example
+from trainer.data.dataset import TrainingExample
 from trainer.errors import BaseModelError, MissingExtraError, disk_errors, library_errors
 from trainer.models.base import Base, computes_in_bfloat16, load_for_training
 from trainer.models.export import check_exportable
@@ -64,11 +64,11 @@ class Tuned:
 
 def finetune(
     base: Base,
-    rows: Sequence[Example],
+    rows: Sequence[TrainingExample],
     tuning: Tuning,
     parent: Path,
     progress: Progress,
-    rehearsed: Sequence[Example] = (),
+    rehearsed: Sequence[TrainingExample] = (),
 ) -> Tuned:
     """Train a LoRA adapter on `rows`, under `parent` (a folder of this base alone); found again when it is finished.
 
@@ -117,11 +117,11 @@ def _in_a_thread_that_ends(work: Callable[[], None]) -> None:
 
 def _train(
     base: Base,
-    rows: Sequence[Example],
+    rows: Sequence[TrainingExample],
     tuning: Tuning,
     work: Path,
     progress: Progress,
-    rehearsed: Sequence[Example],
+    rehearsed: Sequence[TrainingExample],
 ) -> None:
     # The libraries report on one another; what a user needs to know comes from us.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

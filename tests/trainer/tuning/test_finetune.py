@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from trainer.data.dataset import Example
+from trainer.data.dataset import TrainingExample
 from trainer.errors import BaseModelError, ExportError
 from trainer.models.base import Base, computes_in_bfloat16
 from trainer.models.export import export_adapter
@@ -32,11 +32,11 @@ pytestmark = [
 
 TUNING = Tuning(rank=4, epochs=4, learning_rate=3e-3, batch=4, seed=0)
 ROWS = [
-    Example(f"add_{i}", f"Write add_{i}.\n", f"```python\ndef add_{i}(x):\n    return x + {i}\n```")
+    TrainingExample(f"add_{i}", f"Write add_{i}.\n", f"```python\ndef add_{i}(x):\n    return x + {i}\n```")
     for i in range(8)
 ]
 OWN = [
-    Example(word, f"{word} the text.\n", f"def {word}(text):\n    return text.{word}()")
+    TrainingExample(word, f"{word} the text.\n", f"def {word}(text):\n    return text.{word}()")
     for word in ("lower", "upper", "strip", "title", "split", "swapcase")
 ]
 
@@ -119,7 +119,7 @@ def test_where_an_answer_ends_is_taught_by_token(base: Base, tmp_path: Path) -> 
     assert before_the_end(bare.completion, tokenizer) == len(tokenizer(bare.completion).input_ids)
 
 
-def _log_probs(base: Base, tuned: Tuned | None, row: Example, four_bit: bool) -> Any:
+def _log_probs(base: Base, tuned: Tuned | None, row: TrainingExample, four_bit: bool) -> Any:
     """What comes after the prompt and each token of the answer: (tokens of the answer + 1, vocabulary)."""
     import torch
     from peft import PeftModel
@@ -199,7 +199,7 @@ def test_its_threads_end_with_it(base: Base, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("own", [(), OWN], ids=["chosen", "rehearsed"])
 def test_a_stopped_fine_tuning_goes_on_from_its_checkpoint(
-    base: Base, own: Sequence[Example], tmp_path: Path
+    base: Base, own: Sequence[TrainingExample], tmp_path: Path
 ) -> None:
     tuning = replace(TUNING, teacher_temperature=0.5)
     an_epoch = -(-(len(ROWS) + len(own)) // tuning.batch)
