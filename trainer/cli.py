@@ -18,7 +18,7 @@ from trainer.night import Arm, Options, ServedBase, prepare
 from trainer.night import train as train_run
 from trainer.profile import PROFILES
 from trainer.progress import ProgressReporter, StageProgress
-from trainer.result import Result
+from trainer.result import Result, finished_nights, read_result
 from trainer.run.folder import RunFolder, RunRecord
 from trainer.stages.decontamination import word_shingles
 from ucoder_lsp.adapters.registry import AdapterError
@@ -26,6 +26,7 @@ from ucoder_lsp.config import Settings, load
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.models.prepare import ModelError
 
+ARMS: tuple[Arm, ...] = ("consensus", "random")
 RUN_NAME = click.option(
     "--run", "name", metavar="NAME", help="name of the run (default: the profile's name; status: the newest)"
 )
@@ -166,13 +167,13 @@ def _show(run: RunFolder) -> None:
     if run.is_at_work and progress:
         note = f" ({progress.note})" if progress.note else ""
         click.echo(f"At work: {progress.stage}, {progress.done} of {progress.total}{note}")
-    elif progress and max(map(run.finished_nights, ("consensus", "random"))) < nights:
+    elif progress and max(finished_nights(run, arm) for arm in ARMS) < nights:
         click.echo(
             f"Stopped in {progress.stage} at {progress.done} of {progress.total}: "
             "the command that started it continues from there."
         )
-    for arm in ("consensus", "random"):
-        result = run.read(f"{arm}/result.json", Result)
+    for arm in ARMS:
+        result = read_result(run, arm)
         if result is not None:
             outcome = f"published {result.version}" if result.version else "not published"
             click.echo(f"{arm}: {outcome}, {result.examples} examples, report {result.report}")

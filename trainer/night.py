@@ -33,7 +33,7 @@ from trainer.pipeline import Picked
 from trainer.profile import Profile
 from trainer.progress import ProgressReporter
 from trainer.report import write_report
-from trainer.result import Acceptance, Result
+from trainer.result import Acceptance, Result, finished_nights, read_result
 from trainer.run.folder import RunFolder, RunRecord
 from trainer.run.records import to_plain
 from trainer.sampling.engines import has_gpu, open_engines, open_on_gpu
@@ -171,7 +171,7 @@ def train(
     about = RunRecord.of(
         profile, model.name, model.prepared.model_id, options.excluded, four_bit=options.four_bit
     )
-    nights = run.open(about, another=options.another)
+    nights = run.open(about, another=options.another, finished=finished_nights(run, "consensus"))
     run.clean()
     run.arm(options.arm)
     budget = budget_of_consensus(run, nights) if is_control else Budget()
@@ -234,7 +234,7 @@ def budget_of_consensus(run: RunFolder, nights: int) -> Budget:
     Raises:
         TrainerError: consensus has not learned from all nights yet.
     """
-    finished = run.read("consensus/result.json", Result)
+    finished = read_result(run, "consensus")
     if finished is None or finished.nights < nights:
         raise TrainerError(
             "The control arm takes as many programs as consensus chose: first let the same command without "
@@ -347,7 +347,7 @@ def publish(
     name = f"{run.path.name}/{options.arm}/{tuned.folder.name}"
     for version in registry.versions():
         if version.manifest.training_run == name:
-            if activate and run.finished_nights(options.arm) < nights:
+            if activate and finished_nights(run, options.arm) < nights:
                 registry.use(version.version)
             return version.version
     return registry.publish(

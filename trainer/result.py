@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from cattrs import override
 
 from trainer.evaluation.statistics import Estimate
+from trainer.run.folder import RunFolder
+from trainer.run.records import rename
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class Result:
     """The published adapter, None when it was not accepted."""
     served: bool
     """Whether servers use it from now on."""
-    acceptance: Annotated[Acceptance, override(rename="verdict")]
+    acceptance: Acceptance
     nights: int
     """Nights whose problems it was trained on."""
     programs: int
@@ -64,3 +63,17 @@ class Result:
     own_answers_sha256: str | None
     """Of ARM/own-answers.jsonl, None where the profile has none."""
     report: Path
+
+
+def read_result(run: RunFolder, arm: str) -> Result | None:
+    """Read the result of an arm, None before its end; raises as `RunFolder.read`."""
+    return run.read(f"{arm}/result.json", Result)
+
+
+def finished_nights(run: RunFolder, arm: str) -> int:
+    """Return the number of nights in the result of an arm, 0 without one."""
+    result = read_result(run, arm)
+    return 0 if result is None else result.nights
+
+
+rename(Result, acceptance="verdict")

@@ -45,7 +45,7 @@ class RunRecord:
     excluded: str
     """Hash of the word runs that no problem may hold."""
     qlora: bool
-    nights: int = 1
+    nights: int
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for a profile without a name."""
@@ -57,14 +57,7 @@ class RunRecord:
         cls, profile: Profile, base: str, model_id: str, excluded: frozenset[str], *, four_bit: bool
     ) -> RunRecord:
         """Describe a run that is to start or to continue."""
-        return cls(to_plain(profile), base, model_id, digest(sorted(excluded)), four_bit)
-
-
-@dataclass(frozen=True, slots=True)
-class _FinishedArm:
-    """The part of result.json that decides how a run continues."""
-
-    nights: int
+        return cls(to_plain(profile), base, model_id, digest(sorted(excluded)), four_bit, nights=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +152,13 @@ class RunFolder:
         except StoreError:
             return True
 
-    def open(self, requested: RunRecord, *, another: bool = False) -> int:
+    def open(self, requested: RunRecord, *, another: bool = False, finished: int = 0) -> int:
         """Fix the parameters of the run at its first start, and return the number of its nights.
 
-        `another` adds a night to those of a finished run. A night that was stopped is finished first.
+        Args:
+            requested: the parameters of this start.
+            another: add a night if all are finished; a night that was stopped is finished first.
+            finished: the nights that consensus has finished.
 
         Raises:
             StoreError: the run has other parameters.
@@ -174,16 +170,11 @@ class RunFolder:
             different = _difference(known, requested)
             if different:
                 raise StoreError(f"The run {self.path.name!r} was started with {different}")
-            if not another or self.finished_nights("consensus") < nights:
+            if not another or finished < nights:
                 return nights
             nights += 1
         self.write("run.json", json.dumps(to_plain(replace(requested, nights=nights)), indent=1))
         return nights
-
-    def finished_nights(self, arm: str) -> int:
-        """Return the number of nights in the result of an arm, 0 without one."""
-        finished = self.read(f"{arm}/result.json", _FinishedArm)
-        return 0 if finished is None else finished.nights
 
 
 def _difference(known: RunRecord, requested: RunRecord) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import cattrs
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 T = TypeVar("T")
 
@@ -26,19 +27,28 @@ def from_plain(plain: Any, kind: type[T]) -> T:
         KeyError: a field is missing.
         TypeError, ValueError: the data is something else.
     """
-    return _CONVERTER.structure(plain, kind)
+    try:
+        return _CONVERTER.structure(plain, kind)
+    except AttributeError as error:  # cattrs takes a mapping for granted
+        raise TypeError(f"it does not fit {kind.__name__}") from error
+
+
+def rename(kind: type, **names: str) -> None:
+    """Write fields of a record type under other names: `rename(kind, field="key")`."""
+    overrides: Any = {field: override(rename=key) for field, key in names.items()}
+    _CONVERTER.register_unstructure_hook(kind, make_dict_unstructure_fn(kind, _CONVERTER, **overrides))
+    _CONVERTER.register_structure_hook(kind, make_dict_structure_fn(kind, _CONVERTER, **overrides))
 
 
 def _accept_only(kind: type, *others: type) -> None:
     """Refuse what cattrs would convert to `kind`: "3" is not an integer, and 3 is not a text."""
 
-    def read(value: Any, _: Any) -> Any:
+    def read(value: Any, wanted: Any) -> Any:
         if type(value) not in (kind, *others):
             raise TypeError(f"{value!r:.40} is not of type {kind.__name__}")
-        return value
+        return value if wanted is kind else wanted(value)  # an enumeration of such values
 
-    # By predicate: a hook for `str` itself would take every enumeration of texts too.
-    _CONVERTER.register_structure_hook_func(lambda wanted: wanted is kind, read)
+    _CONVERTER.register_structure_hook(kind, read)
 
 
 _accept_only(str)

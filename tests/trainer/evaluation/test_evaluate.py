@@ -37,7 +37,7 @@ from trainer.run.store import Store
 from trainer.sampling.answers import extract_function
 from trainer.sampling.engines import Engines
 from trainer.sampling.sampler import Draw, Prompt, Sample, Sampler
-from trainer.stages.problems import word_shingles
+from trainer.stages.decontamination import word_shingles
 from ucoder_lsp.engine.engine import Engine
 
 BENCHMARKS = Path(__file__).parents[4] / "shared" / "data" / "benchmarks"
@@ -144,7 +144,7 @@ class Stopping(Sampler):
         self.answer = answer
         self.asked: list[str] = []
 
-    def sample(self, prompt: Prompt, draw: Draw, stop_when: object = None) -> list[Sample]:
+    def sample(self, prompt: Prompt, draw: Draw, stop: object = None) -> list[Sample]:
         if len(self.asked) == 1:
             raise BaseModelError("Sampling was stopped.")
         self.asked.append(prompt.text)
@@ -215,7 +215,12 @@ def test_the_first_input_mbpps_own_and_those_that_were_added_are_judged_apart() 
     script.sample_once = lambda *_: said(*answers)
     with Sandbox(lowest_tier=1) as sandbox:
         found = evaluate(
-            [task, other], cast(Sampler, script), sandbox, Draw(4, 64, 0.8, 0), Store(Path()), ProgressReporter()
+            [task, other],
+            cast(Sampler, script),
+            sandbox,
+            Draw(4, 64, 0.8, 0),
+            Store(Path()),
+            ProgressReporter(),
         )
         references = evaluate_references([task, other], sandbox, ProgressReporter())
     passed = [

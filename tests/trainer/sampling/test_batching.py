@@ -229,7 +229,9 @@ def test_a_loop_samples_from_it_as_from_an_engine(
         sampler, store = Sampler(engines), Store(tmp_path / "shards")
         draws = [Draw(2, 8, 0.8, seed) for seed in range(6)]
         found = list(
-            in_parallel(lambda d: sampler.sample_once(store, Stage("tasks"), Prompt("x = 1\n"), d), draws * 2, 12)
+            in_parallel(
+                lambda d: sampler.sample_once(store, Stage("tasks"), Prompt("x = 1\n"), d), draws * 2, 12
+            )
         )
         assert found[:6] == found[6:]
         assert len({sample.text for samples in found for sample in samples}) > 6
