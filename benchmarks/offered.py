@@ -38,7 +38,7 @@ from trainer.evaluation.choice import stub_of
 from trainer.evaluation.evaluate import judged, reference_results
 from trainer.evaluation.statistics import Estimate, bootstrap_mean
 from trainer.evaluation.task import Task
-from trainer.progress import Teller
+from trainer.progress import ProgressReporter
 from trainer.sampling.sampler import Sample
 from ucoder_lsp.completion.context import leading_space
 from ucoder_lsp.completion.insertable import CANCELLED
@@ -61,10 +61,10 @@ class Asked:
 class Judge:
     """The benchmark's own tests; equal programs run once."""
 
-    def __init__(self, tasks: Sequence[Task], sandbox: Sandbox, teller: Teller) -> None:
+    def __init__(self, tasks: Sequence[Task], sandbox: Sandbox, reporter: ProgressReporter) -> None:
         self._sandbox = sandbox
         self._expected: dict[str, tuple[Outcome, ...]] = reference_results(
-            [task for task in tasks if task.oracle is not None], sandbox, teller
+            [task for task in tasks if task.oracle is not None], sandbox, reporter
         )
         self._known: dict[tuple[str, str], bool] = {}
 
@@ -122,11 +122,15 @@ def stub(task: Task) -> str:
 
 
 async def ask(
-    tasks: Sequence[tuple[Task, str]], judge: Judge, flags: Sequence[str], teller: Teller, what: str
+    tasks: Sequence[tuple[Task, str]],
+    judge: Judge,
+    flags: Sequence[str],
+    reporter: ProgressReporter,
+    what: str,
 ) -> Asked:
     """Every task typed into one server: what stands before the cursor is given."""
     asked = Asked()
-    with tempfile.TemporaryDirectory() as workspace, teller.stage(what, len(tasks), "tasks") as step:
+    with tempfile.TemporaryDirectory() as workspace, reporter.stage(what, len(tasks), "tasks") as step:
         async with Editor(Path(workspace), command=(*SERVER, *flags)) as editor:
             await editor.ready()
             for number, (task, text) in enumerate(tasks, 1):
@@ -194,12 +198,12 @@ def main() -> None:
         if (text := document(task, arguments.cursor)) is not None
     ]
     with Sandbox(lowest_tier=1) as sandbox:
-        teller = Teller(console=Console(stderr=True))
-        judge = Judge([task for task, _ in tasks], sandbox, teller)
+        reporter = ProgressReporter(console=Console(stderr=True))
+        judge = Judge([task for task, _ in tasks], sandbox, reporter)
 
         def served(temperature: float) -> Asked:
             what = f"at {temperature:g}"
-            return asyncio.run(ask(tasks, judge, [*flags, "--temperature", str(temperature)], teller, what))
+            return asyncio.run(ask(tasks, judge, [*flags, "--temperature", str(temperature)], reporter, what))
 
         greedy = served(0.0)
         machine = f"{os.cpu_count()} CPUs, {platform.processor() or platform.machine()}"

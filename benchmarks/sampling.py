@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +22,13 @@ from statistics import median
 from trainer.hardware import has_gpu
 from trainer.models.base import prepare_base
 from trainer.profile import PROFILES
-from trainer.sampling.answers import end_of_answer
 from trainer.sampling.engines import Engines, in_parallel, open_engines, open_on_gpu
 from trainer.sampling.sampler import Prompt, Sampler
-from trainer.stages import solutions as stages
-from trainer.stages.problems import Exercise, Problem, exercises
+from trainer.stages import solutions
+from trainer.stages import tests as asserts
+from trainer.stages.context import Request
+from trainer.stages.exercises import Exercise, exercises, shot_set_of
+from trainer.stages.problems import Problem
 from ucoder_lsp.config import load
 from ucoder_lsp.engine.context import default_threads
 from ucoder_lsp.engine.engine import Engine
@@ -100,32 +102,25 @@ def as_problem(exercise: Exercise) -> Problem:
         Problem(exercise.task, exercise.hint, function, exercise.stub.replace(exercise.function, function))
         for function in functions
     )
-    return next(problem for problem in made if stages.shots_of(problem.function) == 0)
+    return next(problem for problem in made if shot_set_of(problem.function) == 0)
 
 
-Asked = tuple[stages.Ask, Callable[[str], int | None] | None]
+def tests(problems: list[Problem], *, whole: bool) -> list[Request]:
+    """The requests of the stage `tests`."""
+    requests = [asserts.request(problem, PROFILE) for problem in problems]
+    return [replace(one, prompt=Prompt(one.prompt.text)) if whole else one for one in requests]
 
 
-def tests(problems: list[Problem], *, whole: bool) -> list[Asked]:
-    """Stage 4's requests."""
-    asks = [stages.ask_tests(problem, PROFILE) for problem in problems]
-    return [(replace(ask, prompt=Prompt(ask.prompt.text)) if whole else ask, None) for ask in asks]
-
-
-def answers(problems: list[Problem], sampler: Sampler) -> list[Asked]:
-    """Stage 5's requests."""
+def answers(problems: list[Problem], sampler: Sampler) -> list[Request]:
+    """The requests of the stage `solutions`."""
     return [
-        (
-            stages.ask_solutions(problem.stub, PROFILE.solutions, PROFILE, sampler.chat),
-            end_of_answer(problem.function),
-        )
+        solutions.request(problem, problem.stub, PROFILE.solutions, PROFILE, sampler.chat)
         for problem in problems
     ]
 
 
-def sample(engines: Engines, asked: Asked) -> None:
-    ask, end = asked
-    Sampler(engines).sample(ask.prompt, ask.draw, end)
+def sample(engines: Engines, request: Request) -> None:
+    Sampler(engines).sample(request.prompt, request.draw, request.stop)
 
 
 if __name__ == "__main__":

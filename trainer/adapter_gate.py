@@ -1,61 +1,61 @@
-"""The gate of the loop: an adapter is published only if it solves held-out self-made problems better than its base.
+"""The acceptance of an adapter: it is published only if it solves held-out self-made problems better than its base.
 
-No benchmark is asked, and no person: the truth about a held-out problem is the behaviour that consensus selected,
-and a sample is right when it gives the same values. Both models are sampled as they are served, with the same
-prompts and seeds. What it does not do: say how good the model is for people (see `ucoder eval`).
+It needs neither a benchmark nor a person: the truth about a held-out problem is the behaviour that consensus selected,
+and a sample is right when it gives the same values. Both models are sampled as they are served, with the same prompts
+and seeds. How good the model is for people is measured by `ucoder eval`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sandbox.consensus.election import run_all
 from sandbox.inputs import ProbeSet
 from sandbox.outcome import JobResult, Status
 from sandbox.pool import Sandbox
-from trainer.evaluation.statistics import Estimate, bootstrap_mean
-from trainer.sampling.answers import extract_function
+from trainer.evaluation.statistics import bootstrap_mean
+from trainer.result import Acceptance
+from trainer.run.store import Stage
+from trainer.sampling.answers import end_of_answer, extract_function
+from trainer.sampling.sampler import Draw, Prompt, Sampler
+from trainer.stages import tests
+from trainer.stages.context import Request, StageContext
 from trainer.stages.selection import LIMITS, Selected
+from trainer.stages.served_prompts import MAX_TOKENS, served_prompts
+
+STAGE = Stage("gate")
+TEMPERATURE = 0.8
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the gate found."""
+def evaluate(context: StageContext, held: Sequence[Selected], adapted: Sampler) -> Acceptance:
+    """Compare the adapter with its base, the context's model, on the held-out problems."""
+    profile = context.profile
+    draw = Draw(-(-profile.gate_samples // 2), MAX_TOKENS, TEMPERATURE, profile.seed)
 
-    base: Estimate
-    """Share of right samples, mean over problems."""
-    adapter: Estimate
-    gain: Estimate
-    """Adapter minus base, paired by problem."""
-    problems: int
+    def share(sampler: Sampler, item: Selected) -> float:
+        problem = item.problem
+        end = end_of_answer(problem.function)
+        answers = [
+            sample.text
+            for prompt in served_prompts(problem, item.asserts[0], sampler.chat)
+            for sample in context.sample(STAGE, Request(Prompt(prompt), draw, end), sampler)
+        ]
+        inputs = tests.probes_for(problem, tests.blocks(context, problem), profile)
+        return share_right(item, inputs, answers, context.sandbox)
 
-    @property
-    def accepted(self) -> bool:
-        """Better than the base on average. The interval is for people: a small run has few held-out problems."""
-        return self.problems > 0 and self.gain.value > 0
-
-    @property
-    def reason(self) -> str:
-        """One sentence for a person."""
-        if not self.problems:
-            return "no problem was held out, so nothing can be said: use a larger profile"
-        said = (
-            f"{self.adapter.value:.1%} of its answers to {self.problems} held-out problems are right, "
-            f"{self.base.value:.1%} of the base's (gain {100 * self.gain.value:+.1f} points, 95 % interval "
-            f"{100 * self.gain.low:+.1f} to {100 * self.gain.high:+.1f})"
-        )
-        return said if self.accepted else f"{said}: it must be better to be published"
+    base = context.each(f"{STAGE.name}, base", held, lambda item: share(context.sampler, item))
+    adapter = context.each(f"{STAGE.name}, adapter", held, lambda item: share(adapted, item))
+    return compare(base, adapter)
 
 
-def compare(base: Sequence[float], adapter: Sequence[float]) -> Verdict:
-    """The verdict on shares of right samples, one for each held-out problem, in the same order."""
+def compare(base: Sequence[float], adapter: Sequence[float]) -> Acceptance:
+    """Compare shares of right samples, one for each held-out problem, in the same order."""
     gains = [a - b for a, b in zip(adapter, base, strict=True)]
-    return Verdict(bootstrap_mean(base), bootstrap_mean(adapter), bootstrap_mean(gains), len(gains))
+    return Acceptance(bootstrap_mean(base), bootstrap_mean(adapter), bootstrap_mean(gains), len(gains))
 
 
 def share_right(selected: Selected, inputs: ProbeSet, answers: Sequence[str], sandbox: Sandbox) -> float:
-    """Share of the answers that behave like the selected program on every input that it answers."""
+    """Return the share of the answers that behave like the selected program on every input that it answers."""
     programs = [extract_function(answer, selected.problem.function) for answer in answers]
     truth, *results = run_all([selected.sources[0], *programs], inputs.probes, sandbox=sandbox, limits=LIMITS)
     assert truth is not None, "a selected program is a program"

@@ -1,4 +1,4 @@
-"""`ucoder train`: a night of self-training from the command line."""
+"""The command `ucoder train`: a night of self-training."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from sandbox.errors import SandboxError
 from trainer.errors import TrainerError
 from trainer.evaluation.benchmarks import statements
 from trainer.models.base import require_libraries
-from trainer.night import Arm, Model, Options, Result, prepare
+from trainer.night import Arm, Options, ServedBase, prepare
 from trainer.night import train as train_run
 from trainer.profile import PROFILES
-from trainer.progress import Teller
-from trainer.run.folder import RunFolder
-from trainer.stages.problems import word_shingles
+from trainer.progress import ProgressReporter, StageProgress
+from trainer.result import Result, finished_nights, read_result
+from trainer.run.folder import RunFolder, RunRecord
+from trainer.stages.decontamination import word_shingles
 from ucoder_lsp.adapters.registry import AdapterError
 from ucoder_lsp.config import Settings, load
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.models.prepare import ModelError
 
+ARMS: tuple[Arm, ...] = ("consensus", "random")
 RUN_NAME = click.option(
     "--run", "name", metavar="NAME", help="name of the run (default: the profile's name; status: the newest)"
 )
@@ -110,9 +112,9 @@ def run_command(
         arm: Arm = "random" if select == "random" else "consensus"
         options = Options(replace(PROFILES[profile], seed=seed), arm, qlora, shingles, another)
         with run.locked():
-            teller = Teller(run.progress, console)
-            model = prepare(base or settings.model, settings, teller, served)
-            result = train_run(run, model, options, settings, teller)
+            reporter = ProgressReporter(run.progress, console)
+            model = prepare(base or settings.model, settings, reporter, served)
+            result = train_run(run, model, options, settings, reporter)
     except (TrainerError, SandboxError, ModelError, EngineError, AdapterError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
@@ -121,7 +123,7 @@ def run_command(
         sys.exit(130)
     minutes = (time.monotonic() - started) / 60
     if result.version is None:
-        click.echo(f"No adapter was published after {minutes:.0f} minutes: {result.verdict.reason}.")
+        click.echo(f"No adapter was published after {minutes:.0f} minutes: {result.acceptance.reason}.")
     else:
         click.echo(
             f"Published {result.version} after {minutes:.0f} minutes. {_serving(result, model, settings)}"
@@ -133,7 +135,7 @@ def run_command(
     click.echo(f"Report: {result.report}")
 
 
-def _serving(result: Result, model: Model, settings: Settings) -> str:
+def _serving(result: Result, model: ServedBase, settings: Settings) -> str:
     if result.served:
         return "It is served from now on."
     if not model.is_configured(settings):
@@ -144,7 +146,7 @@ def _serving(result: Result, model: Model, settings: Settings) -> str:
 @train.command("status")
 @RUN_NAME
 def status_command(name: str | None) -> None:
-    """How far a run is, and how it ended."""
+    """Show the progress of a run, and its result."""
     settings, _ = load({})
     try:
         run = RunFolder(_runs(settings) / name) if name else _newest(_runs(settings))
@@ -155,26 +157,26 @@ def status_command(name: str | None) -> None:
 
 
 def _show(run: RunFolder) -> None:
-    about = run.read("run.json")
+    about = run.read("run.json", RunRecord)
     if about is None:
         raise TrainerError(f"There is no run {run.path}: start one with `ucoder train run`.")
-    nights = about.get("nights", 1)
+    nights = about.nights
     counted = f", {nights} nights" if nights > 1 else ""
-    click.echo(f"Run {run.path.name}: base {about['base']}, profile {about['profile']['name']}{counted}")
-    progress = run.read("progress.json")
+    click.echo(f"Run {run.path.name}: base {about.base}, profile {about.profile['name']}{counted}")
+    progress = run.read("progress.json", StageProgress)
     if run.is_at_work and progress:
-        note = f" ({progress['note']})" if progress["note"] else ""
-        click.echo(f"At work: {progress['stage']}, {progress['done']} of {progress['total']}{note}")
-    elif progress and max(map(run.finished_nights, ("consensus", "random"))) < nights:
+        note = f" ({progress.note})" if progress.note else ""
+        click.echo(f"At work: {progress.stage}, {progress.done} of {progress.total}{note}")
+    elif progress and max(finished_nights(run, arm) for arm in ARMS) < nights:
         click.echo(
-            f"Stopped in {progress['stage']} at {progress['done']} of {progress['total']}: "
-            "the command that started it goes on from there."
+            f"Stopped in {progress.stage} at {progress.done} of {progress.total}: "
+            "the command that started it continues from there."
         )
-    for arm in ("consensus", "random"):
-        result = run.read(f"{arm}/result.json")
+    for arm in ARMS:
+        result = read_result(run, arm)
         if result is not None:
-            outcome = f"published {result['version']}" if result["version"] else "not published"
-            click.echo(f"{arm}: {outcome}, {result['examples']} examples, report {result['report']}")
+            outcome = f"published {result.version}" if result.version else "not published"
+            click.echo(f"{arm}: {outcome}, {result.examples} examples, report {result.report}")
     for stage in sorted((run.path / "shards").glob("*")):
         click.echo(f"  {stage.name:<12} {sum(1 for _ in stage.glob('*.json')):>6} shards")
 

@@ -1,4 +1,4 @@
-"""The trainer's error classes: every message is one sentence that says what to do next."""
+"""The trainer's error classes: every message is one sentence that names the next step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 WRITE_FAILED = ("os error", "inline_container", "No space left")
-"""In messages of safetensors and torch, which raise no OSError when a file cannot be written."""
+"""Marks in the messages of safetensors and torch, which raise no OSError for a failed write."""
 MEMORY_FULL = ("can't allocate memory", "out of memory")
 EXTRA = (
     "This command trains a model and needs the train extra; in a clone of UCoder run: pip install '.[train]'"
@@ -16,30 +16,30 @@ EXTRA = (
 
 
 class TrainerError(Exception):
-    """Something the user can mend; the message says how. Commands print it and exit with status 2."""
+    """An error that the user can mend, as its message explains; commands print it and exit with status 2."""
 
 
 class MissingExtraError(TrainerError):
-    """torch, transformers, peft, trl or gguf is not installed."""
+    """Raised where torch, transformers, peft, trl or gguf is not installed."""
 
     def __init__(self) -> None:
         super().__init__(EXTRA)
 
 
 class ExportError(TrainerError):
-    """An adapter, or the settings of one to come, that llama.cpp could not serve."""
+    """Raised for an adapter, or adapter settings, that llama.cpp could not serve."""
 
 
 class BaseModelError(TrainerError):
-    """A base model that cannot be read, trained or served."""
+    """Raised for a base model that cannot be read, trained or served."""
 
 
 class StoreError(TrainerError):
-    """A run folder that cannot be read or written."""
+    """Raised for a run folder that cannot be read or written."""
 
 
 class BenchmarkError(TrainerError):
-    """A benchmark file that is not there or not what it should be."""
+    """Raised for a benchmark file that is missing or has another format."""
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def library_errors(folder: Path) -> Iterator[None]:
-    """What the libraries say of a full disk or memory, in words that help; anything else is a defect and passes."""
+    """Turn a library's error about a full disk or memory into a `TrainerError`; other errors are defects and pass."""
     try:
         yield
     except Exception as error:

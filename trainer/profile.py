@@ -1,74 +1,74 @@
-"""How large a training run is: every number of the loop, in three sizes.
+"""The size of a training run: every number of the pipeline, in three profiles.
 
-The `full` numbers are the paper's where it gives them (n = 128 solutions, about 100 tests a problem, 3 epochs);
-the others are what 2 CPU cores do in minutes (`tiny`) or within an hour (`small`), measured in docs/log.md.
+The `full` numbers are the paper's where it gives them (n = 128 solutions, about 100 tests per problem, 3 epochs).
+The others are what 2 CPU cores do in minutes (`tiny`) or within an hour (`small`): docs/decisions.md, "The profile
+small fits into an hour".
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The size of one run. Temperatures and thresholds that no profile changes have their defaults here."""
+    """The size of one run; the defaults are the numbers that most profiles share."""
 
     name: str
     what: str
     """One phrase for `--help`."""
     task_samples: int
-    """Tasks sampled in stage 1; about four of ten become distinct problems that can be tried."""
+    """Tasks sampled by the first stage; about four of ten become distinct, usable problems."""
     solutions: int
     """n: solutions sampled for each problem, spread evenly over its skeletons."""
     asserts: int
     """Test blocks sampled for each problem (a block holds one to four asserts)."""
     probes: int
-    """Inputs that each solution runs on."""
+    """Probe inputs for each solution."""
     min_cluster: int
-    """The paper's tau: a smaller winning cluster is no consensus."""
+    """The paper's tau: the smallest winning cluster that counts as a consensus."""
     min_confidence: float
-    """In [0, 1], of the decision (docs/consensus.md): below 0.45 one winner of six was right. Where problems are few,
-    more of them are worth more than surer ones: a model learns thirty programs by heart (docs/log.md)."""
+    """In [0, 1], of the decision (docs/consensus.md): below 0.45 one winner of six was right. Small profiles keep every
+    consensus, since few problems are learned by heart (docs/decisions.md, "Small profiles keep every consensus")."""
     gate_samples: int
-    """Solutions for each held-out problem and model at the gate."""
+    """Solutions for each held-out problem and model, for the acceptance."""
     epochs: int
     rounds: int = 1
-    """Rounds of self-training: after the first, the last adapter's answers join the candidates, asked for as they will
-    be served, and the next adapter is trained anew from the base (ReST-EM)."""
+    """Rounds of self-training. After the first, the last adapter's answers to the served prompts join the candidates,
+    and the next adapter is trained anew from the base (ReST-EM, Singh et al. 2024)."""
     skeletons: int = 1
     """Prompts for each problem: the bare stub, and stubs with a sampled plan."""
     ratings: int = 6
+    """Ratings sampled for each problem."""
     keep_rated: float = 0.8
-    """Share of the problems, best rated first, that goes on."""
+    """Share of the problems that is kept, best rated first."""
     task_temperature: float = 0.8
     problem_temperature: float = 0.3
-    """Of the statement of a task, which is a matter of form."""
+    """For the statement of a task, where form matters most."""
     solution_temperature: float = 0.8
-    """A model as small as the embedded one agrees with itself twice as often at 0.5 (docs/log.md)."""
+    """Small models agree more often at 0.5 (docs/decisions.md, "Solutions of the embedded model are sampled at
+    0.5")."""
     solution_tokens: int = 192
     """Longer functions are cut off and lost: the base writes few that are longer and right."""
     min_outputs: int = 3
-    """Distinct values that the winning behaviour must show: a constant function is no evidence of anything. Of a test,
-    True and False are enough."""
+    """Distinct values that the winning behaviour must show: a constant function is not evidence of anything. True and
+    False are enough for a predicate."""
     per_problem: int = 2
-    """Solutions taken from one problem at most (cap against collapse)."""
+    """Solutions taken from one problem at most, against collapse."""
     held_out: float = 0.2
     """Share of the selected problems that is never trained on and judges the adapter."""
     rank: int = 16
+    """Of the LoRA matrices."""
     own_answers: int = 0
-    """Answers of the base to each prompt that are trained on too: those that do what consensus does are learned,
-    others rehearsed, which keeps the adapter where the base was and makes it surer of that (`data.own_answers`)."""
+    """Answers of the base to each prompt that are trained on too (`trainer.data.own_answers`). Those that behave as
+    consensus does are learned. Others are rehearsed: the adapter stays where the base was, and becomes surer there."""
     teacher_temperature: float = 0.25
-    """Of the base's distribution over the tokens of those answers."""
+    """Of the base's distribution over the tokens of the rehearsed answers."""
     learning_rate: float = 2e-4
-    """Ten times a full fine-tuning rate: what LoRA needs (docs/training.md)."""
+    """Ten times a full fine-tuning rate, as LoRA needs (docs/training.md)."""
     batch: int = 8
+    """Training rows per step."""
     seed: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, for keys and for the report."""
-        return asdict(self)
 
 
 PROFILES = {

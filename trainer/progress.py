@@ -1,4 +1,4 @@
-"""How far the work is: bars on a terminal, plain lines in a log, and a small file that `ucoder train status` reads."""
+"""The progress of the work: bars on a terminal, plain lines in a log, and a file for `ucoder train status`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -19,20 +20,30 @@ WRITE_S = 1.0
 """Seconds between two updates of the file."""
 
 Step = Callable[[int, str], None]
-"""Called with the units done so far and a remark (a rate's meaning, a loss), which may be empty."""
+"""Called with the number of finished units and a remark (such as a loss), which may be empty."""
 
 
-class Teller:
-    """Tells about one piece of work, stage by stage."""
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """The stage at work: progress.json."""
+
+    stage: str
+    done: int
+    total: int
+    note: str
+
+
+class ProgressReporter:
+    """Reports one piece of work, stage by stage."""
 
     def __init__(self, file: Path | None = None, console: Console | None = None) -> None:
-        """Without a file nothing is left behind."""
+        """Report on `console` (default: standard error), and in `file` where one is given."""
         self.file = file
         self.console = console or Console(stderr=True)
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Step]:
-        """Open a stage of `total` units; yields what to call as it advances."""
+        """Open a stage of `total` units; yields the function to call as it advances."""
         started = time.monotonic()
         last_line = last_write = 0.0
         columns = (
@@ -50,7 +61,7 @@ class Teller:
                 bars.update(bar, completed=done, note=note)
                 if now - last_write >= WRITE_S or done == total:
                     last_write = now
-                    self._write(name, done, total, note)
+                    self._write(StageProgress(name, done, total, note))
                 if not self.console.is_terminal and (now - last_line >= EVERY_S or done == total):
                     last_line = now
                     self.console.print(
@@ -60,13 +71,12 @@ class Teller:
             step(0)
             yield step
 
-    def say(self, text: str) -> None:
-        """One line for the person who watches."""
+    def message(self, text: str) -> None:
+        """Print one line."""
         self.console.print(text, highlight=False, markup=False)
 
-    def _write(self, stage: str, done: int, total: int, note: str) -> None:
+    def _write(self, progress: StageProgress) -> None:
         if self.file is None:
             return
-        state = {"stage": stage, "done": done, "total": total, "note": note}
-        with suppress(OSError):  # only for who watches: a full disk stops the work where work is lost
-            write_atomically(self.file, json.dumps(state))
+        with suppress(OSError):  # for display only: a full disk stops the work where work would be lost
+            write_atomically(self.file, json.dumps(asdict(progress)))

@@ -1,31 +1,24 @@
-"""The report of a run: one HTML file that explains itself, without scripts and without anything from elsewhere."""
+"""The report of a run: one HTML file that explains itself, without scripts or other files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 
 from trainer.data.own_answers import Found
-from trainer.run.folder import RunFolder
-
-if TYPE_CHECKING:
-    from trainer.night import Result
-    from trainer.pipeline import Funnel
+from trainer.result import Result
+from trainer.run.folder import RunFolder, RunRecord
+from trainer.stages.funnel import Funnel
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 220, 48, 28
 """Of the loss curve, in pixels."""
 
 
 def write_report(
-    folder: Path,
-    run: RunFolder,
-    arm: str,
-    funnel: Funnel,
-    losses: Sequence[tuple[int, float]],
-    result: Result | None,
+    run: RunFolder, arm: str, funnel: Funnel, losses: Sequence[tuple[int, float]], result: Result | None
 ) -> Path:
     """Write `report.html` of one arm; untrusted text (the model wrote it) is escaped."""
     environment = jinja2.Environment(
@@ -38,7 +31,7 @@ def write_report(
     page = environment.get_template("report.html.j2").render(
         name=run.path.name,
         arm=arm,
-        about=run.read("run.json"),
+        about=run.read("run.json", RunRecord),
         stages=[(name, _bars(counts)) for name, counts in funnel.stages.items()],
         examples=funnel.examples,
         curve=curve(losses),
@@ -48,15 +41,15 @@ def write_report(
 
 
 def _bars(counts: dict[str, int]) -> list[tuple[str, int, float]]:
-    """(what, count, share of the stage) from common to rare, what goes on first."""
+    """Return (what, count, share of the stage), what is kept first, then from common to rare."""
     total = sum(counts.values()) or 1
-    going_on = ("kept", "selected", "programs", "examples", Found.SAME)
-    order = sorted(counts.items(), key=lambda item: (item[0] not in going_on, -item[1], item[0]))
+    kept = ("kept", "selected", "programs", "examples", Found.SAME)
+    order = sorted(counts.items(), key=lambda item: (item[0] not in kept, -item[1], item[0]))
     return [(what, n, n / total) for what, n in order]
 
 
 def curve(losses: Sequence[tuple[int, float]]) -> dict[str, Any] | None:
-    """The loss over the steps as points of an SVG, None without losses."""
+    """Draw the loss over the steps as points of an SVG, None without losses."""
     if not losses:
         return None
     steps, values = [s for s, _ in losses], [v for _, v in losses]

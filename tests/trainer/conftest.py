@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import os
 
-# torch and llama.cpp both start a thread a core; tokenizers warns when a process forks after using it.
+# torch and llama.cpp both start one thread per core; tokenizers warns when a process forks after its use.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

@@ -1,10 +1,10 @@
-"""A whole training run on the embedded model, as small as it can be: the process that the tests kill.
+"""The process that the tests kill: a whole training run on the embedded model, as small as it can be.
 
 python -m tests.trainer.nano_run RUN CACHE DATA ARM [die]
 
-Its gate lets every adapter through: the one problem that is held out decides nothing, and the publication is to be
-tried. With `die` it kills itself between the publication of its adapter and the record of it, a moment too short to be
-hit from outside.
+Every adapter is accepted: the one held-out problem decides nothing, and the publication is to be tried. With `die` the
+process kills itself between the publication of its adapter and the record of it, a moment too short to hit from
+outside.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import trainer.night
-from trainer.adapter_gate import Verdict
 from trainer.night import Arm, Options, prepare, train
 from trainer.profile import PROFILES
-from trainer.progress import Teller
+from trainer.progress import ProgressReporter
+from trainer.result import Acceptance
 from trainer.run.folder import RunFolder
 from ucoder_lsp.adapters.registry import AdapterRegistry, AdapterVersion
 from ucoder_lsp.config import load
@@ -34,7 +34,7 @@ NANO = replace(
 
 
 class Dying(AdapterRegistry):
-    """Publishes, and is killed."""
+    """A registry whose process is killed right after it publishes."""
 
     def publish(self, *args: Any, **kwargs: Any) -> AdapterVersion:
         super().publish(*args, **kwargs)
@@ -43,7 +43,7 @@ class Dying(AdapterRegistry):
 
 
 def main() -> None:
-    Verdict.accepted = property(lambda _: True)
+    Acceptance.accepted = property(lambda _: True)
     if sys.argv[5:] == ["die"]:
         trainer.night.AdapterRegistry = Dying
     folder, cache, data = map(Path, sys.argv[1:4])
@@ -51,8 +51,9 @@ def main() -> None:
     settings, _ = load({"cache_dir": str(cache), "data_dir": str(data), "threads": 2}, {})
     run = RunFolder(folder)
     with run.locked():
-        teller = Teller(run.progress)
-        result = train(run, prepare("embedded", settings, teller), Options(NANO, arm), settings, teller)
+        reporter = ProgressReporter(run.progress)
+        model = prepare("embedded", settings, reporter)
+        result = train(run, model, Options(NANO, arm), settings, reporter)
     sys.stdout.write(json.dumps(asdict(result), default=str) + "\n")
 
 

@@ -1,9 +1,10 @@
-"""One problem as the model states it, for the tests of the stages."""
+"""A problem as the model states it, and programs that solve it, for the tests of the stages."""
 
 from __future__ import annotations
 
 from trainer.sampling.sampler import Sample
-from trainer.stages.problems import Problem, parse_problem
+from trainer.stages import problems
+from trainer.stages.problems import Problem
 
 TASK = "Write a function to find the second largest number of a list."
 TEXT = """ Sort it.
@@ -17,15 +18,17 @@ def second_largest(numbers: list[int]) -> int:
     \"\"\"
 ```
 """
+RIGHT = "def second_largest(numbers: list[int]) -> int:\n    return sorted(numbers)[-2]\n"
+ALSO = "def second_largest(numbers: list[int]) -> int:\n    xs = sorted(numbers)\n    return xs[-2]\n"
 
 
 def problem() -> Problem:
-    """As it is read."""
-    found = parse_problem(TASK, TEXT)
+    """Read the problem."""
+    found = problems.read(TASK, TEXT)
     assert isinstance(found, Problem)
     return found
 
 
 def sample(text: str) -> Sample:
-    """An answer that came to its end."""
+    """Make a finished answer."""
     return Sample(text, -0.5, True)

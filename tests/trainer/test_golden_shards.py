@@ -1,7 +1,7 @@
-"""The keys of a training run's shards stay what they are: a key that changes makes every earlier run sample anew.
+"""The shard keys of a training run stay the same: a changed key would make every earlier run sample anew.
 
 A change is made on purpose only: raise the version of the stage that changed, then write the new keys with
-`python -m tests.trainer.test_golden_shards` and say so in the changelog.
+`python -m tests.trainer.test_golden_shards` and note it in the changelog.
 """
 
 from __future__ import annotations
@@ -12,33 +12,36 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
+import pytest
 
 from sandbox.pool import Sandbox
-from tests.trainer.stages.test_stages import TINY, Script
-from trainer.pipeline import Loop
-from trainer.progress import Teller
-from trainer.run.store import Store
+from tests.trainer.scripted_model import TINY, Script, context
+from trainer import adapter_gate, pipeline
+from trainer.data import own_answers
+from trainer.run.store import Stage
+from trainer.stages import problems, ratings, selection, skeletons, solutions, tasks, tests
 
 GOLDEN = Path(__file__).with_name("golden_shards.json")
 PROFILE = replace(
     TINY, task_samples=3, solutions=6, skeletons=2, keep_rated=1.0, min_cluster=2, own_answers=2, rounds=2
 )
+MODULES = (tasks, problems, ratings, skeletons, tests, solutions, selection, own_answers, adapter_gate)
+"""Every module that writes shards."""
 
 
 def shard_keys(folder: Path) -> dict[str, list[str]]:
-    """Every shard of two rounds and a gate, by stage, as a scripted model makes them."""
+    """Return every shard of two rounds and an acceptance, by stage, as a scripted model makes them."""
     second = "sorted(numbers)[-2]"
     script = Script({"second": [second, second + " + 0", "len(numbers)"], "total": ["sum(numbers)"]})
     adapted = Script(script.bodies)
     adapted.adapter = "adapter"
     with Sandbox(lowest_tier=1) as sandbox:
-        loop = Loop(PROFILE, script, Store(folder), sandbox, Teller(console=Console(quiet=True)))
-        selected, _ = loop.probe()
-        held = [found for found in selected if found.problem.function == "total"]
-        loop.own_answers(held, selected=True)
-        loop.probe_again(adapted, held, 2)
-        loop.gate(held, adapted)
+        stage_context = context(script, folder, sandbox, PROFILE)
+        first = pipeline.first_round(stage_context)
+        held = [found for found in first.selected if found.problem.function == "total"]
+        own_answers.run(stage_context, pipeline.without(held, first.candidates), selected=True)
+        pipeline.next_round(stage_context, first, adapted, held, 2)
+        adapter_gate.evaluate(stage_context, held, adapted)
     return {
         stage.name: sorted(shard.stem for shard in stage.glob("*.json")) for stage in sorted(folder.iterdir())
     }
@@ -46,6 +49,26 @@ def shard_keys(folder: Path) -> dict[str, list[str]]:
 
 def test_the_shard_keys_are_those_of_earlier_runs(tmp_path: Path) -> None:
     assert shard_keys(tmp_path / "shards") == json.loads(GOLDEN.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.STAGE.name)
+def test_a_higher_version_changes_the_keys_of_its_stage_alone(
+    module: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key holds the texts that it was made from, so a stage whose output is the same changes no later key."""
+    stage: Stage = module.STAGE  # type: ignore[attr-defined]
+    monkeypatch.setattr(module, "STAGE", replace(stage, version=stage.version + 1))
+    raised, before = shard_keys(tmp_path / "shards"), json.loads(GOLDEN.read_text("utf-8"))
+    assert {name for name in before if set(raised[name]) != set(before[name])} == {stage.name}
+    assert set(raised[stage.name]).isdisjoint(before[stage.name])
+
+
+def test_the_pipeline_lists_every_stage_of_the_first_round_in_order(tmp_path: Path) -> None:
+    script = Script({"second": ["sorted(numbers)[-2]"]})
+    with Sandbox(lowest_tier=1) as sandbox:
+        stage_context = context(script, tmp_path, sandbox, replace(PROFILE, task_samples=1))
+        pipeline.first_round(stage_context)
+    assert {stage.name for stage in pipeline.STAGES} == {folder.name for folder in tmp_path.iterdir()}
 
 
 if __name__ == "__main__":

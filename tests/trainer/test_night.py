@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.dataset import from_jsonl
 from trainer.run.folder import RunFolder
 from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.models.prepare import EMBEDDED_SHA256
@@ -60,11 +59,11 @@ def test_a_run_killed_ten_times_ends_with_the_same_data_set(tmp_path: Path, prep
     assert process.returncode == 0, whole.with_suffix(".log").read_text()[-2000:]
     result = json.loads(out.splitlines()[-1])
     n_shards = shards(whole)
-    rows = from_jsonl((whole / "consensus" / "dataset.jsonl").read_text())
+    rows = (whole / "consensus" / "dataset.jsonl").read_text().splitlines()
     assert len(rows) == result["examples"] + result["learned"] >= 2
     assert result["own_answers_sha256"]
 
-    # 2. The same, killed at seven random points of the stages, each time with something new done.
+    # 2. The same, killed at seven random points of the stages, each time after some new work.
     before_gate = n_shards - sum(1 for _ in whole.glob("shards/gate/*.json"))
     points = sorted(random.Random(os.urandom(8)).sample(range(before_gate - MARGIN), 7))
     for point in points:
@@ -72,7 +71,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_data_set(tmp_path: Path, prep
         process = start(killed, prepared_cache, tmp_path / "data")
         assert kill_when(process, lambda wanted=wanted: shards(killed) >= wanted)
 
-    # 3. Once while it fine-tunes, once at the gate, and once when it has published and not yet said so.
+    # 3. Once in the fine-tuning, once in the acceptance, and once between the publication and its record.
     torn = set(killed.glob("finetune/*.part/*"))
     process = start(killed, prepared_cache, tmp_path / "data")
     assert kill_when(process, lambda: not torn.issuperset(killed.glob("finetune/*.part/*")))
@@ -87,7 +86,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_data_set(tmp_path: Path, prep
     (version,) = published.versions()
     assert not (killed / "consensus" / "result.json").exists()
 
-    # 4. Gone on with: the same data set, and no finished work was done again.
+    # 4. Continued: the same data set, and no finished work was done again.
     made = {path: path.stat().st_mtime_ns for path in killed.glob("shards/*/*.json")}
     process = start(killed, prepared_cache, tmp_path / "data")
     out, _ = process.communicate(timeout=1200)
@@ -101,7 +100,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_data_set(tmp_path: Path, prep
     assert {path: path.stat().st_mtime_ns for path in made} == made
     assert [path.name for path in killed.rglob("*.part")] == []
 
-    # 5. What it says of itself is what is there.
+    # 5. Its result matches what is on disk.
     assert (killed / "consensus" / "report.html").read_text().count("</table>") >= 5
     assert published.versions() == [version], "published once"
     assert published.current() == version

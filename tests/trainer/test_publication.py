@@ -1,4 +1,4 @@
-"""What a run says of its adapter is true: published once, served only where servers serve it."""
+"""The publication of an adapter: once, and reported as served only where servers serve it."""
 
 from __future__ import annotations
 
@@ -11,40 +11,41 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support import tiny_gguf
+from tests.trainer.run.whole_run import WHOLE
 from trainer import cli as train_cli
-from trainer.adapter_gate import Verdict
 from trainer.errors import TrainerError
 from trainer.evaluation.statistics import Estimate
 from trainer.models.base import Base
-from trainer.night import Model, Options, Result, is_served, publish
+from trainer.night import Options, ServedBase, is_served, publish
 from trainer.profile import PROFILES
-from trainer.run.folder import RunFolder
+from trainer.result import Acceptance, Result
+from trainer.run.folder import RunFolder, RunRecord
 from trainer.tuning.finetune import Tuned
 from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.config import Settings
 from ucoder_lsp.models import prepare as models
 
 SHARE = Estimate(0.5, 0.4, 0.6)
-VERDICT = Verdict(SHARE, SHARE, SHARE, 10)
+ACCEPTANCE = Acceptance(SHARE, SHARE, SHARE, 10)
 METRICS = {"final_loss": 0.5}
 OPTIONS = Options(PROFILES["tiny"])
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Model:
+def model(tmp_path: Path) -> ServedBase:
     path = tiny_gguf.write_model(tmp_path / "tiny.gguf")
     prepared = models.PreparedModel(path, "id", path, models.file_sha256(path), "as-is")
-    return Model(prepared, Base(tmp_path, path), "tiny.gguf")
+    return ServedBase(prepared, Base(tmp_path, path), "tiny.gguf")
 
 
 @pytest.fixture
-def settings(tmp_path: Path, model: Model) -> Settings:
-    """As of somebody who serves the model that was trained."""
+def settings(tmp_path: Path, model: ServedBase) -> Settings:
+    """Settings under which servers serve the trained model."""
     return Settings(model=str(model.base.gguf), data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
 
 
 @pytest.fixture
-def registry(model: Model, settings: Settings) -> AdapterRegistry:
+def registry(model: ServedBase, settings: Settings) -> AdapterRegistry:
     return AdapterRegistry(settings.data_dir / "adapters", model.prepared.source_sha256)
 
 
@@ -57,7 +58,7 @@ def trained(folder: Path) -> Tuned:
 
 
 def test_a_run_that_was_killed_after_publishing_finds_its_version_again(
-    tmp_path: Path, model: Model, settings: Settings, registry: AdapterRegistry
+    tmp_path: Path, model: ServedBase, settings: Settings, registry: AdapterRegistry
 ) -> None:
     run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
     version = publish(registry, model, run, OPTIONS, 1, tuned, METRICS)
@@ -69,8 +70,8 @@ def test_a_run_that_was_killed_after_publishing_finds_its_version_again(
     assert set(registry.get(version).manifest.files) == {"adapter.gguf", "peft/adapter_config.json"}
 
 
-def test_a_damaged_version_of_another_night_does_not_cost_the_training(
-    tmp_path: Path, model: Model, registry: AdapterRegistry
+def test_a_damaged_version_of_another_night_does_not_stop_the_publication(
+    tmp_path: Path, model: ServedBase, registry: AdapterRegistry
 ) -> None:
     run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
     old, new = (registry.publish(tuned.gguf, base_name="b", training_run="r", metrics={}) for _ in range(2))
@@ -80,14 +81,13 @@ def test_a_damaged_version_of_another_night_does_not_cost_the_training(
     assert version not in (old.version, new.version)
 
 
-def test_an_adapter_that_was_taken_back_is_not_called_served(
-    tmp_path: Path, model: Model, settings: Settings, registry: AdapterRegistry
+def test_a_rolled_back_adapter_is_not_reported_as_served(
+    tmp_path: Path, model: ServedBase, settings: Settings, registry: AdapterRegistry
 ) -> None:
     run, tuned = RunFolder(tmp_path / "run"), trained(tmp_path / "finetune")
     version = publish(registry, model, run, OPTIONS, 1, tuned, METRICS)
     run.arm("consensus")
-    result = {"version": version, "examples": 1, "report": "report.html"}
-    run.write("consensus/result.json", json.dumps(result))
+    run.write("consensus/result.json", json.dumps(WHOLE["consensus/result.json"] | {"nights": 1}))
     registry.rollback()
     assert publish(registry, model, run, OPTIONS, 1, tuned, METRICS) == version
     assert registry.current() is None
@@ -98,7 +98,7 @@ def test_an_adapter_that_was_taken_back_is_not_called_served(
 
 
 def test_an_adapter_is_served_where_the_setting_names_its_base(
-    tmp_path: Path, model: Model, settings: Settings, registry: AdapterRegistry
+    tmp_path: Path, model: ServedBase, settings: Settings, registry: AdapterRegistry
 ) -> None:
     version = publish(registry, model, RunFolder(tmp_path / "run"), OPTIONS, 1, trained(tmp_path), METRICS)
     copy = tmp_path / "copy.gguf"
@@ -108,8 +108,8 @@ def test_an_adapter_is_served_where_the_setting_names_its_base(
         assert is_served(version, registry, model, replace(settings, model=str(named))) is served
 
 
-def test_a_damaged_adapter_that_was_chosen_meanwhile_does_not_cost_the_training(
-    tmp_path: Path, model: Model, settings: Settings, registry: AdapterRegistry
+def test_a_damaged_current_adapter_does_not_stop_the_publication(
+    tmp_path: Path, model: ServedBase, settings: Settings, registry: AdapterRegistry
 ) -> None:
     tuned = trained(tmp_path / "finetune")
     chosen = registry.publish(tuned.gguf, base_name="b", training_run="r", metrics={})
@@ -127,10 +127,15 @@ def test_a_damaged_adapter_that_was_chosen_meanwhile_does_not_cost_the_training(
         (False, False, "It is not served: to serve it, set model = {base}"),
     ],
 )
-def test_the_command_says_how_to_serve_what_is_not_served(
-    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch, served: bool, configured: bool, says: str
+def test_the_command_explains_how_to_serve_the_adapter(
+    tmp_path: Path,
+    model: ServedBase,
+    monkeypatch: pytest.MonkeyPatch,
+    served: bool,
+    configured: bool,
+    says: str,
 ) -> None:
-    result = Result("0001-aa", served, VERDICT, 1, 1, 2, 3, 0, "0" * 64, None, tmp_path / "report.html")
+    result = Result("0001-aa", served, ACCEPTANCE, 1, 1, 2, 3, 0, "0" * 64, None, tmp_path / "report.html")
     monkeypatch.setenv("UCODER_DATA_DIR", str(tmp_path / "data"))
     if configured:
         monkeypatch.setenv("UCODER_MODEL", str(model.base.gguf))
@@ -141,9 +146,11 @@ def test_the_command_says_how_to_serve_what_is_not_served(
     assert says.format(base=model.base.gguf) in done.stdout
 
 
-def test_another_seed_is_another_run(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(run: RunFolder, _: Model, options: Options, *__: object) -> Result:
-        run.open(options.profile, "embedded", "m", frozenset(), four_bit=False)
+def test_another_seed_is_another_run(
+    tmp_path: Path, model: ServedBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(run: RunFolder, _: ServedBase, options: Options, *__: object) -> Result:
+        run.open(RunRecord.of(options.profile, "embedded", "m", frozenset(), four_bit=False))
         raise TrainerError(f"seed {options.profile.seed}")
 
     monkeypatch.setenv("UCODER_DATA_DIR", str(tmp_path / "data"))

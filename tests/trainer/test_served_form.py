@@ -1,4 +1,4 @@
-"""The server asks in the form that the trainer teaches: else an adapter would learn for nobody."""
+"""The server's prompts have the form of the training rows; otherwise an adapter would be useless."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STUB = 'def double(x: int, times: int) -> int:\n    """Double x so many times.\n
 
 
 @pytest.mark.slow
-def test_what_the_server_asks_is_how_a_training_row_begins(prepared_cache: Path) -> None:
+def test_the_servers_prompt_is_the_beginning_of_a_training_row(prepared_cache: Path) -> None:
     model = resolve(None, prepared_cache)
     with Engine.load(model.path, n_ctx=512, k_max=1, extra_buffers=model.extra_buffers) as engine:
         question = Sampler(Engines([engine])).chat(render("solve_stub", statement=STUB).text)

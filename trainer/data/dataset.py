@@ -1,10 +1,8 @@
 """The data set: selected programs as answers to the prompts that the served model will get.
 
-Each program is asked for in the two forms in which people ask: a sentence with one assert, and a stub to complete
-(the templates of `ucoder eval`); and by a sentence once more where it can be called in another shape (`call_shapes`).
-The asserted value comes from the behaviour that won, never from the model's own
-asserts. Answers are short on purpose (no docstring, no comments, nothing after the block), so that the model learns
-to stop: a good part of the first gain (docs/log.md).
+Each program answers both served prompts (`trainer.stages.served_prompts`), and the sentence once more where it can be
+called in another shape (`call_shapes`). Answers are short on purpose (no docstring, no comments, nothing after the
+block), so that the model learns to stop: docs/decisions.md, "Answers are trained to be short".
 """
 
 from __future__ import annotations
@@ -20,23 +18,26 @@ from sandbox.inputs.target import parse_quietly
 from trainer.data.call_shapes import call_variant
 from trainer.run.store import digest
 from trainer.sampling.answers import as_written
-from trainer.sampling.sampler import Chat, Sample, render
+from trainer.sampling.sampler import Chat, Sample
 from trainer.stages.problems import Problem
-from trainer.stages.selection import Selected
+from trainer.stages.selection import Examined, Selected
+from trainer.stages.served_prompts import sentence_prompt, served_prompts
+from trainer.stages.solutions import Candidates
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One training example: text to read, text to write."""
+class TrainingExample:
+    """One training example: a prompt and its completion."""
 
     function: str
+    """The function of its problem."""
     prompt: str
     completion: str
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A sample that nobody selected: what fine-tuning without consensus would learn."""
+    """An unselected sample: what fine-tuning without consensus would learn."""
 
     problem: Problem
     source: str
@@ -44,74 +45,58 @@ class Control:
     """What this very program does on one input."""
 
 
-def sentence_prompt(problem: Problem, assertion: str, chat: Chat) -> str:
-    """Asked as MBPP+ asks: a sentence and one assert."""
-    return chat(render("solve_sentence", statement=f"{problem.task}\n{assertion}").text)
+def control_pool(candidates: Sequence[Candidates], examined: Sequence[Examined]) -> list[Control]:
+    """Return every sample that returns a value on some input, of all problems."""
+    return [
+        Control(one.problem, solution.source, own)
+        for one, found in zip(candidates, examined, strict=True)
+        for solution, own in zip(one.solutions, found.own_asserts, strict=True)
+        if solution.source is not None and own
+    ]
 
 
-def stub_prompt(problem: Problem, assertion: str, chat: Chat) -> str:
-    """Asked as HumanEval asks: a stub to complete."""
-    return chat(render("solve_stub", statement=with_example(problem.stub, assertion)).text)
-
-
-def served_prompts(problem: Problem, assertion: str, chat: Chat) -> tuple[str, str]:
-    """The two forms in which people ask."""
-    return sentence_prompt(problem, assertion, chat), stub_prompt(problem, assertion, chat)
-
-
-def with_example(stub: str, assertion: str) -> str:
-    """The stub with the assert as the example of its docstring, in place of those that the model made up.
-
-    A problem is kept only where they come last (`problems.parse_problem`).
-    """
-    claim = ast.parse(assertion).body[0]
-    assert isinstance(claim, ast.Assert)
-    assert isinstance(claim.test, ast.Compare)
-    call, value = ast.unparse(claim.test.left), ast.unparse(claim.test.comparators[0])
-    text, _, _ = stub.partition("    >>> ")
-    return f'{text}    >>> {call}\n    {value}\n    """'
-
-
-def examples(problem: Problem, sources: Sequence[str], asserts: Sequence[str], chat: Chat) -> list[Example]:
-    """Each program in both forms, and called differently; further programs of a problem show further asserts."""
+def examples(
+    problem: Problem, sources: Sequence[str], asserts: Sequence[str], chat: Chat
+) -> list[TrainingExample]:
+    """Make examples of each program in both forms, and with another call; each program shows another assert."""
     made = []
     for number, source in enumerate(sources):
         assertion = asserts[number % len(asserts)]
         sentence, stub = served_prompts(problem, assertion, chat)
-        made.append(Example(problem.function, sentence, as_answer(source, typed=False)))
-        made.append(Example(problem.function, stub, as_answer(source, typed=True)))
+        made.append(TrainingExample(problem.function, sentence, as_answer(source, typed=False)))
+        made.append(TrainingExample(problem.function, stub, as_answer(source, typed=True)))
         variant = call_variant(source, assertion, problem.function)
         if variant is not None:
             program, shown = variant
             sentence = sentence_prompt(problem, shown, chat)
-            made.append(Example(problem.function, sentence, as_answer(program, typed=False)))
+            made.append(TrainingExample(problem.function, sentence, as_answer(program, typed=False)))
     return made
 
 
-def own_answer(function: str, prompt: str, answer: Sample) -> Example | None:
-    """What the base answers when it is asked, as it wrote it; None where that holds no whole program."""
+def own_answer(function: str, prompt: str, answer: Sample) -> TrainingExample | None:
+    """Make an example of the base's answer, as it wrote it; None where that does not hold a whole program."""
     written = as_written(answer.text, function) if answer.finished else None
-    return None if written is None else Example(function, prompt, written)
+    return None if written is None else TrainingExample(function, prompt, written)
 
 
 @dataclass(frozen=True, slots=True)
 class OwnAnswers:
-    """The base's own answers, by what becomes of them."""
+    """The base's own answers, by their use in the training."""
 
-    learned: tuple[Example, ...] = ()
-    """They do what consensus does (`data.own_answers`): their tokens are learned, as those of selected programs."""
-    rehearsed: tuple[Example, ...] = ()
-    """There the adapter stays near the base (`trainer.tuning.objective`)."""
+    learned: tuple[TrainingExample, ...] = ()
+    """They behave as consensus does (`data.own_answers`): learned like selected programs."""
+    rehearsed: tuple[TrainingExample, ...] = ()
+    """The adapter stays near the base there (`trainer.tuning.objective`)."""
 
     def drawn(self, n_learned: int, n_rehearsed: int, seed: int) -> OwnAnswers:
-        """For the control arm: as many of both, drawn at random from all."""
+        """Draw as many of both at random from all, for the control arm."""
         every = [*self.learned, *self.rehearsed]
-        Random(seed).shuffle(every)  # noqa: S311  # no secret: a control group
+        Random(seed).shuffle(every)  # noqa: S311  # not a secret: a control group
         return OwnAnswers(tuple(every[:n_learned]), tuple(every[n_learned : n_learned + n_rehearsed]))
 
 
 def split(selected: Sequence[Selected], share: float) -> tuple[list[Selected], list[Selected]]:
-    """Problems to train on, and those held out for the gate; drawn by hash, not by order."""
+    """Separate the problems to train on from a share that is held out for the acceptance, drawn by hash."""
     ranked = sorted(selected, key=lambda s: digest(s.problem.function))
     held = {s.problem.function for s in ranked[: round(share * len(ranked))]}
     return (
@@ -121,12 +106,12 @@ def split(selected: Sequence[Selected], share: float) -> tuple[list[Selected], l
 
 
 def unselected(pool: Sequence[Control], n: int, seed: int) -> list[Control]:
-    """The control arm: n programs drawn at random from all samples that hold one, right or wrong."""
-    return Random(seed).sample(pool, min(n, len(pool)))  # noqa: S311  # no secret: a control group
+    """Draw n programs at random from the pool, right or wrong, for the control arm."""
+    return Random(seed).sample(pool, min(n, len(pool)))  # noqa: S311  # not a secret: a control group
 
 
 def as_answer(source: str, *, typed: bool) -> str:
-    """A program as the answer of a chat: one code block, without docstring; `typed` keeps the annotations."""
+    """Write a program as a chat answer: one code block, without docstring; `typed` keeps the annotations."""
     tree = parse_quietly(source)
     assert tree is not None, "a selected program parses"
     for node in ast.walk(tree):
@@ -140,16 +125,11 @@ def as_answer(source: str, *, typed: bool) -> str:
     return f"```python\n{ast.unparse(tree)}\n```"
 
 
-def to_jsonl(rows: Iterable[Example]) -> str:
-    """The data set as a file: one example a line, in order."""
+def to_jsonl(rows: Iterable[TrainingExample]) -> str:
+    """Write the examples as a file: one per line, in order."""
     return "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
 
 
-def from_jsonl(text: str) -> list[Example]:
-    """What `to_jsonl` wrote."""
-    return [Example(**json.loads(line)) for line in text.splitlines()]
-
-
 def sha256_of(text: str) -> str:
-    """SHA-256 of a data set file: what a resumed run must reproduce."""
+    """Return the SHA-256 of a data set file, which a resumed run must reproduce."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -18,7 +18,7 @@ from trainer.evaluation.benchmarks import BENCHMARKS, load_benchmark
 from trainer.evaluation.evaluate import By, Report, evaluate, evaluate_references
 from trainer.evaluation.statistics import Estimate
 from trainer.evaluation.task import Task
-from trainer.progress import Teller
+from trainer.progress import ProgressReporter
 from trainer.run.store import Store
 from trainer.sampling.engines import open_engines
 from trainer.sampling.sampler import Draw, Sampler
@@ -91,7 +91,7 @@ def evaluate_command(
         tasks = load_benchmark(benchmark, file)[:limit]
         with Sandbox(lowest_tier=1) as sandbox, _answers_in(keep) as store:
             if reference:
-                report = evaluate_references(tasks, sandbox, Teller())
+                report = evaluate_references(tasks, sandbox, ProgressReporter())
             else:
                 report = _evaluate_model(tasks, sandbox, draw, store, settings, quantization, adapter)
         _show(report, benchmark)
@@ -132,7 +132,7 @@ def _evaluate_model(
             engines.load_adapter(version.path, version.identity)
             identity = version.identity
         sampler = Sampler(engines, identity)
-        return evaluate(tasks, sampler, sandbox, draw, store, Teller())
+        return evaluate(tasks, sampler, sandbox, draw, store, ProgressReporter())
 
 
 @contextmanager

@@ -18,12 +18,13 @@ from sandbox.pool import Sandbox
 from trainer.evaluation.choice import choose
 from trainer.evaluation.statistics import Estimate, estimate, wilson
 from trainer.evaluation.task import Task
-from trainer.progress import Teller
-from trainer.run.store import Store
+from trainer.progress import ProgressReporter
+from trainer.run.store import Stage, Store
 from trainer.sampling.answers import end_of_answer, extract_function
 from trainer.sampling.engines import in_parallel
 from trainer.sampling.sampler import Draw, Prompt, Sample, Sampler, render
 
+ANSWERS = Stage("answers")
 SIFTING = (1, 8)
 """Inputs that a program must answer rightly before it is asked for the next, the task's own and at last all."""
 
@@ -93,28 +94,33 @@ class Report:
 
 
 def evaluate(
-    tasks: Sequence[Task], sampler: Sampler, sandbox: Sandbox, draw: Draw, store: Store, teller: Teller
+    tasks: Sequence[Task],
+    sampler: Sampler,
+    sandbox: Sandbox,
+    draw: Draw,
+    store: Store,
+    reporter: ProgressReporter,
 ) -> Report:
     """Sample and judge every task, in order; answers found in `store` are not sampled again."""
-    references = reference_results([task for task in tasks if task.oracle is not None], sandbox, teller)
+    references = reference_results([task for task in tasks if task.oracle is not None], sandbox, reporter)
 
     def score(task: Task) -> TaskScore:
         prompt = Prompt(sampler.chat(render(task.template, statement=task.statement).text))
-        answers = sampler.sample_once(store, "answers", prompt, draw, end_of_answer(task.function))
+        answers = sampler.sample_once(store, ANSWERS, prompt, draw, end_of_answer(task.function))
         return judged(task, answers, sandbox, references.get(task.id))
 
     scores = []
-    with teller.stage("tasks", len(tasks), "tasks") as step:
+    with reporter.stage("tasks", len(tasks), "tasks") as step:
         for one in in_parallel(score, tasks, len(sampler.engines)):
             scores.append(one)
             step(len(scores), "")
     return Report(tuple(scores), draw.n, draw.temperature)
 
 
-def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller) -> Report:
+def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, reporter: ProgressReporter) -> Report:
     """The reference solutions, judged as answers are: what the judging itself gets wrong shows here."""
-    given = reference_results(tasks, sandbox, teller)
-    expected = reference_results([task for task in tasks if task.oracle is not None], sandbox, teller)
+    given = reference_results(tasks, sandbox, reporter)
+    expected = reference_results([task for task in tasks if task.oracle is not None], sandbox, reporter)
 
     def score(task: Task) -> TaskScore:
         got, wanted = given[task.id], expected.get(task.id)
@@ -128,13 +134,13 @@ def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller)
 
 
 def reference_results(
-    tasks: Sequence[Task], sandbox: Sandbox, teller: Teller
+    tasks: Sequence[Task], sandbox: Sandbox, reporter: ProgressReporter
 ) -> dict[str, tuple[Outcome, ...]]:
     """What each task's reference solution does; what it returns is what answers are compared with."""
     found: dict[str, tuple[Outcome, ...]] = {}
     if not tasks:  # HumanEval's probes judge themselves: no stage to show
         return found
-    with teller.stage("references", len(tasks), "tasks") as step:
+    with reporter.stage("references", len(tasks), "tasks") as step:
         for index, result in sandbox.stream(task.reference_job() for task in tasks):
             found[tasks[index].id] = result.outcomes
             step(len(found), "")

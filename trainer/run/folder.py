@@ -1,8 +1,8 @@
-"""A run folder: what was asked, what was made, what came out.
+"""A run folder: the parameters of a training run, its work and its results.
 
-RUN/run.json        base, profile and options; fixed by the first start
-RUN/progress.json   the stage at work
-RUN/shards/         the work of the stages (`store`)
+RUN/run.json        base model, profile and options (`RunRecord`); fixed by the first start
+RUN/progress.json   the stage at work (`trainer.progress`)
+RUN/shards/         the work of the stages (`trainer.run.store`)
 RUN/ARM/            dataset.jsonl, own-answers.jsonl, result.json, report.html of one arm: consensus, or the random
                     control
 RUN/finetune/       adapters, by what they were made from
@@ -15,20 +15,49 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trainer.errors import StoreError, disk_errors
 from trainer.profile import Profile
+from trainer.run.records import from_plain, to_plain
 from trainer.run.store import Store, digest
 from ucoder_lsp.files import remove_abandoned, write_atomically
+
+T = TypeVar("T")
 
 OPTIONS = {
     "profile": "--profile", "base": "--base", "model_id": "served model (--served, or what --base names)",
     "excluded": "--exclude", "qlora": "--qlora",
 }  # fmt: skip
-"""What people say for each fact of run.json."""
+"""The command-line option behind each field of run.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The parameters of a run: run.json."""
+
+    profile: dict[str, Any]
+    """As it was at the first start: another release may have other fields."""
+    base: str
+    model_id: str
+    excluded: str
+    """Hash of the word runs that no problem may hold."""
+    qlora: bool
+    nights: int
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a profile without a name."""
+        if not isinstance(self.profile.get("name"), str):
+            raise ValueError("its profile has no name")
+
+    @classmethod
+    def of(
+        cls, profile: Profile, base: str, model_id: str, excluded: frozenset[str], *, four_bit: bool
+    ) -> RunRecord:
+        """Describe a run that is to start or to continue."""
+        return cls(to_plain(profile), base, model_id, digest(sorted(excluded)), four_bit, nights=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +68,21 @@ class RunFolder:
 
     @property
     def store(self) -> Store:
+        """The shards."""
         return Store(self.path / "shards")
 
     @property
     def progress(self) -> Path:
+        """The file of the stage at work."""
         return self.path / "progress.json"
 
     @property
     def finetune(self) -> Path:
+        """The folder of the adapters."""
         return self.path / "finetune"
 
     def arm(self, name: str) -> Path:
-        """Folder of one arm, made when missing."""
+        """Return the folder of one arm, made when missing."""
         folder = self.path / name
         with disk_errors(self.path):
             folder.mkdir(parents=True, exist_ok=True)
@@ -63,24 +95,34 @@ class RunFolder:
             write_atomically(path, text)
         return path
 
-    def read(self, relative: str) -> Any | None:
-        """A JSON file of the run, None when it is not there; `StoreError` when it is damaged."""
+    def read(self, relative: str, kind: type[T]) -> T | None:
+        """Read a JSON file of the run as a record of type `kind`, None when there is none.
+
+        Raises:
+            StoreError: the file is damaged, or lacks a field because an earlier version wrote it.
+        """
         path = self.path / relative
         try:
-            found = json.loads(path.read_text("utf-8"))
-            if not _is_whole(path.name, found):
-                raise ValueError("it is JSON of something else")
+            return from_plain(json.loads(path.read_text("utf-8")), kind)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, RecursionError) as error:
+        except KeyError as error:
+            raise StoreError(
+                f"{path} has no {error}, so an earlier version of UCoder wrote it: start a run under another --run "
+                "name."
+            ) from error
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise StoreError(
                 f"{path} is damaged ({error}): remove it and run the same command again."
             ) from error
-        return found
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second process out; `StoreError` when one is at work. Released with the process, however it ends."""
+        """Keep a second process out; released with the process, however it ends.
+
+        Raises:
+            StoreError: another process trains in this folder.
+        """
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -97,7 +139,7 @@ class RunFolder:
             os.close(handle)
 
     def clean(self) -> None:
-        """Remove what killed processes left half-written."""
+        """Remove the half-written files of killed processes."""
         for folder in (self.path, *filter(Path.is_dir, self.path.rglob("*"))):
             remove_abandoned(folder)
 
@@ -110,64 +152,45 @@ class RunFolder:
         except StoreError:
             return True
 
-    def open(
-        self,
-        profile: Profile,
-        base: str,
-        model_id: str,
-        excluded: frozenset[str],
-        *,
-        four_bit: bool,
-        another: bool = False,
-    ) -> int:
-        """Fix what the run is about at its first start; the nights that it is to learn from.
+    def open(self, requested: RunRecord, *, another: bool = False, finished: int = 0) -> int:
+        """Fix the parameters of the run at its first start, and return the number of its nights.
 
-        `another` adds one to those of a finished run. A night that was stopped comes to its end first.
-        Raises `StoreError` when the run is about something else.
+        Args:
+            requested: the parameters of this start.
+            another: add a night if all are finished; a night that was stopped is finished first.
+            finished: the nights that consensus has finished.
+
+        Raises:
+            StoreError: the run has other parameters.
         """
-        asked = {
-            "profile": profile.to_json(),
-            "base": base,
-            "model_id": model_id,
-            "excluded": digest(sorted(excluded)),
-            "qlora": four_bit,
-        }
-        known = self.read("run.json")
+        known = self.read("run.json", RunRecord)
         nights = 1
         if known is not None:
-            known.setdefault("qlora", False)  # not kept by the first versions
-            nights = int(known.pop("nights", 1))  # nor this
-            if known != asked:
-                raise StoreError(f"The run {self.path.name!r} was started with {_difference(known, asked)}")
-            if not another or self.finished_nights("consensus") < nights:
+            nights = known.nights
+            different = _difference(known, requested)
+            if different:
+                raise StoreError(f"The run {self.path.name!r} was started with {different}")
+            if not another or finished < nights:
                 return nights
             nights += 1
-        self.write("run.json", json.dumps({**asked, "nights": nights}, indent=1))
+        self.write("run.json", json.dumps(to_plain(replace(requested, nights=nights)), indent=1))
         return nights
 
-    def finished_nights(self, arm: str) -> int:
-        """How many nights the result of an arm comes from, 0 without one."""
-        result = self.read(f"{arm}/result.json")
-        return 0 if result is None else int(result.get("nights", 1))  # not kept by the first versions
 
+def _difference(known: RunRecord, requested: RunRecord) -> str:
+    """Describe the parameters that differ, and the way out; empty where none does.
 
-def _is_whole(name: str, found: Any) -> bool:
-    """Whether a file holds what its readers take from it."""
-    match name, found:
-        case "run.json", {"profile": {"name": str()}, "base": str()}:
-            return isinstance(found.get("nights", 1), int)
-        case "progress.json", {"stage": str(), "done": int(), "total": int(), "note": str()}:
-            return True
-        case "result.json", {"version": str() | None, "examples": int(), "report": str()}:
-            return isinstance(found.get("nights", 1), int)
-    return False
-
-
-def _difference(known: dict[str, Any], asked: dict[str, Any]) -> str:
-    """What a run was started with that is not asked now, and the way out; a release may change a profile's numbers."""
-    different = [key for key in asked if known.get(key) != asked[key]]
-    before, now = known.get("profile", {}), asked["profile"]
-    if different == ["profile"] and before.get("name") == now["name"]:
+    Another release may change a profile's numbers.
+    """
+    different = [
+        field.name
+        for field in fields(RunRecord)
+        if field.name != "nights" and getattr(known, field.name) != getattr(requested, field.name)
+    ]
+    if not different:
+        return ""
+    before, now = known.profile, requested.profile
+    if different == ["profile"] and before["name"] == now["name"]:
         numbers = ", ".join(sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k)))
         return f"other numbers of its profile ({numbers}): give this one another --run name."
     options = ", ".join(OPTIONS[key] for key in different)

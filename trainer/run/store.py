@@ -1,20 +1,38 @@
-"""The shards of a training run: every piece of work under the hash of what it was made from, written once.
+"""The shards of a training run: each piece of work in a file named by the hash of what made it.
 
-A shard's key is the hash of the model, the prompt, the parameters and the input that made it, so work is found
-again whatever was killed, changed or added in between, and never confused with other work. A shard appears whole
-(written aside, synced, renamed) or not at all; one that was damaged later is noticed by its checksum and made again.
+A shard's key is the hash of the model, the prompt, the parameters and the input. So work is found again after any
+kill or change, and never confused with other work. A shard appears whole (written aside, synced, renamed) or not at
+all. A later damage shows in its checksum, and the shard is made again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trainer.errors import disk_errors
+from trainer.run.records import from_plain, to_plain
 from ucoder_lsp.files import write_atomically
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A kind of work, with the version of its outputs."""
+
+    name: str
+    """The folder of its shards."""
+    version: int = 1
+    """Part of the shard key. Raise it when the same input is to give another output: earlier shards are then unused."""
+
+    def key(self, made_from: Sequence[Any]) -> list[Any]:
+        """The shard key, as data. Version 1 is left out, so that runs from before the versions continue."""
+        return [*([] if self.version == 1 else [self.version]), *made_from]
 
 
 class Store:
@@ -23,38 +41,44 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def get(self, stage: str, parts: Any) -> Any | None:
-        """What was made from `parts`, None where nothing was (or it was damaged)."""
-        try:
-            shard = json.loads(self._path(stage, parts).read_text("utf-8"))
-            return shard["output"] if shard["sha256"] == digest(shard["output"]) else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+    def get_or_make(
+        self, stage: Stage, made_from: Sequence[Any], make: Callable[[], T], kind: type[T]
+    ) -> T:  # fmt: skip
+        """Return what was made from `made_from`, made now if need be.
 
-    def get_or_make(self, stage: str, parts: Any, make: Callable[[], Any]) -> Any:
-        """What was made from `parts`, made now if need be. `parts` and the result are plain JSON data.
+        Args:
+            stage: the stage that the shard belongs to.
+            made_from: all that the output depends on: plain JSON data and dataclasses of it.
+            make: does the work.
+            kind: the type of the output, as `trainer.run.records` reads it.
 
         Raises:
             StoreError: the disk is full or the folder is not writable; finished shards are kept.
         """
-        found = self.get(stage, parts)
-        if found is not None:
-            return found
-        # Through JSON and back, so that a fresh result and a found one are the same thing.
-        output = json.loads(json.dumps(make()))
-        path = self._path(stage, parts)
-        with disk_errors(self.folder):
-            if not path.parent.is_dir():
-                path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(
-                path, json.dumps({"sha256": digest(output), "made_from": parts, "output": output})
-            )
-        return output
+        key = to_plain(stage.key(made_from))
+        path = self.folder / stage.name / f"{digest(key)}.json"
+        output = _read(path)
+        if output is None:
+            # Through JSON and back, so that a fresh output and a found one are equal.
+            output = json.loads(json.dumps(to_plain(make())))
+            with disk_errors(self.folder):
+                if not path.parent.is_dir():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(
+                    path, json.dumps({"sha256": digest(output), "made_from": key, "output": output})
+                )
+        return from_plain(output, kind)
 
-    def _path(self, stage: str, parts: Any) -> Path:
-        return self.folder / stage / f"{digest(parts)}.json"
+
+def _read(path: Path) -> Any | None:
+    """The output in a shard, None where there is none or it is damaged."""
+    try:
+        shard = json.loads(path.read_text("utf-8"))
+        return shard["output"] if shard["sha256"] == digest(shard["output"]) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def digest(data: Any) -> str:
-    """SHA-256 of plain JSON data, hexadecimal; key order does not count."""
+    """Return the hexadecimal SHA-256 of plain JSON data, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

@@ -1,10 +1,10 @@
-"""The program inside a model's answer: the first code block that defines the function, cut to what it needs.
+"""The program inside a model's answer, and where an answer ends.
 
-Small models add tests, prints and second definitions after a good function, and those overrule or break it
-(evidence: the commonest failures beside a wrong body are a renamed function, appended tests and a second
-definition). So what is kept is: imports, constants and definitions up to the end of the first complete
-definition of the function asked for. A renamed function is called by its asked name only where it is the
-only one in the answer.
+The program is the first code block that defines the function, cut to what the function needs. Small models add tests,
+prints and second definitions after a good function, and those override or break it. (The commonest failures beside a
+wrong body are a renamed function, appended tests and a second definition.) So imports, constants and definitions are
+kept up to the end of the first complete definition of the requested function. A renamed function gets the requested
+name as an alias only where the answer has no other function.
 """
 
 from __future__ import annotations
@@ -14,18 +14,29 @@ import re
 import textwrap
 import typing
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sandbox.inputs.target import parse_quietly
 
 FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
 MAX_ANSWER = 40_000
-"""Characters of an answer that are looked at: reading a longer one is not worth its time."""
+"""Characters of an answer that are read: a longer one is not worth its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRule:
+    """A rule that ends a sample before its token limit."""
+
+    identifier: str
+    """Part of the shard key: a rule that ends samples elsewhere needs another one."""
+    find_end: Callable[[str], int | None]
+    """Returns the index at which a text ends, None while it does not."""
 
 
 def extract_function(answer: str, function: str, prelude: str = "") -> str | None:
-    """Source of a module that defines `function`, or None where the answer holds none that parses.
+    """Extract the source of a module that defines `function`, None where the answer holds none that parses.
 
-    `prelude` (imports and helpers that the task gave) goes in front. Never raises on any text.
+    `prelude` (the task's imports and helpers) comes first. Never raises on any text.
     """
     answer = _lines(answer[:MAX_ANSWER]).replace("\0", "")
     blocks = [
@@ -46,17 +57,17 @@ MODULES = frozenset(
     {"bisect", "collections", "copy", "datetime", "functools", "heapq", "itertools", "math", "operator", "random", "re",
      "statistics", "string"}
 )  # fmt: skip
-"""What short programs import."""
+"""The modules that short programs import."""
 
 
 def with_imports(source: str) -> str:
-    """A program with the imports that whoever continued its stub had no place for.
+    """Add the imports that a program lacks because its stub had no place for them.
 
-    They are modules of the standard library that it uses as `module.name`, and the names of `typing` in its
+    They are the modules of the standard library that it uses as `module.name`, and the names of `typing` in its
     signatures. Nothing is added for a name that the program itself binds.
     """
     tree = parse_quietly(source)
-    if tree is None or "__future__" in source:  # nothing may stand above that
+    if tree is None or "__future__" in source:  # that import must be the first one
         return source
     nodes = list(ast.walk(tree))
     bound = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
@@ -71,36 +82,42 @@ def with_imports(source: str) -> str:
     return "\n".join([*lines, "", source]) if lines else source
 
 
-def end_of_block(text: str) -> int | None:
-    """Where an answer has closed its first code block, None before that: what follows is prose and more tests."""
+def _end_of_block(text: str) -> int | None:
     opening = text.find("```")
     closing = text.find("\n```", opening + 3) if opening >= 0 else -1
     return closing + 4 if closing >= 0 else None
 
 
-def end_of_answer(function: str) -> Callable[[str], int | None]:
-    """A rule that says where an answer has said what it had to, None before that.
+END_OF_BLOCK = StopRule("end_of_block", _end_of_block)
+"""Ends an answer behind its first code block: prose and more tests follow."""
 
-    That is where its first block is closed, or where something that is no part of a solution (a print, a test, prose)
-    follows the complete function at the margin.
+
+def end_of_answer(function: str) -> StopRule:
+    """Make the rule that ends an answer where its solution is complete.
+
+    That is behind its first code block. Without a block it is where something else (a print, a test, prose) follows the
+    complete function at the margin.
     """
     after = re.compile(
         rf"^(?:async )?def {re.escape(function)}\(.*?\n(?=(?!(?:async|def|class|import|from)\b)(?:\w+\W|```|[*>]))",
         re.MULTILINE | re.DOTALL,
     )
 
-    def end_of_answer(text: str) -> int | None:
-        end = end_of_block(text)
+    def find_end(text: str) -> int | None:
+        end = _end_of_block(text)
         found = after.search(text) if end is None else None
         if found is None or parse_quietly(found.group()) is None:
             return end
         return found.end()
 
-    return end_of_answer
+    return StopRule("end_of_answer", find_end)
 
 
 def as_written(answer: str, function: str) -> str | None:
-    """The answer as the model wrote it, up to the end of its function, its block closed; None where there is none."""
+    """Return the answer as the model wrote it, up to the end of its function and with its block closed.
+
+    None where the answer does not hold the function.
+    """
     answer = _lines(answer)
     block = FENCE.search(answer)
     head, source = ("", answer) if block is None else (answer[: block.start(2)], block.group(2))
@@ -113,7 +130,7 @@ def as_written(answer: str, function: str) -> str | None:
 
 
 def _lines(answer: str) -> str:
-    """The answer with the line ends that Python counts."""
+    """Return the answer with the line ends that Python counts."""
     return answer.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -147,7 +164,7 @@ def _cut(source: str, function: str, prelude: str, *, allow_renamed: bool) -> st
 
 
 def _longest_parse(source: str) -> ast.Module | None:
-    """The tree of the longest run of leading lines that parses: an answer may break off in the middle.
+    """Parse the longest run of leading lines that is valid: an answer may break off in the middle.
 
     Only lines at the margin can follow a complete statement, so only those are tried as the end.
     """
@@ -164,7 +181,7 @@ def _longest_parse(source: str) -> ast.Module | None:
 
 
 def _is_support(node: ast.stmt) -> bool:
-    """Imports, definitions and constants; no calls, prints, asserts or loops at the top level."""
+    """Whether a top-level statement is an import, a definition or a constant (not a call, an assert or a loop)."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return True
     return isinstance(node, ast.Assign | ast.AnnAssign) and not any(
@@ -173,5 +190,5 @@ def _is_support(node: ast.stmt) -> bool:
 
 
 def _is_other_definition(node: ast.stmt, function: str) -> bool:
-    """A helper defined below its use; never a second definition of the function itself."""
+    """Whether a statement defines a helper, not the function itself once more."""
     return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name != function

@@ -1,10 +1,6 @@
-"""Stage 1, problem space probing: the model says what people ask it and states it as exercises (paper, section 2.2).
+"""Stage `problems`: the model states each task as an exercise (paper, section 2.2).
 
-A model that was taught to chat has learned what people ask as well as what is answered: where its chat template opens
-the user's turn and that turn has begun with "Write a function to", it goes on with a task that it has seen the like of
-(Magpie, Xu et al. 2024). Each such task is then stated by continuing a document of the exercises of
-`prompts/exercises.md`: hint, typed signature, docstring, example. A base without a chat template continues a list of
-tasks instead. Whether a problem makes sense is for the later stages to find out.
+It continues a document of the hand-written exercises: hint, typed signature, docstring, example.
 """
 
 from __future__ import annotations
@@ -13,80 +9,25 @@ import ast
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from random import Random
 
 from sandbox.inputs.doctests import from_docstring
 from sandbox.inputs.target import parse_quietly
-from trainer.sampling.sampler import PROMPTS, Prompt, Sample, render
+from trainer.profile import Profile
+from trainer.run.store import Stage
+from trainer.sampling.answers import END_OF_BLOCK
+from trainer.sampling.sampler import Draw, Prompt, render
+from trainer.stages.context import Request, StageContext
+from trainer.stages.decontamination import EXCLUDED, overlaps
+from trainer.stages.exercises import FENCE, exercises, shot_set, shot_set_of
+from trainer.stages.funnel import Rejected
 
-_TO = (
-    "find", "check if", "calculate", "count", "convert", "remove", "sort", "check whether", "return", "merge", "split",
-    "replace", "get", "reverse", "compute", "extract", "filter", "sum", "multiply", "swap", "find the first",
-    "find the last", "find the largest", "find the smallest", "find the number of", "find the sum of", "find all",
-    "determine", "generate", "add", "insert", "group", "rotate", "flatten", "combine", "compare",
-)  # fmt: skip
-_TAKES = (
-    "a list of", "a string", "a list of tuples", "two lists", "a number", "a dictionary", "a tuple", "two numbers",
-    "two strings", "a list of lists", "an integer", "a list of strings", "a list of numbers", "a set",
-    "a positive integer n", "a sentence", "a word", "a matrix",
-)  # fmt: skip
-OPENINGS = tuple(
-    opening
-    for i, verb in enumerate(_TO)
-    for opening in (
-        f"Write a function to {verb}",
-        *([f"Write a Python function that takes {_TAKES[i // 2]}"] if i % 2 else []),
-    )
-)
-"""How people begin to ask: steers the samples apart."""
-
-FENCE = re.compile(r"^```python\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+STAGE = Stage("problems")
+MAX_TOKENS = 160
 N_SHOTS = 4
-SHOT_SETS = 16
-"""Different choices of exercises that prompts show: prompts with the same one share most of their computing."""
+ATTEMPTS = 2
+"""One statement in three has another form than an exercise."""
 MAX_STUB_CHARS = 1_200
-MAX_TASK_CHARS = 160
-UNSUITED = re.compile(
-    r"java|c\+\+|c#|php|sql|html|css|pandas|numpy|data ?frame|json|xml|csv|\bfiles?\b|\burl|\bapi\b|random|database|"
-    r"\bprint|image|\buser|website|datetime|current|\bclass\b|\bobject",
-    re.IGNORECASE,
-)
-"""Tasks for another language, for a library, or about more than plain values in and a plain value out: nothing that
-programs could be compared on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exercise:
-    """A hand-written exercise: what the prompts of the stages show as an example."""
-
-    title: str
-    task: str
-    hint: str
-    code: str
-    """The complete function."""
-    asserts: str
-
-    @property
-    def function(self) -> str:
-        """Its name."""
-        return self.code.split("(")[0].removeprefix("def ")
-
-    @property
-    def stub(self) -> str:
-        """Signature and docstring."""
-        return self.code[: self.code.index('"""\n', self.code.index('"""') + 3) + 3]
-
-    @property
-    def plan(self) -> str:
-        """The comment that says how, indented like the body."""
-        return next(line for line in self.code.splitlines() if line.lstrip().startswith("# Plan:"))
-
-    @property
-    def body(self) -> str:
-        """What follows the docstring, without the plan."""
-        rest = self.code[len(self.stub) :].strip("\n").splitlines()
-        return "\n".join(line for line in rest if line != self.plan)
+MAX_HINT_CHARS = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,84 +39,66 @@ class Problem:
     hint: str
     function: str
     stub: str
-    """Imports, typed signature and docstring with an example: a program but for the body."""
+    """Imports, typed signature and docstring with an example: a program without its body."""
 
     @property
     def title(self) -> str:
-        """Its function's name in words: what reports and prompts call it."""
+        """The function's name in words, as reports and prompts show it."""
         return self.function.strip("_").replace("_", " ").capitalize()
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A text that is no task or no problem, and why."""
+def run(context: StageContext, tasks: Sequence[str]) -> list[Problem]:
+    """State each task as a problem; drop what is not one, repeats an exercise or overlaps an excluded file."""
 
-    reason: str
+    def state(task: str) -> Problem | Rejected:
+        stated: Problem | Rejected = Rejected("")
+        for attempt in range(ATTEMPTS):
+            (sample,) = context.sample(STAGE, request(task, attempt, context.profile))
+            stated = read(task, sample.text)
+            if isinstance(stated, Problem):
+                break
+        return stated
 
-
-@lru_cache(maxsize=1)
-def exercises() -> tuple[Exercise, ...]:
-    """The hand-written exercises."""
-    found = []
-    for section in (PROMPTS / "exercises.md").read_text("utf-8").split("## ")[1:]:
-        heading, text = section.split("\n", 1)
-        code, asserts = FENCE.findall(text)
-        found.append(
-            Exercise(heading, _field(text, "Task"), _field(text, "Hint"), code.rstrip(), asserts.strip())
-        )
-    return tuple(found)
-
-
-def task_prompt(opening: str, turn: str | None, shots: int) -> Prompt:
-    """Asks for tasks that begin with `opening`: the user's `turn` (`Sampler.user_turn`), or a list for want of one."""
-    return (
-        Prompt(turn) if turn is not None else render("task", shots=shot_set(shots, N_SHOTS), opening=opening)
-    )
+    found: list[Problem] = []
+    for task, stated in zip(tasks, context.each(STAGE.name, tasks, state, unit="tasks"), strict=True):
+        if isinstance(stated, Rejected):
+            context.funnel.count(STAGE.name, stated.reason, "", task)
+        else:
+            found.append(stated)
+    return _usable(found, context)
 
 
-def read_task(opening: str, sample: Sample) -> str | Rejected:
-    """The task that a continuation of `opening` asks for, as one sentence. Never raises on any text."""
-    said = " ".join(sample.text.split()).strip(" .:,;")
-    task = re.sub(r",? (in|using) python( code)?$", "", f"{opening} {said}".strip(), flags=re.IGNORECASE)
-    if not sample.finished or len(task) > MAX_TASK_CHARS:
-        return Rejected("does not come to an end")
-    if len(task) <= len(opening):
-        return Rejected("says nothing")
-    if any(task.count(mark) % 2 for mark in '`"') or task.count("(") != task.count(")"):
-        return Rejected("breaks off")
-    if UNSUITED.search(task):
-        return Rejected("asks for more than values from values")
-    return task.replace("Write a Python function", "Write a function", 1) + "."
+def _usable(found: Sequence[Problem], context: StageContext) -> list[Problem]:
+    """The problems that neither repeat an exercise nor overlap an excluded file."""
+    different, repeated = new_to([exercise.function for exercise in exercises()], found)
+    for problem in repeated:
+        context.funnel.count(STAGE.name, "repeats an exercise", problem.title, problem.stub)
+    kept = []
+    for problem in different:
+        excluded = overlaps(problem.stub, context.excluded)
+        text = f"{problem.task}\n\n{problem.stub}"
+        context.funnel.count(STAGE.name, EXCLUDED if excluded else "kept", problem.title, text)
+        if not excluded:
+            kept.append(problem)
+    return kept
 
 
-def distinct_tasks(tasks: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Tasks that are no other's words in another order, in order, and those that repeat one."""
-    known: set[frozenset[str]] = set()
-    kept: list[str] = []
-    repeated: list[str] = []
-    for task in tasks:
-        words = frozenset(_words(task))
-        (repeated if words in known else kept).append(task)
-        known.add(words)
-    return kept, repeated
+def request(task: str, attempt: int, profile: Profile) -> Request:
+    """Request a statement of the task."""
+    draw = Draw(1, MAX_TOKENS, profile.problem_temperature, profile.seed + attempt)
+    return Request(prompt(task, shot_set_of(task)), draw, END_OF_BLOCK)
 
 
-def problem_prompt(task: str, shots: int) -> Prompt:
-    """A document of exercises that opens another one for `task`; `shots` is the number of the set it shows."""
+def prompt(task: str, shots: int) -> Prompt:
+    """Make a document of exercises that opens another one for `task`; `shots` is the number of the shown set."""
     return render("problem", shots=shot_set(shots, N_SHOTS), task=task)
 
 
-def shot_set(number: int, n: int) -> list[Exercise]:
-    """n of the hand-written exercises, the same ones for the same number; the sets together show all equally often."""
-    deck = Random(0).sample(exercises(), len(exercises()))  # noqa: S311  # no secret: which examples to show
-    return [deck[(number * n + i) % len(deck)] for i in range(n)]
-
-
-def parse_problem(task: str, text: str) -> Problem | Rejected:
-    """The problem that a continuation of `problem_prompt` states. Never raises on any text."""
+def read(task: str, text: str) -> Problem | Rejected:
+    """Read a continuation of `prompt` as a problem. Never raises on any text."""
     fence = FENCE.search(text)
     hint = text[: fence.start()].strip().partition("\n")[0] if fence is not None else ""
-    if fence is None or not hint or len(hint) > MAX_TASK_CHARS:
+    if fence is None or not hint or len(hint) > MAX_HINT_CHARS:
         return Rejected("is not laid out as an exercise")
     if len(fence.group(1)) > MAX_STUB_CHARS:
         return Rejected("is too long")
@@ -203,10 +126,10 @@ def parse_problem(task: str, text: str) -> Problem | Rejected:
 
 
 def new_to(known: Sequence[str], problems: Iterable[Problem]) -> tuple[list[Problem], list[Problem]]:
-    """Problems whose functions have other names than the `known` exercises, and those that repeat one.
+    """Separate the problems from those whose functions are named as a `known` exercise.
 
-    Among each other they may share a name: their tasks differ (`distinct_tasks`), and the same answer to two of them
-    is found where answers are selected.
+    Problems may share a name: their tasks differ (`tasks.distinct`). The same answer to two of them is found by the
+    selection.
     """
     kept: list[Problem] = []
     repeated: list[Problem] = []
@@ -215,33 +138,10 @@ def new_to(known: Sequence[str], problems: Iterable[Problem]) -> tuple[list[Prob
     return kept, repeated
 
 
-def overlaps(text: str, shingles: frozenset[str], n: int = 8) -> bool:
-    """Whether `n` words in a row of a text are among `shingles` (see `word_shingles`)."""
-    return not shingles.isdisjoint(word_shingles([text], n))
-
-
-def word_shingles(texts: Iterable[str], n: int = 8) -> frozenset[str]:
-    """Every run of n words (letters only: numbers repeat everywhere) of each text: what decontamination compares."""
-    return frozenset(
-        " ".join(words[i : i + n])
-        for words in (re.findall(r"[a-z]+", text.lower()) for text in texts)
-        for i in range(len(words) - n + 1)
-    )
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9]+", text.lower())
-
-
-def _field(text: str, name: str) -> str:
-    found = re.search(rf"^{name}:[ \t]*(.+)$", text, re.MULTILINE)
-    return found.group(1).strip() if found else ""
-
-
 def _example_comes_last(stub: str) -> bool:
-    """Whether the docstring ends as those of the exercises: from the first example on, nothing but examples.
+    """Whether the docstring ends as those of the exercises: from the first example on, only examples.
 
-    The data set puts another example there and closes the docstring (`dataset.with_example`).
+    Served prompts put another example there and close the docstring (`served_prompts.with_example`).
     """
     head, _, tail = stub.partition("\n    >>> ")
     closed = parse_quietly(f'{head}\n    """\n    pass')

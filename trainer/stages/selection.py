@@ -1,9 +1,8 @@
-"""Stage 6: execution-driven consensus selects a problem's solutions, or abstains with a reason (paper, section 2.4).
+"""Stage `selection`: execution-driven consensus selects a problem's solutions, or drops it (paper, section 2.4).
 
-`hold_election` runs every distinct solution on the problem's inputs; `select` is a pure decision over what they did.
-The reasons for which nothing is selected are the funnel of the report. What counts as agreement, and who wins, is
-`sandbox`'s default rule; what is added here is what training data needs: a cluster of some size, a behaviour that
-varies, and values that say something.
+The sandbox runs every distinct solution on the problem's probe inputs. `sandbox`'s default rule decides what counts as
+agreement and which behaviour wins. This module adds what training data needs: a cluster of some size, a behaviour that
+varies, and values that can be written down. The drop reasons are the funnel of the report.
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.consensus.election import Ballot, Election, elect
+from sandbox.consensus.rules import DEFAULT_RULE, RULES
 from sandbox.consensus.types import Rule
-from sandbox.inputs import ProbeSet, propose
+from sandbox.inputs import ProbeSet
 from sandbox.inputs.target import parse_quietly
 from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Outcome, Status
@@ -24,92 +24,160 @@ from sandbox.pool import Sandbox
 from sandbox.program import Call, probe_text
 from sandbox.values import Value
 from trainer.profile import Profile
+from trainer.run.store import Stage
+from trainer.stages.context import StageContext
 from trainer.stages.problems import Problem
-from trainer.stages.solutions import Solution, bare
+from trainer.stages.solutions import Candidates, Solution
+from trainer.stages.tests import probes_for
 
+STAGE = Stage("selection", version=2)
 LIMITS = Limits(probe_wall_s=1.0, job_wall_s=6.0, cpu_s=6, memory_bytes=512 * MIB)
-"""Generous towards a busy machine: a time-out that comes and goes would change the data set."""
+"""Generous on a busy machine: a time-out that comes and goes would change the data set."""
 MAX_ASSERT_CHARS = 160
 YES_AND_NO = {Value.of(True), Value.of(False)}
-"""All that a test can say: enough for a behaviour that is not constant."""
+"""All values of a predicate: enough for a behaviour that is not constant."""
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
-    """What one problem gives to train on."""
+class Consensus:
+    """The winning behaviour of a problem and its programs."""
 
-    problem: Problem
     sources: tuple[str, ...]
     """Programs of the winning cluster, best first, all different."""
     asserts: tuple[str, ...]
-    """What the winning behaviour says about single inputs, as Python; the first suits a prompt best."""
+    """The winning behaviour on single inputs, as Python; the first suits a prompt best."""
     confidence: float
     cluster: int
     """Solutions that behave like the winner."""
     n: int
+    """All solutions."""
     clusters: int
-    """Distinct behaviours among the solutions: their number falling over iterations is a sign of collapse."""
+    """Distinct behaviours among the solutions: a falling number over iterations is a sign of collapse."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A problem that gives nothing, and why."""
+    """The reason why a problem gives nothing to train on."""
 
-    problem: Problem
     reason: str
 
 
-def probes_for(problem: Problem, tests: Sequence[str], profile: Profile) -> ProbeSet:
-    """Inputs for a problem: those of the model's asserts first, completed from the signature's types."""
-    return propose(
-        bare(problem.stub), problem.function, tests=tests, budget=profile.probes, seed=profile.seed
-    )
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What the solutions of one problem do: a shard of this stage, so that nothing runs twice."""
+
+    outcome: Consensus | Dropped
+    own_asserts: tuple[tuple[str, ...], ...]
+    """For each solution its most telling assert, or none: what this very program does on one input."""
+    claims: tuple[str, ...]
+    """What the winner does, as asserts, even where the problem is dropped; the most telling first."""
+    alike: int
+    """Solutions that behave like the winner, 0 without one."""
 
 
-def hold_election(
-    solutions: Sequence[Solution], inputs: ProbeSet, sandbox: Sandbox, rule: Rule, limits: Limits = LIMITS
-) -> Election:
-    """Run every distinct solution on the inputs and let the rule decide; a sample without a program crashed."""
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A problem to train on."""
+
+    problem: Problem
+    consensus: Consensus
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Programs of the winning cluster, best first."""
+        return self.consensus.sources
+
+    @property
+    def asserts(self) -> tuple[str, ...]:
+        """The winning behaviour on single inputs."""
+        return self.consensus.asserts
+
+
+def run(
+    context: StageContext, problems: Sequence[Candidates], suffix: str = ""
+) -> tuple[list[Selected], list[Examined]]:
+    """Select the problems to train on, and return what was examined of every problem; `suffix` names the round."""
+    title = f"{STAGE.name}{suffix}"
+    examined = context.each(title, problems, lambda candidates: examine(context, candidates))
+    selected: list[Selected] = []
+    seen: set[str] = set()
+    for candidates, found in zip(problems, examined, strict=True):
+        problem, outcome = candidates.problem, found.outcome
+        if isinstance(outcome, Dropped):
+            text = f"{problem.task}\n\n{problem.stub}"
+            context.funnel.count(title, outcome.reason, problem.title, text)
+            continue
+        body = normalised_body(outcome.sources[0])
+        if body in seen:
+            what = "solved by a program of another problem"
+            context.funnel.count(title, what, problem.title, outcome.sources[0])
+            continue
+        seen.add(body)
+        selected.append(Selected(problem, outcome))
+        text = f"{outcome.cluster} of {outcome.n} alike\n\n{outcome.sources[0]}\n{outcome.asserts[0]}"
+        context.funnel.count(title, "selected", problem.title, text)
+    return selected, examined
+
+
+def examine(context: StageContext, candidates: Candidates) -> Examined:
+    """Run the solutions of one problem and decide, or read that from its shard."""
+    rule, profile = RULES[DEFAULT_RULE], context.profile
+    solutions = candidates.solutions
+
+    def make() -> Examined:
+        inputs = probes_for(candidates.problem, candidates.tests, profile)
+        election = hold_election(solutions, inputs, context.sandbox, rule)
+        decision, results = election.decision, election.results or (None,) * len(solutions)
+        won = results[decision.winner] if decision.winner is not None else None
+        return Examined(
+            outcome=outcome_of(solutions, election, inputs, profile),
+            own_asserts=tuple(
+                asserts_of(inputs, result)[:1] if result is not None else () for result in results
+            ),
+            claims=asserts_of(inputs, won, results) if won is not None else (),
+            alike=sum(len(c.members) for c in decision.clusters if decision.winner in c.members),
+        )
+
+    made_from = [rule.name, candidates.problem, candidates.tests, solutions, profile]
+    return context.store.get_or_make(STAGE, made_from, make, Examined)
+
+
+def hold_election(solutions: Sequence[Solution], inputs: ProbeSet, sandbox: Sandbox, rule: Rule) -> Election:
+    """Run the solutions and let the rule decide; a sample without a program counts as a crashed candidate."""
     ballots = [Ballot(solution.source, solution.mean_logprob) for solution in solutions]
-    return elect(ballots, inputs, sandbox=sandbox, rule=rule, limits=limits)
+    return elect(ballots, inputs, sandbox=sandbox, rule=rule, limits=LIMITS)
 
 
-def select(
-    problem: Problem,
-    solutions: Sequence[Solution],
-    election: Election,
-    inputs: ProbeSet,
-    profile: Profile,
-) -> Selected | Dropped:
-    """The programs and asserts of a winner to train on, or the reason to drop the problem."""
+def outcome_of(
+    solutions: Sequence[Solution], election: Election, inputs: ProbeSet, profile: Profile
+) -> Consensus | Dropped:
+    """Return what an election gives to train on; its fallback never does."""
     decision, results = election.decision, election.results
     if decision.winner is None:
-        return Dropped(problem, "no solution could be chosen: " + decision.reason.rstrip(".").lower())
+        return Dropped("no solution could be chosen: " + decision.reason.rstrip(".").lower())
     cluster = next(c for c in decision.clusters if decision.winner in c.members)
-    needed = profile.min_cluster * max(
-        1, len(solutions) // profile.solutions
-    )  # later rounds have more of both
+    # Later rounds have more of both.
+    needed = profile.min_cluster * max(1, len(solutions) // profile.solutions)
     if len(cluster.members) < needed:
-        return Dropped(problem, "fewer solutions behave alike than a consensus needs")
+        return Dropped("fewer solutions behave alike than a consensus needs")
     if decision.confidence < profile.min_confidence:
-        return Dropped(problem, "the consensus is too likely to be wrong")
+        return Dropped("the consensus is too likely to be wrong")
     won = results[decision.winner]
     assert won is not None, "a winner has run"
     values = Counter(o.value for o in won.outcomes if o.status is Status.OK)
     if len(values) < profile.min_outputs and values.keys() != YES_AND_NO:
-        return Dropped(problem, "the winning behaviour is nearly constant")
+        return Dropped("the winning behaviour is nearly constant")
     if sum(values.values()) * 2 < len(won.outcomes):
-        return Dropped(problem, "the winning behaviour crashes on most inputs")
+        return Dropped("the winning behaviour crashes on most inputs")
     asserts = asserts_of(inputs, won, results)
     if not asserts:
-        return Dropped(problem, "no value of the winning behaviour can be written down")
+        return Dropped("no value of the winning behaviour can be written down")
     sources: dict[str, str] = {}
     for member in (decision.winner, *cluster.members):
         source = solutions[member].source
         if source is not None:
             sources.setdefault(normalised(source), source)
-    return Selected(
-        problem,
+    return Consensus(
         tuple(sources.values())[: profile.per_problem],
         asserts,
         round(decision.confidence, 4),
@@ -122,10 +190,10 @@ def select(
 def asserts_of(
     inputs: ProbeSet, result: JobResult, others: Sequence[JobResult | None] = ()
 ) -> tuple[str, ...]:
-    """What a program did, as asserts of plain data, the most telling first.
+    """Describe a program's behaviour as asserts of plain data, the most telling first.
 
-    Empty values, and those that were given, tell little. Of the rest that input tells most for which most of the
-    `others` give another value: an example for people, and the hardest test of one more answer.
+    Empty values and arguments given back tell little. Of the rest, the most telling input is the one for which most of
+    the `others` give another value: it is the best example for people and the hardest test of one more answer.
     """
     found: list[tuple[bool, int, int, str]] = []
     for number, (probe, outcome) in enumerate(zip(inputs.probes, result.outcomes, strict=True)):
@@ -135,7 +203,7 @@ def asserts_of(
         text = f"assert {probe_text(probe)} == {outcome.value.result.text(MAX_ASSERT_CHARS)}"  # longer is cut
         if len(text) <= MAX_ASSERT_CHARS and parse_quietly(text) is not None and _is_plain(value):
             dull = value in (None, "", [], (), {}, 0, False, *probe.args) or not any(
-                _says_something(a) for a in probe.args
+                _is_telling(a) for a in probe.args
             )
             unlike = sum(_differs(other.outcomes[number], outcome) for other in others if other is not None)
             found.append((dull, -unlike, abs(len(text) - 60), text))
@@ -147,7 +215,7 @@ def _differs(other: Outcome, outcome: Outcome) -> bool:
 
 
 def normalised(source: str) -> str:
-    """The program without docstrings and with its local names numbered: equal for trivial rewrites."""
+    """Return the program without docstrings and with numbered local names: equal for trivial rewrites."""
     tree = parse_quietly(source)
     if tree is None:
         return source
@@ -165,7 +233,7 @@ def normalised(source: str) -> str:
 
 
 def normalised_body(source: str) -> str:
-    """What the program's last function does, whatever its signature and names."""
+    """Return the normalised body of the program's last function, whatever its signature."""
     tree = parse_quietly(normalised(source))
     functions = [] if tree is None else [n for n in tree.body if isinstance(n, ast.FunctionDef)]
     return "\n".join(ast.unparse(node) for node in functions[-1].body) if functions else source
@@ -187,5 +255,5 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | str | bytes)
 
 
-def _says_something(argument: object) -> bool:
+def _is_telling(argument: object) -> bool:
     return bool(argument) or argument is False

@@ -1,50 +1,24 @@
-"""Stages 2 to 5 of the loop: what is asked about one problem, and what is read from the answers.
+"""Stage `solutions`: n sampled programs for each problem, which complete its skeletons (paper, section 2.4).
 
-    ratings     the model says how clear and how hard a problem is            (paper, section 2.3)
-    skeletons   imports and typed stub, and stubs with a plan                 (paper, section 2.3)
-    tests       asserts by the model, completed to probe inputs by `sandbox`  (paper, section 2.3)
-    solutions   n samples that complete the skeletons                         (paper, section 2.4)
-
-Departures from the paper: a rating is the mean over several samples, because one sample of a small model says
-little; tests are inputs first (their asserted values are votes, right in about a third of the cases). Solutions are
-asked for in the chat, as people ask: there a small model knows most. The other prompts are documents to be continued,
-where it keeps to a form. What is not here: the sandbox, the store, the choice.
+A departure from the paper: solutions are answers in the chat, where a small model has learned most. The prompts of the
+earlier stages are documents to continue, because a small model keeps to their form.
 """
 
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from trainer.profile import Profile
-from trainer.run.store import digest
-from trainer.sampling.answers import extract_function, with_imports
-from trainer.sampling.sampler import Chat, Draw, Prompt, Sample, render
-from trainer.stages.problems import SHOT_SETS, Exercise, Problem, shot_set
+from trainer.run.store import Stage
+from trainer.sampling.answers import end_of_answer, extract_function, with_imports
+from trainer.sampling.sampler import Chat, Draw, Prompt, Sample, Sampler, render
+from trainer.stages.context import Request, StageContext, seed_of
+from trainer.stages.problems import Problem
+from trainer.stages.served_prompts import MAX_TOKENS, served_prompts, without_examples
 
-N_SHOTS = 3
-PLAN = "    # Plan:"
-CLOSING = '"""'
-_RATING = re.compile(r"\s*([1-5])\s*\n+\s*Difficulty:\s*([1-5])")
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One prompt and how to sample it."""
-
-    prompt: Prompt
-    draw: Draw
-
-
-@dataclass(frozen=True, slots=True)
-class Rating:
-    """What the model thinks of a problem, means over its answers in [1, 5]; 0 when no answer could be read."""
-
-    quality: float
-    difficulty: float
+STAGE = Stage("solutions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,104 +30,127 @@ class Solution:
     mean_logprob: float
 
 
-def shots_of(name: str) -> int:
-    """The number of the set of exercises that the prompts for a task or function show: those of one set are best asked
-    one after the other."""
-    return int(digest(name)[:8], 16) % SHOT_SETS
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """A problem with its blocks of asserts and its candidate programs so far."""
+
+    problem: Problem
+    tests: tuple[str, ...]
+    solutions: tuple[Solution, ...] = ()
 
 
-def ask_rating(problem: Problem, profile: Profile) -> Ask:
-    """Stage 2."""
-    lines = problem.stub.splitlines()
-    signature = next(line for line in lines if line.startswith("def "))
-    example = lines[next(i for i, line in enumerate(lines) if ">>>" in line) :][:2]
-    outline = "\n".join([signature, *(line for line in example if '"""' not in line)])
-    prompt = render("rating", problem=problem, outline=outline)
-    return Ask(prompt, Draw(profile.ratings, 10, 1.0, _seed(prompt, profile), stop=("\n\n", "\n#")))
+def run(
+    context: StageContext,
+    problems: Sequence[Candidates],
+    skeletons: Sequence[Sequence[str]],
+    alike: Callable[[Candidates], int],
+) -> list[Candidates]:
+    """Sample the profile's number of solutions, spread evenly over the skeletons of each problem.
+
+    The bare stubs of all problems come first. A problem is given up when no two of its first samples behave alike, as
+    counted by `alike`: one in ten of those would still reach a consensus, mostly a wrong one (docs/decisions.md, "A
+    problem is given up after its first samples").
+    """
+    shares = [shared_out(texts, context.profile.solutions) for texts in skeletons]
+
+    def begin(item: tuple[Candidates, list[tuple[str, int]]]) -> Candidates:
+        candidates, shared = item
+        return _solve(context, candidates, shared[:1])
+
+    def go_on(item: tuple[Candidates, list[tuple[str, int]]]) -> Candidates:
+        candidates, shared = item
+        return _solve(context, candidates, shared[1:]) if alike(candidates) > 1 else candidates
+
+    solved = context.each(STAGE.name, list(zip(problems, shares, strict=True)), begin)
+    if context.profile.skeletons > 1:
+        solved = context.each(f"{STAGE.name}, planned", list(zip(solved, shares, strict=True)), go_on)
+    _count(context, solved, STAGE.name)
+    return solved
 
 
-def read_rating(samples: Sequence[Sample]) -> Rating:
-    """The mean over the answers that can be read."""
-    read = [found for s in samples if (found := _RATING.match(s.text))]
-    if not read:
-        return Rating(0.0, 0.0)
-    return Rating(fmean(int(m.group(1)) for m in read), fmean(int(m.group(2)) for m in read))
+def run_again(
+    context: StageContext,
+    problems: Sequence[Candidates],
+    claims: Sequence[str | None],
+    adapted: Sampler,
+    number: int,
+) -> list[Candidates]:
+    """Add the answers of the last round's adapter to the candidates, in round `number`, from 2 on.
+
+    The prompts are the served ones, which show an assert, one of `claims` for each problem. A problem without one gets
+    no further candidates.
+    """
+    title = f"{STAGE.name}, round {number}"
+
+    def answer(item: tuple[Candidates, str | None]) -> Candidates:
+        candidates, claim = item
+        if claim is None:
+            return candidates
+        answers = [
+            sample
+            for request in adapter_requests(candidates.problem, claim, number, context.profile, adapted.chat)
+            for sample in context.sample(STAGE, request, adapted)
+        ]
+        function = candidates.problem.function
+        added = (Solution(extract_function(a.text, function), a.mean_logprob) for a in answers)
+        return replace(candidates, solutions=(*candidates.solutions, *added))
+
+    answered = context.each(title, list(zip(problems, claims, strict=True)), answer)
+    _count(context, answered, title)
+    return answered
 
 
-def ask_plans(problem: Problem, profile: Profile) -> Ask:
-    """Stage 3: plans for all skeletons but the first, which has none."""
-    prompt = render("plan", shots=_shots(problem), problem=problem, plan=PLAN)
-    draw = Draw(profile.skeletons - 1, 48, 0.7, _seed(prompt, profile), stop=("\n",))
-    return Ask(prompt, draw)
+def _solve(context: StageContext, candidates: Candidates, shared: Sequence[tuple[str, int]]) -> Candidates:
+    """Add solutions that complete each skeleton, as many as its share."""
+    found = list(candidates.solutions)
+    for skeleton, n in shared:
+        asked = request(candidates.problem, skeleton, n, context.profile, context.sampler.chat)
+        found += read(candidates.problem, context.sample(STAGE, asked))
+    return replace(candidates, solutions=tuple(found))
 
 
-def skeletons(problem: Problem, plans: Sequence[Sample]) -> list[str]:
-    """The stub, and the stub with each plan; plans that say nothing are left out."""
-    texts = dict.fromkeys(plan.text.strip() for plan in plans)
-    return [problem.stub, *(f"{problem.stub}\n{PLAN} {text}" for text in texts if text)]
-
-
-def ask_tests(problem: Problem, profile: Profile) -> Ask:
-    """Stage 4."""
-    prompt = render("tests", shots=_shots(problem), problem=problem)
-    return Ask(prompt, Draw(profile.asserts, 72, 0.8, _seed(prompt, profile), stop=("```", "\n\n")))
-
-
-def read_tests(problem: Problem, samples: Sequence[Sample]) -> list[str]:
-    """Blocks of asserts; the prompt held the beginning of the first one."""
-    example = [line.strip() for line in problem.stub.splitlines()]
-    at = next((i for i, line in enumerate(example) if line.startswith(">>> ")), None)
-    # The docstring's example is the model's own too: a vote like the others, not the word of an author.
-    own = [] if at is None else [f"assert {example[at][4:]} == {example[at + 1]}"]
-    return [*own, *(f"assert {problem.function}({sample.text}" for sample in samples)]
+def _count(context: StageContext, problems: Sequence[Candidates], title: str) -> None:
+    for candidates in problems:
+        for solution in candidates.solutions:
+            what = "programs" if solution.source else "samples without a complete function"
+            context.funnel.count(title, what, candidates.problem.title, solution.source or "")
 
 
 def shared_out(skeletons: Sequence[str], n: int) -> list[tuple[str, int]]:
-    """How many of n solutions continue each skeleton: evenly many, the remainder from the first on."""
+    """Spread n solutions over the skeletons: evenly, the remainder to the first ones."""
     return [(skeleton, len(range(i, n, len(skeletons)))) for i, skeleton in enumerate(skeletons)]
 
 
-def ask_solutions(skeleton: str, n: int, profile: Profile, chat: Chat) -> Ask:
-    """Stage 5: n completions of one skeleton, asked for in the chat.
-
-    Without the example, whose value is a guess of the model's, mostly a wrong one.
-    """
-    prompt = Prompt(chat(render("solve_stub", statement=bare(skeleton)).text))
-    return Ask(prompt, Draw(n, profile.solution_tokens, profile.solution_temperature, _seed(prompt, profile)))
+def request(problem: Problem, skeleton: str, n: int, profile: Profile, chat: Chat) -> Request:
+    """Request n completions of one skeleton in the chat, without its example: the model's value is mostly wrong."""
+    prompt = Prompt(chat(render("solve_stub", statement=without_examples(skeleton)).text))
+    draw = Draw(n, profile.solution_tokens, profile.solution_temperature, seed_of(prompt, profile.seed))
+    return Request(prompt, draw, end_of_answer(problem.function))
 
 
-def bare(skeleton: str) -> str:
-    """A skeleton without the examples of its docstring, for whoever would take them as an author's word.
+def adapter_requests(
+    problem: Problem, claim: str, number: int, profile: Profile, chat: Chat
+) -> list[Request]:
+    """Request answers to both served prompts, half of the profile's solutions each."""
+    draw = Draw(-(-profile.solutions // 2), MAX_TOKENS, profile.solution_temperature, profile.seed + number)
+    end = end_of_answer(problem.function)
+    return [Request(Prompt(prompt), draw, end) for prompt in served_prompts(problem, claim, chat)]
 
-    They come last in it (`problems.parse_problem`).
-    """
-    head, _, rest = skeleton.partition("    >>> ")
-    return f'{head.rstrip()}\n    """{rest.partition(CLOSING)[2]}'
 
-
-def read_solutions(problem: Problem, samples: Sequence[Sample]) -> list[Solution]:
-    """The programs: the first function of each answer, with the imports that it needs."""
+def read(problem: Problem, samples: Sequence[Sample]) -> list[Solution]:
+    """Return the programs: the first function of each answer, with the imports that it needs."""
     programs = (extract_function(sample.text, problem.function) for sample in samples)
     return [
         Solution(
             with_imports(program) if program is not None and _has_body(program, problem.function) else None,
-            s.mean_logprob,
+            sample.mean_logprob,
         )
-        for program, s in zip(programs, samples, strict=True)
+        for program, sample in zip(programs, samples, strict=True)
     ]
 
 
 def _has_body(source: str, function: str) -> bool:
-    """A stub is a program too: it does nothing, and all of its kind agree."""
+    """Whether the function is more than a stub: stubs would all agree."""
     tree = ast.parse(source)
     bodies = [n.body for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == function]
     return not bodies or any(not isinstance(node, ast.Expr | ast.Pass) for node in bodies[0])
-
-
-def _shots(problem: Problem) -> list[Exercise]:
-    """The same for every stage of one problem."""
-    return shot_set(shots_of(problem.function), N_SHOTS)
-
-
-def _seed(prompt: Prompt, profile: Profile) -> int:
-    return int(digest([prompt.text, profile.seed])[:8], 16)

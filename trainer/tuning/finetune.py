@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.data.dataset import Example
+from trainer.data.dataset import TrainingExample
 from trainer.errors import BaseModelError, MissingExtraError, disk_errors, library_errors
 from trainer.hardware import computes_in_bfloat16, has_gpu
 from trainer.models.base import Base, load_for_training
@@ -65,11 +65,11 @@ class Tuned:
 
 def finetune(
     base: Base,
-    rows: Sequence[Example],
+    rows: Sequence[TrainingExample],
     tuning: Tuning,
     parent: Path,
     progress: Progress,
-    rehearsed: Sequence[Example] = (),
+    rehearsed: Sequence[TrainingExample] = (),
 ) -> Tuned:
     """Train a LoRA adapter on `rows`, or return it if it is finished already.
 
@@ -121,11 +121,11 @@ def _in_own_thread(work: Callable[[], None]) -> None:
 
 def _train(
     base: Base,
-    rows: Sequence[Example],
+    rows: Sequence[TrainingExample],
     tuning: Tuning,
     work: Path,
     progress: Progress,
-    rehearsed: Sequence[Example],
+    rehearsed: Sequence[TrainingExample],
 ) -> None:
     """Train in the folder `work`; finished as soon as it holds losses.json."""
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # before peft imports it, when it warns
@@ -184,7 +184,7 @@ def _silence_libraries() -> None:
     disable_progress_bars()
 
 
-def _data_set(rows: Sequence[Example], rehearsed: Sequence[Example], tokenizer: Any) -> Any:
+def _data_set(rows: Sequence[TrainingExample], rehearsed: Sequence[TrainingExample], tokenizer: Any) -> Any:
     """Build TRL's data set; its column `REHEARSED` counts the tokens that the base teaches."""
     from datasets import Dataset
 

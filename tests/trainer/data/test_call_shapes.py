@@ -1,4 +1,4 @@
-"""Programs called in another shape do what they did."""
+"""Programs with another call shape behave the same."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PLAIN = st.recursive(
         ),
     ],
 )  # fmt: skip
-def test_a_call_has_another_shape_and_the_program_follows(
+def test_a_call_and_its_program_get_another_shape(
     source: str, assertion: str, wanted: str, claim: str
 ) -> None:
     assert call_variant(source, assertion, "f") == (wanted, claim)
@@ -76,12 +76,12 @@ def test_a_call_has_another_shape_and_the_program_follows(
         pytest.param("def f(x):\n    return x", "assert f('a' ==", id="no assert"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_called_otherwise_is_left_alone(source: str, assertion: str) -> None:
+def test_other_calls_have_no_variant(source: str, assertion: str) -> None:
     assert call_variant(source, assertion, "f") is None
 
 
 @given(st.lists(PLAIN, min_size=1, max_size=2))
-def test_a_variant_gives_what_the_program_gave(arguments: list[object]) -> None:
+def test_a_variant_returns_the_same_value(arguments: list[object]) -> None:
     names = ("a", "b")[: len(arguments)]
     source = f"def f({', '.join(names)}):\n    return [{', '.join(names)}]"
     assertion = f"assert f({', '.join(map(repr, arguments))}) == {arguments!r}"
@@ -98,11 +98,11 @@ def test_a_variant_gives_what_the_program_gave(arguments: list[object]) -> None:
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
-def test_any_text_is_answered(source: str, assertion: str) -> None:
+def test_any_text_is_accepted(source: str, assertion: str) -> None:
     assert call_variant(source, assertion, "f") is None
 
 
-def test_the_data_set_asks_for_a_variant_by_the_same_sentence() -> None:
+def test_a_variant_has_the_same_sentence() -> None:
     stub = 'def f(xs: list) -> int:\n    """Do.\n\n    >>> f([1])\n    1\n    """'
     problem = Problem("Find the largest.", "hint", "f", stub)
     rows = dataset.examples(problem, ["def f(xs):\n    return max(xs)"], ["assert f([3, 7]) == 7"], str)

@@ -16,7 +16,7 @@ from trainer.evaluation.choice import choose, stub_of
 from trainer.evaluation.evaluate import judged, reference_results
 from trainer.evaluation.oracles import Oracle
 from trainer.evaluation.task import Task
-from trainer.progress import Teller
+from trainer.progress import ProgressReporter
 from trainer.sampling.sampler import Sample
 
 SQUARE = "def f(number):\n    return number * number\n"
@@ -88,7 +88,7 @@ def test_the_choice_is_made_without_the_benchmarks_inputs_and_judged_by_them(
 ) -> None:
     telling = tuple(Call("f", (number,)) for number in (1234567, 7654321))
     task = Task("a", "Square it.\nassert f(2) == 4", "solve_sentence", "f", "", SQUARE, telling, Oracle.EQUAL)
-    expected = reference_results([task], sandbox, Teller())["a"]
+    expected = reference_results([task], sandbox, ProgressReporter())["a"]
     asked: list[Job] = []
     run = sandbox.run
     monkeypatch.setattr(sandbox, "run", lambda jobs: asked.extend(jobs) or run(jobs))

@@ -23,7 +23,7 @@ from trainer.evaluation.evaluate import (
 )
 from trainer.evaluation.oracles import Oracle
 from trainer.evaluation.task import Task
-from trainer.progress import Teller
+from trainer.progress import ProgressReporter
 from trainer.run.store import Store
 from trainer.sampling.answers import extract_function
 from trainer.sampling.engines import Engines
@@ -40,7 +40,7 @@ class Stopping(Sampler):
         self.answer = answer
         self.asked: list[str] = []
 
-    def sample(self, prompt: Prompt, draw: Draw, stop_when: object = None) -> list[Sample]:
+    def sample(self, prompt: Prompt, draw: Draw, stop: object = None) -> list[Sample]:
         if len(self.asked) == 1:
             raise BaseModelError("Sampling was stopped.")
         self.asked.append(prompt.text)
@@ -57,8 +57,8 @@ def test_a_measurement_that_was_stopped_goes_on_from_its_answers(tmp_path: Path)
     first, second = Stopping(source), Stopping("no program")
     with Sandbox(lowest_tier=1) as sandbox:
         with pytest.raises(BaseModelError, match="stopped"):
-            evaluate(tasks, first, sandbox, draw, store, Teller())
-        report = evaluate(tasks, second, sandbox, draw, store, Teller())
+            evaluate(tasks, first, sandbox, draw, store, ProgressReporter())
+        report = evaluate(tasks, second, sandbox, draw, store, ProgressReporter())
     assert [("Task a" in text, "Task b" in text) for text in [*first.asked, *second.asked]] == [
         (True, False), (False, True)
     ]  # fmt: skip
@@ -87,7 +87,7 @@ def test_who_is_wrong_early_is_not_asked_further_and_who_is_right_answers_everyt
     inputs = tuple(Call("f", (x,)) for x in range(31))
     task = Task("a", "Task a", "solve_sentence", "f", "", reference, inputs, Oracle.EQUAL)
     with Recording(lowest_tier=1) as sandbox:
-        expected = reference_results([task], sandbox, Teller())["a"]
+        expected = reference_results([task], sandbox, ProgressReporter())["a"]
         sandbox.asked = []
         score = judged(task, said("Sorry.", early, late, always, always, early), sandbox, expected)
     assert (score.passed, score.n, score.extracted, score.passed_own) == (2, 6, 5, 2)
@@ -111,9 +111,14 @@ def test_the_first_input_mbpps_own_and_those_that_were_added_are_judged_apart() 
     script.sample_once = lambda *_: said(*answers)
     with Sandbox(lowest_tier=1) as sandbox:
         found = evaluate(
-            [task, other], cast(Sampler, script), sandbox, Draw(4, 64, 0.8, 0), Store(Path()), Teller()
+            [task, other],
+            cast(Sampler, script),
+            sandbox,
+            Draw(4, 64, 0.8, 0),
+            Store(Path()),
+            ProgressReporter(),
         )
-        references = evaluate_references([task, other], sandbox, Teller())
+        references = evaluate_references([task, other], sandbox, ProgressReporter())
     passed = [
         [(s.passed, s.passed_own, s.passed_first) for s in report.scores] for report in (found, references)
     ]
@@ -129,7 +134,7 @@ def test_a_task_whose_own_inputs_the_reference_does_not_answer_is_solved_by_nobo
     inputs = (Call("f", (0,)), Call("f", (1,)))
     task = Task("a", "Task a", "solve_sentence", "f", "", source, inputs, Oracle.EQUAL, n_own=1)
     with Sandbox(lowest_tier=1) as sandbox:
-        expected = reference_results([task], sandbox, Teller())["a"]
+        expected = reference_results([task], sandbox, ProgressReporter())["a"]
         score = judged(task, said(source), sandbox, expected)
     assert (score.passed, score.passed_own, score.passed_first) == (1, 0, 0)
 
@@ -138,5 +143,5 @@ def test_a_task_whose_reference_answers_nothing_is_solved_by_nobody() -> None:
     source = "def f(x):\n    return 1 // x\n"
     task = Task("a", "Task a", "solve_sentence", "f", "", source, (Call("f", (0,)),), Oracle.EQUAL)
     with Sandbox(lowest_tier=1) as sandbox:
-        expected = reference_results([task], sandbox, Teller())["a"]
+        expected = reference_results([task], sandbox, ProgressReporter())["a"]
         assert judged(task, said(source), sandbox, expected).passed == 0

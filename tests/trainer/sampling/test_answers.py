@@ -1,4 +1,4 @@
-"""Which program an answer holds, where it ends, and what is kept of it as it was written (trainer.sampling.answers)."""
+"""The program in an answer, and the end of the answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainer.sampling.answers import as_written, end_of_answer, extract_function
         ("```python\ndef f(x):\n    return x\n\ndef broken(", "def f(x)", "broken"),
     ],
 )
-def test_the_first_definition_is_kept_and_what_overrules_it_left_out(
+def test_the_first_definition_is_kept_and_what_overrides_it_is_left_out(
     answer: str, kept: str, left_out: str
 ) -> None:
     program = extract_function(answer, "f")
@@ -30,7 +30,7 @@ def test_the_first_definition_is_kept_and_what_overrules_it_left_out(
 
 
 @given(st.text("\n `dfx():=1returnpy", max_size=80))
-def test_extraction_gives_a_program_that_parses_or_nothing(answer: str) -> None:
+def test_an_extracted_program_parses(answer: str) -> None:
     program = extract_function(answer, "f", "import math")
     assert program is None or parse_quietly(program) is not None
 
@@ -54,7 +54,7 @@ def test_extraction_gives_a_program_that_parses_or_nothing(answer: str) -> None:
         ("It returns x.", None),
     ],
 )
-def test_an_answer_as_it_was_written_ends_with_its_function(answer: str, written: str | None) -> None:
+def test_an_answer_as_written_ends_with_its_function(answer: str, written: str | None) -> None:
     assert as_written(answer, "f") == written
 
 
@@ -63,7 +63,7 @@ def test_an_answer_as_it_was_written_ends_with_its_function(answer: str, written
         st.sampled_from([*"def fx():\n\r =1`#*", "def f(x):\n  return x\n", "\n```\n"]), max_size=40
     ).map("".join)
 )
-def test_what_is_kept_as_written_is_in_the_answer_and_holds_the_same_program(answer: str) -> None:
+def test_an_answer_as_written_is_part_of_the_answer_and_holds_the_same_program(answer: str) -> None:
     written = as_written(answer, "f")
     if written is not None:
         assert written.removesuffix("\n```") in answer.replace("\r\n", "\n").replace("\r", "\n")
@@ -80,12 +80,12 @@ def test_what_is_kept_as_written_is_in_the_answer_and_holds_the_same_program(ans
         ("def f(string):\n    return string.upper()\n", None),
         ("def f(x):\n    copy = x\n    return copy.lower()\n", None),
         ("import math as math\ndef f(x):\n    return math.pi\n", None),
-        ("def f(x):\n    return math\n", None),  # no module is meant
+        ("def f(x):\n    return math\n", None),  # not a module
         ("def cast(x):\n    return x\ndef f(x):\n    return cast(x)\n", None),
         ("def f(x:\n", None),
     ],
 )
-def test_a_program_gets_the_imports_that_its_stub_had_no_place_for(source: str, imports: str | None) -> None:
+def test_a_program_gets_its_missing_imports(source: str, imports: str | None) -> None:
     assert with_imports(source) == (source if imports is None else f"{imports}\n\n{source}")
 
 
@@ -106,7 +106,7 @@ def test_adding_imports_never_breaks_a_program(source: str) -> None:
         ),
         ("def f(x):\n    return g(x)\n\n# helper\ndef g(x):\n    return x\n", None),
         ("def f(x):\n    return d\n\nclass A:\n    pass\n\nimport re\n\nasync", None),
-        ("def g(x):\n    return x\n\nprint(g(1))\n", None),  # not the one that was asked for
+        ("def g(x):\n    return x\n\nprint(g(1))\n", None),  # another function
         ('def f(x):\n    """\nSay x.\n', None),  # prose at the margin, but inside the docstring
         ("def f(\n    x,\n) -> int:\n    return x\n", None),
         ("def f(x):\n    return x\n\nd", None),  # may become `def`
@@ -115,7 +115,7 @@ def test_adding_imports_never_breaks_a_program(source: str) -> None:
 def test_an_answer_ends_when_the_function_is_complete_and_something_else_follows(
     answer: str, kept: str | None
 ) -> None:
-    end = end_of_answer("f")
+    end = end_of_answer("f").find_end
     seen = next(
         (part[:at] for n in range(len(answer) + 1) if (at := end(part := answer[:n])) is not None), None
     )
@@ -129,6 +129,6 @@ def test_an_answer_ends_when_the_function_is_complete_and_something_else_follows
         "".join
     )
 )
-def test_what_ends_an_answer_never_fails_and_lies_inside_it(text: str) -> None:
-    end = end_of_answer("f")(text)
+def test_the_end_of_any_answer_lies_inside_it(text: str) -> None:
+    end = end_of_answer("f").find_end(text)
     assert end is None or 0 < end <= len(text)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.trainer.tiny_models import random_adapter, write_model
 from trainer.models.convert import convert_folder
-from trainer.run.store import Store
+from trainer.run.store import Stage, Store
 from trainer.sampling.batching import BatchedEngine
 from trainer.sampling.engines import in_parallel, open_on_gpu
 from trainer.sampling.sampler import Draw, Prompt, Sampler
@@ -239,7 +239,9 @@ def test_a_training_run_samples_from_it_as_from_an_engine(
         sampler, store = Sampler(engines), Store(tmp_path / "shards")
         draws = [Draw(2, 8, 0.8, seed) for seed in range(6)]
         found = list(
-            in_parallel(lambda d: sampler.sample_once(store, "tasks", Prompt("x = 1\n"), d), draws * 2, 12)
+            in_parallel(
+                lambda d: sampler.sample_once(store, Stage("tasks"), Prompt("x = 1\n"), d), draws * 2, 12
+            )
         )
         assert found[:6] == found[6:]
         assert len({sample.text for samples in found for sample in samples}) > 6

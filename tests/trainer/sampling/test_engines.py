@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import tiny_gguf
 from trainer.errors import BaseModelError
+from trainer.sampling.answers import StopRule
 from trainer.sampling.engines import Engines, in_parallel, open_engines
 from trainer.sampling.sampler import Draw, Prompt, Sampler, render
 from ucoder_lsp.models import prepare as models
@@ -89,7 +90,7 @@ def test_sampling_that_is_stopped_gives_no_half_texts(engines: Engines, tmp_path
             begun.set()
 
         def ask(_: int) -> object:
-            return sampler.sample(Prompt("x = 1\n"), Draw(8, 1000, 0.9, seed=1), never)
+            return sampler.sample(Prompt("x = 1\n"), Draw(8, 1000, 0.9, seed=1), StopRule("never", never))
 
         asked = in_parallel(ask, range(3), 1)
         stopper = threading.Thread(target=lambda: (begun.wait(20), opened.first.close()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainer.data.dataset import Example
+from trainer.data.dataset import TrainingExample
 from trainer.tuning.finetune import Tuning
 
 SLOW_AND_NOISY = [
@@ -22,11 +22,11 @@ TUNING = Tuning(rank=4, epochs=4, learning_rate=3e-3, batch=4, seed=0)
 ONCE = Tuning(rank=4, epochs=1, learning_rate=3e-3, batch=4, seed=0)
 """For tests in which nothing must be learned."""
 ROWS = [
-    Example(f"add_{i}", f"Write add_{i}.\n", f"```python\ndef add_{i}(x):\n    return x + {i}\n```")
+    TrainingExample(f"add_{i}", f"Write add_{i}.\n", f"```python\ndef add_{i}(x):\n    return x + {i}\n```")
     for i in range(8)
 ]
 OWN = [
-    Example(word, f"{word} the text.\n", f"def {word}(text):\n    return text.{word}()")
+    TrainingExample(word, f"{word} the text.\n", f"def {word}(text):\n    return text.{word}()")
     for word in ("lower", "upper", "strip", "title", "split", "swapcase")
 ]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.trainer.tuning.examples import FOUR_BIT, OWN, ROWS, SLOW_AND_NOISY, TUNING, quiet
-from trainer.data.dataset import Example
+from trainer.data.dataset import TrainingExample
 from trainer.models.base import Base
 from trainer.tuning.finetune import MAX_TOKENS, Tuned, before_the_end, finetune
 
@@ -54,7 +54,7 @@ def test_the_end_of_an_answer_is_taught_by_its_tokens(base: Base, tmp_path: Path
     assert before_the_end(bare.completion, tokenizer) == len(tokenizer(bare.completion).input_ids)
 
 
-def _log_probs(base: Base, tuned: Tuned | None, row: Example, four_bit: bool) -> Any:
+def _log_probs(base: Base, tuned: Tuned | None, row: TrainingExample, four_bit: bool) -> Any:
     """Log-probabilities after the prompt and each token of the answer: (answer tokens + 1, vocabulary)."""
     import torch
     from peft import PeftModel
