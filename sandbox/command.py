@@ -20,7 +20,7 @@ from pathlib import Path
 from sandbox.errors import InterpreterMissing, SandboxUnavailable
 from sandbox.host.interpreter import locate
 from sandbox.host.jail import JAIL_UID, JAILED, base_arguments, parents
-from sandbox.jailed.launch import STANDS
+from sandbox.jailed.launch import READY
 from sandbox.limits import MIB, LimitsError
 from sandbox.outcome import Status
 
@@ -179,7 +179,7 @@ def _stood(told: int) -> bool:
     """Whether the jail was built and locked. Never read from the command's own output, which says anything."""
     os.set_blocking(told, False)
     try:
-        return os.read(told, len(STANDS)) == STANDS
+        return os.read(told, len(READY)) == READY
     except BlockingIOError:
         return False
 
