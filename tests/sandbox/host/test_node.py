@@ -17,7 +17,9 @@ import pytest
 
 from sandbox.errors import ArgumentError, ProgramError, SandboxUnavailable
 from sandbox.host import node as javascript
-from sandbox.host.job_run import Run
+from sandbox.host.interpreter import locate
+from sandbox.host.jail import JailConfig
+from sandbox.host.job_run import JobRun
 from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Status
 from sandbox.pool import Sandbox
@@ -221,7 +223,7 @@ def test_standard_input_that_nobody_reads_holds_nobody_up(tier_1: Sandbox) -> No
 @pytest.mark.parametrize("code", [1, 193, 200, 255])
 def test_the_code_that_a_program_leaves_with_is_not_taken_for_a_signal(tier_1: Sandbox, code: int) -> None:
     ending = run(tier_1, "", Expression(f"process.reallyExit({code})")).outcomes[0]
-    assert (ending.status, ending.message) == (Status.NO_RESULT, f"the process left with code {code}")
+    assert (ending.status, ending.message) == (Status.NO_RESULT, f"the process exited with code {code}")
 
 
 def test_no_program_says_that_it_was_killed_from_outside(tier_1: Sandbox) -> None:
@@ -306,11 +308,11 @@ def test_closing_while_a_jail_is_built_leaves_nothing_running(
     monkeypatch.setattr(javascript, "LOOK_S", 0.001)
     job = Job(Program(HANG, "javascript"), (Call("f"),), PATIENT)
     for milliseconds in range(24):
-        threads = javascript.Nodes(1)
+        runtime = javascript.NodeRuntime(JailConfig(locate()), 1, 1)
         results: list[JobResult] = []
-        threads.submit(Run(job, javascript.EncodedForNode(job.probes), 1, results.append))
+        runtime.submit([JobRun(job, javascript.EncodedForNode(job.probes), 1, results.append)])
         time.sleep(milliseconds / 1000)
-        threads.close()
+        runtime.close()
         assert [r.load.status for r in results] == [Status.INFRA]
     assert until(lambda: not marked(mark))
 

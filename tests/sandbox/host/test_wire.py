@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.host.job_run import MAX_INFRA, Run, classify
-from sandbox.host.wire import BODY, HEADER, Encoded, FrameReader, ProtocolError
+from sandbox.host.job_run import MAX_INFRA, JobRun, classify
+from sandbox.host.python import EncodedForPython
+from sandbox.host.wire import BODY, HEADER, FrameReader, ProtocolError
 from sandbox.outcome import JobResult, Status
 from sandbox.program import Call, Job, Program
 from sandbox.values import Value
 
 JOB = Job(Program("def f(n): return n"), tuple(Call("f", (n,)) for n in range(4)))
-ENCODED = Encoded(JOB.probes)
+ENCODED = EncodedForPython(JOB.probes)
 EXPECTED = [Value.of(n) for n in range(4)]
 
 
@@ -37,7 +38,7 @@ def honest(seed: int) -> bytes:
 def judge(make: bytes | None, status: int = 0, mutate: object = None) -> JobResult:
     """What the supervisor makes of a child that wrote these bytes and ended with this wait status."""
     finished: list[JobResult] = []
-    run = Run(JOB, ENCODED, 1, finished.append)
+    run = JobRun(JOB, ENCODED, 1, finished.append)
     run.begin()
     assert run.reader is not None
     data = honest(run.reader.seed) if make is None else make
@@ -92,7 +93,7 @@ def test_random_bytes_never_raise_and_never_pass(noise: bytes) -> None:
 
 def test_a_program_without_probes_that_leaves_without_an_end_is_never_a_pass() -> None:
     finished: list[JobResult] = []
-    run = Run(Job(JOB.program, ()), Encoded(()), 1, finished.append)
+    run = JobRun(Job(JOB.program, ()), EncodedForPython(()), 1, finished.append)
     run.begin()
     assert run.reader is not None
     run.feed(frame(run.reader.seed, b"L"))
@@ -101,7 +102,7 @@ def test_a_program_without_probes_that_leaves_without_an_end_is_never_a_pass() -
 
 
 def test_answers_kept_back_by_a_child_that_died_are_asked_for_again() -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     run.begin()
     assert run.reader is not None
     run.feed(frame(run.reader.seed, b"S"))
@@ -116,7 +117,7 @@ def test_answers_kept_back_by_a_child_that_died_are_asked_for_again() -> None:
 
 
 def test_a_child_killed_from_outside_after_its_last_answer_is_asked_again() -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     for attempt in range(MAX_INFRA):
         run.begin()
         assert run.reader is not None
@@ -128,7 +129,7 @@ def test_a_child_killed_from_outside_after_its_last_answer_is_asked_again() -> N
 
 
 def test_a_child_that_is_killed_once_and_then_left_alone_has_its_answers() -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     for status in (signal.SIGKILL, 0):
         run.begin()
         assert run.reader is not None
@@ -141,7 +142,7 @@ def test_a_child_that_is_killed_once_and_then_left_alone_has_its_answers() -> No
 def test_a_child_that_stays_after_its_last_answer_until_a_limit_ends_it_is_never_a_pass(
     cpu_s: float, timed_out: bool
 ) -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     run.begin()
     assert run.reader is not None
     run.feed(honest(run.reader.seed))
@@ -151,7 +152,7 @@ def test_a_child_that_stays_after_its_last_answer_until_a_limit_ends_it_is_never
 
 @pytest.mark.parametrize("kept_back", [True, False])
 def test_a_hang_is_charged_to_its_probe_at_once_where_nothing_was_kept_back(kept_back: bool) -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     run.begin()
     assert run.reader is not None
     seed = run.reader.seed
@@ -169,7 +170,7 @@ def test_a_child_that_ends_before_it_began_says_nothing_about_its_program(status
 
 @pytest.mark.parametrize("kinds", [b"SS", b"LS", b"SCS", b"CC", b"SCLC"])
 def test_what_is_said_once_is_said_once(kinds: bytes) -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     run.begin()
     assert run.reader is not None
     for kind in kinds:
@@ -179,7 +180,7 @@ def test_what_is_said_once_is_said_once(kinds: bytes) -> None:
 
 
 def test_only_answers_are_progress() -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     run.begin()
     assert run.reader is not None
     seed = run.reader.seed
@@ -210,7 +211,7 @@ def test_ends_are_told_apart(status: int, cpu_s: float, expected: Status) -> Non
 
 
 def test_infrastructure_failures_are_retried_and_then_reported_as_such() -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     for _ in range(MAX_INFRA - 1):
         run.begin()
         assert not run.infra_failed("gone")
