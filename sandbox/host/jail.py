@@ -23,6 +23,8 @@ JAIL_UID = 64_999
 """The dedicated user: no account of a usual system has this number, so it owns no file."""
 
 JAILED = Path(__file__).parents[1] / "jailed"
+JAILED_INSIDE = Path("/ucoder/sandbox/jailed")
+"""The folder of the code that runs in a jail: on the host, and inside the jail."""
 WARM = (
     "math", "re", "collections", "collections.abc", "itertools", "functools", "operator", "heapq", "bisect",
     "string", "typing", "copy", "random", "json", "datetime", "dataclasses", "enum", "abc",
@@ -101,7 +103,7 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # The kernel adds the zygote's process number to its greeting.
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    python, home = config.interpreter, Path("/ucoder/sandbox/jailed") if config.tier == 1 else JAILED
+    python, home = config.interpreter, JAILED_INSIDE if config.tier == 1 else JAILED
     mounted = [*python.readable, *config.readable]
     readable = [*SYSTEM_LIBRARIES, "/dev/null", "/dev/zero", "/dev/urandom", *map(str, mounted)]
     path = [str(p) for p in (*config.path, *python.site_packages)]

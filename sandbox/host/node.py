@@ -29,14 +29,13 @@ from typing import Any, cast
 
 from sandbox.errors import ArgumentError, InterpreterMissing, SandboxUnavailable
 from sandbox.host.interpreter import locate
-from sandbox.host.jail import JAIL_UID, JAILED, JailConfig, base_arguments, parents
+from sandbox.host.jail import JAIL_UID, JAILED, JAILED_INSIDE, JailConfig, base_arguments, parents
 from sandbox.host.job_run import JobRun
 from sandbox.host.probes import check_probes
 from sandbox.host.runtime import Runtime
 from sandbox.limits import MIB
 from sandbox.program import Call, Check, Expression, Job, Probe, Script, Sequence
 
-HOME = Path("/ucoder/sandbox/jailed")
 START_S = 5.0
 """Seconds that Node may take to start. Until its driver sends a frame, no clock of the program runs."""
 
@@ -254,7 +253,7 @@ def _converse(
     started = timed_out = False
     deadline = time.monotonic() + START_S
     with selectors.DefaultSelector() as selector, os.fdopen(os.pidfd_open(pid), "rb", buffering=0) as exit_:
-        # A program may close its end of any pipe and stay: only its exit, too, ends the conversation.
+        # A program may close its end of every pipe and go on running, so its exit is awaited too.
         for source in (answers, exit_):
             selector.register(source, selectors.EVENT_READ)
         for stream, data in sending.items():
@@ -295,20 +294,19 @@ def _send(stream: FileIO, data: memoryview) -> memoryview:
 
 def _status(code: int) -> int:
     """Translate bubblewrap's exit code to a status as from wait: like a shell, it reports signals above 128."""
-    number = -code if code < 0 else code - 128  # below 0 it is bubblewrap itself that was killed
+    number = -code if code < 0 else code - 128  # below 0: bubblewrap itself was killed
     return number if 0 < number <= signal.SIGSYS else code << 8
 
 
 def _command(job: Job, job_fd: int, answer_fd: int) -> list[str]:
     binary, python = node(), locate()
     args = base_arguments([*python.readable, binary])
-    args += [*parents(HOME), "--ro-bind", str(JAILED), str(HOME)]
+    args += [*parents(JAILED_INSIDE), "--ro-bind", str(JAILED), str(JAILED_INSIDE)]
     args += ["--remount-ro", "/tmp", "--remount-ro", "/", "--chdir", "/"]  # noqa: S108 - the jail's own
     uid = JAIL_UID if os.geteuid() == 0 else 0
     heap = max(16, job.limits.memory_bytes // MIB)
-    command = [
-        str(binary), f"--max-old-space-size={heap}", "--jitless", str(HOME / "driver.js"), str(job_fd), str(answer_fd)
-    ]  # fmt: skip
+    driver = [str(JAILED_INSIDE / "driver.js"), str(job_fd), str(answer_fd)]
+    command = [str(binary), f"--max-old-space-size={heap}", "--jitless", *driver]
     start = (
         "import sys; sys.path.insert(0, '/ucoder'); from sandbox.jailed import launch; "
         f"launch.runtime({uid}, {job.limits.cpu_s}, {job.limits.memory_bytes + NODE_BYTES}, {command!r})"

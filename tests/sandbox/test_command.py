@@ -51,7 +51,7 @@ def test_a_command_cannot_pose_as_a_jail_that_does_not_start(tmp_path: Path) -> 
 def test_a_jail_that_does_not_start_is_no_failure_of_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for says, script in (("no namespaces", "echo no namespaces >&2; exit 1"), ("it said nothing", "exit 0")):
+    for says, script in (("no namespaces", "echo no namespaces >&2; exit 1"), ("it printed nothing", "exit 0")):
         fake = tmp_path / "bwrap"
         fake.write_text(f"#!/bin/sh\n{script}\n")
         fake.chmod(0o755)
