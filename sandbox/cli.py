@@ -1,4 +1,4 @@
-"""`ucoder sandbox`: test the isolation of this host, and run a file in the jail."""
+"""The commands of `ucoder sandbox`: `doctor` and `run`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sandbox() -> None:
     "--interpreter", help="Python that runs candidates: a path, a command or a virtual environment."
 )
 def doctor(interpreter: str | None) -> None:
-    """Try everything that a candidate must not do, and show the resulting isolation."""
+    """Try everything that candidates must not do; show the resulting isolation."""
     click.echo(f"kernel        {os.uname().release} {os.uname().machine}")
     click.echo(f"landlock      {_version(landlock_abi())}")
     try:
@@ -62,7 +62,7 @@ def run(
     file: Path, calls: tuple[str, ...], stdin: str | None, language: str | None, interpreter: str | None,
     wall: float, memory: int,
 ) -> None:  # fmt: skip
-    """Run FILE in the jail: as a script, or its functions with --call."""
+    """Run FILE in the jail, or its functions with --call."""
     try:
         language = language or _language_of(file)
         if stdin == "-":

@@ -1,4 +1,6 @@
-"""Run a whole command (a test suite, say) in a jail: no network, and only the named files of the host.
+"""Run a whole command, such as a test suite, in a jail.
+
+The command has no network, and only the named files of the host.
 
 This is weaker than the jail of a candidate on purpose. The command may start processes and threads and write to its own
 folder, because test suites do. Its own report is not evidence; compare behaviour instead.
@@ -27,7 +29,10 @@ from sandbox.outcome import Status
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """The end of a command: OK means exit code 0, EXCEPTION any other code."""
+    """The end of a command.
+
+    OK means exit code 0, EXCEPTION any other code.
+    """
 
     status: Status
     returncode: int | None
@@ -53,7 +58,7 @@ def run_command(
     readonly: Sequence[Path] = (),
     interpreter: str | None = None,
 ) -> CommandResult:
-    """Run `argv` with `workdir` as its current folder (at the same path), and wait for it.
+    """Run `argv` in `workdir`, at the same path, and wait for it.
 
     `writable`: the command writes into `workdir` itself; otherwise into a copy, which is deleted afterwards. `env`: the
     whole environment. `interpreter`: a Python (or virtual environment) that the command may use, read-only at its own
@@ -173,7 +178,10 @@ def _run(command: list[str], report: int, channel: int, wall_s: float, output_by
 
 
 def _was_ready(report: int) -> bool:
-    """Whether the jail was built and locked; never read from the command's own output, which may lie."""
+    """Whether the jail was built and locked.
+
+    Never read from the command's own output, which may lie.
+    """
     os.set_blocking(report, False)
     try:
         return os.read(report, len(READY)) == READY

@@ -41,7 +41,7 @@ class Enclosing:
 
 
 class Array:
-    """A numpy array as data: dtype name, shape, and elements in C order."""
+    """A numpy array as data: dtype, shape, elements in C order."""
 
     __slots__ = ("dtype", "items", "shape")
 
@@ -53,7 +53,9 @@ class Array:
 
 
 class Member:
-    """A list, set or dict within a set or as a key, as in JavaScript; hashed by its bytes.
+    """A list, set or dict within a set or as a key.
+
+    JavaScript has such values. The hash is that of the bytes.
 
     Not by its text: that would quote the text of each member within it, and double with each level.
     """
@@ -74,7 +76,10 @@ class Member:
 
 
 def decode(data: bytes) -> Any:
-    """Read one value back as Python data; raises `Malformed` for bytes that no honest encoder writes."""
+    """Read one value back as Python data.
+
+    Raises `Malformed` for bytes that no honest encoder writes.
+    """
     reader = _Reader(data)
     value = reader.read(0)
     if reader.at != len(data):
@@ -83,7 +88,10 @@ def decode(data: bytes) -> Any:
 
 
 def result_of(data: bytes) -> bytes:
-    """Extract the bytes of the result from those of a `Mutated`; other values are returned unchanged."""
+    """Extract the bytes of the result from those of a `Mutated`.
+
+    Other values are returned unchanged.
+    """
     if data[:1] != b"M":
         return data
     reader = _Reader(data)
@@ -93,7 +101,10 @@ def result_of(data: bytes) -> bytes:
 
 
 def inspect(data: bytes) -> bool:
-    """Check untrusted bytes completely; returns whether any part of the value is opaque."""
+    """Check untrusted bytes completely.
+
+    Returns whether any part of the value is opaque.
+    """
     reader = _Reader(data, check_only=True)
     reader.read(0)
     if reader.at != len(data):
@@ -102,7 +113,9 @@ def inspect(data: bytes) -> bool:
 
 
 class _Reader:
-    """A bounded recursive reader: depth and every length are checked before anything is built.
+    """A bounded recursive reader.
+
+    Depth and every length are checked before anything is built.
 
     With `check_only` sets and dicts stay empty. Nothing is hashed, so no choice of members can make that slow.
     """
@@ -193,7 +206,10 @@ class _Reader:
         return result
 
     def _member(self, depth: int) -> tuple[Any, bytes]:
-        """Read a member of a set or a key, made hashable; returns it with its bytes."""
+        """Read a member of a set or a key, made hashable.
+
+        Returns it with its bytes.
+        """
         start = self.at
         item = self.read(depth)
         if not self.check_only:

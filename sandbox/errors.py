@@ -1,4 +1,4 @@
-"""The errors of the public API of the sandbox, raised before any program runs."""
+"""The errors that the sandbox raises before any program runs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ __all__ = [
 
 
 class SandboxError(Exception):
-    """The base of the errors below; `LimitsError`, listed with them, is only a `ValueError`."""
+    """The base of the errors below.
+
+    `LimitsError`, listed with them, is only a `ValueError`.
+    """
 
 
 class SandboxUnavailable(SandboxError):
-    """Raised where this host cannot isolate a program; the message names the remedy. Nothing runs."""
+    """Raised where this host cannot isolate a program.
+
+    The message names the remedy. Nothing runs.
+    """
 
 
 class InterpreterMissing(SandboxError):
@@ -23,8 +29,8 @@ class InterpreterMissing(SandboxError):
 
 
 class ProgramError(SandboxError, ValueError):
-    """Raised for a program that cannot run at all: it does not compile, or its language is unknown."""
+    """Raised for a program that does not compile, or an unknown language."""
 
 
 class ArgumentError(SandboxError, ValueError):
-    """Raised for a probe that holds anything but plain data of exact builtin types."""
+    """Raised for a probe with anything but plain data of builtin types."""

@@ -1,4 +1,4 @@
-"""A batch that survives its supervisor: the one terminal record of every job, appended to a file.
+"""Record every job of a batch in a file that survives kills.
 
 A batch that was killed anywhere is run again with the same ledger, and resumes where it stopped. A record torn by the
 kill is dropped, so its job runs again. A record holds what a result holds, with values as their canonical bytes.
@@ -25,7 +25,10 @@ _CONVERTER.register_structure_hook(Value, lambda text, _: Value.parse(bytes.from
 
 
 class Ledger:
-    """Terminal records by job index, one JSON line each, in the order in which the jobs ended."""
+    """The terminal records by job index, one JSON line each.
+
+    They are in the order in which the jobs ended.
+    """
 
     def __init__(self, file: Path) -> None:
         """Open or continue `file`; an incomplete last line is cut off."""
@@ -57,7 +60,10 @@ class Ledger:
             self._below += 1
 
     def record(self, index: int, result: JobResult) -> None:
-        """Write the terminal record of a job; a second one for the same job raises `ValueError`."""
+        """Write the terminal record of a job.
+
+        A second one for the same job raises `ValueError`.
+        """
         if index in self:
             raise ValueError(f"job {index} has a terminal record already")
         self._note(index)
@@ -79,7 +85,10 @@ class Ledger:
 
 
 def run_batch(box: Sandbox, jobs: Iterable[Job], ledger: Ledger) -> Iterator[tuple[int, JobResult]]:
-    """Run the jobs that the ledger does not hold yet; yields each (index, result) after recording it."""
+    """Run the jobs that the ledger does not hold yet.
+
+    Yields each (index, result) after recording it.
+    """
     numbers: dict[int, int] = {}
     positions = itertools.count()
 

@@ -1,4 +1,4 @@
-"""What one untrusted program may use: plain data, with no default read from anywhere else.
+"""The resources that one untrusted program may use.
 
 The server, the trainer and the gate build a `Limits` from their configuration and pass it on.
 """
@@ -12,12 +12,15 @@ DAY_S = 86_400
 
 
 class LimitsError(ValueError):
-    """Raised for a limit outside its range; the message names the field and the range."""
+    """Raised for a limit outside its range.
+
+    The message names the field and the range.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The resource limits of one job, which is one program with all its probes.
+    """The resource limits of one job: a program with its probes.
 
     The defaults suit a completion request, where a slow candidate is useless.
     """

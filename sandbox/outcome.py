@@ -1,4 +1,4 @@
-"""The results of the sandbox: a closed set of statuses, one outcome per probe, one result per job."""
+"""The results: one outcome per probe, one result per job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from sandbox.values import Value
 
 
 class Status(StrEnum):
-    """The way a probe ended, always exactly one (evidence: isolate keeps RE/SG/TO apart from XX)."""
+    """The way a probe ended, always exactly one.
+
+    Evidence: isolate keeps RE/SG/TO apart from XX.
+    """
 
     OK = "ok"
     EXCEPTION = "exception"
@@ -43,13 +46,19 @@ class Outcome:
 
     @property
     def crashed(self) -> bool:
-        """Whether the program gave no value; a failure of the sandbox does not count as one."""
+        """Whether the program gave no value.
+
+        A failure of the sandbox does not count as one.
+        """
         return self.status not in (Status.OK, Status.INFRA)
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """The one terminal record of a job: how the program loaded, then one outcome per probe, in order."""
+    """The one terminal record of a job.
+
+    It holds how the program loaded, then one outcome per probe, in order.
+    """
 
     load: Outcome
     outcomes: tuple[Outcome, ...]

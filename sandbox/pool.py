@@ -1,4 +1,7 @@
-"""The sandbox for its callers: jobs in, one result per job out; blocking, for asyncio, or as a stream."""
+"""The sandbox for its callers: jobs in, one result per job out.
+
+Blocking, for asyncio, or as a stream.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ IN_FLIGHT = 256
 
 
 class Sandbox:
-    """A pool of jails. Use it as a context manager (`with` or `async with`); it is safe to use from several threads.
+    """A pool of jails.
+
+    Use it as a context manager (`with` or `async with`); it is safe to use from several threads.
 
     `workers`: jails, one zygote each (default: the number of CPUs). `interpreter`: the Python that runs candidates: a
     path, a command or a virtual environment's folder (default: this one). `readable`: further host paths that
@@ -74,7 +79,9 @@ class Sandbox:
         return self.run([job])[0]
 
     def check(self, jobs: Iterable[Job]) -> Sandbox:
-        """Raise the typed error of the first job that cannot run at all; returns the sandbox itself.
+        """Raise the error of the first job that cannot run at all.
+
+        Returns the sandbox itself.
 
         A program is compiled in the jail, since compiling can be an attack. `ArgumentError`: a probe holds something
         that is not plain data. `ProgramError`: the program does not compile.
@@ -120,7 +127,9 @@ class Sandbox:
     async def arun(
         self, jobs: Sequence[Job], on_progress: Callable[[int, JobResult], None] | None = None
     ) -> list[JobResult]:
-        """Run jobs like `run`, for asyncio. `on_progress(index, result)` is called in the loop as each job ends.
+        """Run jobs like `run`, for asyncio.
+
+        `on_progress(index, result)` is called in the loop as each job ends.
 
         Cancelling it ends the running candidates and drops the waiting ones.
         """
@@ -151,7 +160,9 @@ class Sandbox:
             raise
 
     def stream(self, jobs: Iterable[Job], in_flight: int = IN_FLIGHT) -> Iterator[tuple[int, JobResult]]:
-        """Run a batch of any length lazily; yields (index, result) in the order in which jobs end.
+        """Run a batch of any length lazily.
+
+        Yields (index, result) in the order in which jobs end.
 
         At most `in_flight` jobs are read ahead from `jobs`, so memory does not grow with the batch. A job that cannot
         run ends the batch with its error, after the results of all jobs before it.
@@ -201,7 +212,10 @@ class Sandbox:
     # ----------------------------------------------------------------------------------------- looking
 
     def zygotes(self) -> list[int]:
-        """List the process numbers of the zygotes, oldest first; they change when a jail is replaced."""
+        """List the process numbers of the zygotes, oldest first.
+
+        They change when a jail is replaced.
+        """
         return [pid for runtime in self._runtimes.values() for pid in runtime.zygotes()]
 
     def busy(self) -> int:

@@ -1,4 +1,4 @@
-"""The input of the sandbox: a program, and the probes that show its behaviour.
+"""The input of the sandbox: a program and its probes.
 
 A probe never holds an expected answer. A caller that has one compares it outside the jail with the `Value` that comes
 back. (Evidence: EvalPlus passes the answers to the process of the untrusted program, which can read them.)
@@ -14,7 +14,7 @@ from sandbox.values import Value
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The source of one candidate, executed once as a module before its probes run."""
+    """The source of one candidate, executed once before its probes run."""
 
     source: str
     language: str = "python"
@@ -23,7 +23,9 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call `function(*args, **kwargs)`; the value is the result, with the arguments where they changed.
+    """Call `function(*args, **kwargs)`.
+
+    The value is the result, with the arguments where they changed.
 
     `function` may be dotted (`Stack.from_list`). Arguments are plain data (see `sandbox.values`).
     """
@@ -47,14 +49,16 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """Evaluate a Python expression in the program's namespace, for example `parse("1 + 2").value`."""
+    """Evaluate an expression in the program's namespace: `parse("1 + 2").value`."""
 
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Run statements in the program's namespace; the value is None when they finish without an exception.
+    """Run statements in the program's namespace.
+
+    The value is None when they finish without an exception.
 
     For test functions that raise (HumanEval's `check(candidate)`). The statements run beside untrusted code, so a
     hostile candidate can forge a pass: never use it as the only evidence for accepting anything.
@@ -65,7 +69,9 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Run the program from the top as `__main__` with `stdin`; the value is its text on standard output.
+    """Run the program from the top as `__main__` with `stdin`.
+
+    The value is its text on standard output.
 
     Each script probe is a fresh run, which shares nothing with other probes of the job.
     """
@@ -78,7 +84,7 @@ Probe = Call | Sequence | Expression | Check | Script
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """An expected value for one probe: a generated assert (weak) or a docstring example (hard).
+    """An expected value: a generated assert (weak) or a docstring example (hard).
 
     It is compared outside the jail, and never sent into it.
     """
@@ -90,7 +96,10 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One program and its probes, answered by exactly one `JobResult` with one `Outcome` per probe."""
+    """One program and its probes, answered by exactly one `JobResult`.
+
+    It holds one `Outcome` per probe.
+    """
 
     program: Program
     probes: tuple[Probe, ...]

@@ -54,7 +54,10 @@ FORBIDDEN = (
 
 @lru_cache(maxsize=1)
 def namespaces() -> str:
-    """Build a jail with bubblewrap; returns its error message, or the empty string."""
+    """Build a jail with bubblewrap.
+
+    Returns its error message, or the empty string.
+    """
     command = [*base_arguments(()), "--", "/lib64/ld-linux-x86-64.so.2", "--version"]
     if os.uname().machine != "x86_64":
         command[-2] = "/lib/ld-linux-aarch64.so.1"
@@ -63,7 +66,10 @@ def namespaces() -> str:
 
 
 def choose_tier(lowest: int) -> int:
-    """Find the best tier of this host; raises `SandboxUnavailable` when it is weaker than `lowest`."""
+    """Find the best tier of this host.
+
+    Raises `SandboxUnavailable` when it is weaker than `lowest`.
+    """
     bubblewrap()
     complaint = namespaces()
     if not complaint:
@@ -77,7 +83,7 @@ def choose_tier(lowest: int) -> int:
 
 
 def attempts(run: Runner) -> list[Attempt]:
-    """Try every forbidden action in the very jails that candidates will run in."""
+    """Try every forbidden action in the jails that candidates will use."""
     limits = Limits(probe_wall_s=5.0, job_wall_s=20.0)
     jobs = [Job(Program(""), (Expression(a.source),), limits) for a in FORBIDDEN]
     tried = []
@@ -90,7 +96,10 @@ def attempts(run: Runner) -> list[Attempt]:
 
 
 def prove(run: Runner) -> None:
-    """Test the jails at start-up: raises `SandboxUnavailable` unless they run programs and stop attacks."""
+    """Test at start-up that the jails run programs and stop attacks.
+
+    Raises `SandboxUnavailable` otherwise.
+    """
     trivial = Job(Program("x = 6"), (Expression("x * 7"),), Limits(probe_wall_s=5.0, job_wall_s=20.0))
     works = run([trivial])[0]
     value = works.outcomes[0].value

@@ -1,4 +1,4 @@
-"""Where an interpreter and its files are on disk, found without running it.
+"""Find an interpreter and its files on disk without running it.
 
 The interpreter of a user's workspace may come with a repository that was never reviewed. So its layout is read from
 symlinks and `pyvenv.cfg`, and it is first executed inside the jail.
@@ -33,7 +33,9 @@ class Interpreter:
 
 
 def locate(name: str | None = None) -> Interpreter:
-    """Find `name`: a path, a command on PATH, or a virtual environment's folder; by default this Python.
+    """Find an interpreter and its files.
+
+    `name` is a path, a command on PATH, or a virtual environment's folder; by default this Python.
 
     Raises `InterpreterMissing` with advice when it does not exist.
     """
@@ -71,7 +73,10 @@ def _named(name: str | None) -> Path:
 
 
 def _linked(site: Path) -> list[Path]:
-    """List the folders that `.pth` files add (editable installs); lines with code are ignored."""
+    """List the folders that `.pth` files add (editable installs).
+
+    Lines with code are ignored.
+    """
     lines = [
         line.strip()
         for f in sorted(site.glob("*.pth"))

@@ -42,7 +42,7 @@ NO_BUBBLEWRAP = (
 
 @dataclass(frozen=True, slots=True)
 class JailConfig:
-    """What distinguishes one jail from another."""
+    """The settings of one jail."""
 
     interpreter: Interpreter
     tier: int = 1
@@ -63,7 +63,10 @@ def bubblewrap() -> str:
 
 
 def base_arguments(readable: Sequence[Path], tmp_bytes: int = 1 << 20, tmp_mode: str = "0755") -> list[str]:
-    """Build the arguments of bubblewrap for every jail: namespaces, empty root, own /tmp, read-only libraries."""
+    """Build the arguments of bubblewrap that every jail has.
+
+    They set namespaces, an empty root, a private /tmp and read-only libraries.
+    """
     args = [
         bubblewrap(), "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
         "--unshare-cgroup-try",
@@ -93,13 +96,19 @@ def base_arguments(readable: Sequence[Path], tmp_bytes: int = 1 << 20, tmp_mode:
 
 
 def parents(path: Path) -> list[str]:
-    """Build the arguments that make the folders above `path`; bubblewrap itself closes them to other users."""
+    """Build the arguments that make the folders above `path`.
+
+    Bubblewrap itself closes them to other users.
+    """
     above = [p for p in reversed(path.parents) if p != Path("/")]
     return [word for p in above for word in ("--perms", "0755", "--dir", str(p))]
 
 
 def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start a zygote; returns the process (bubblewrap in tier 1) and the supervisor's end of its channel."""
+    """Start a zygote.
+
+    Returns the process (bubblewrap in tier 1) and the supervisor's end of its channel.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # The kernel adds the zygote's process number to its greeting.
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)

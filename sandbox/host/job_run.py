@@ -1,4 +1,4 @@
-"""One job on its way through one or more children, until it has its one terminal record.
+"""Follow one job through one or more children to its terminal record.
 
 A child that dies or hangs ends one probe; the probes after it continue in a fresh child, a bounded number of times.
 Each script has its own child. The meaning of a child's end is decided in this module only.
@@ -30,7 +30,10 @@ _MISSING = functools.partial(operator.is_, None)
 
 
 class JobRun:
-    """The state of a job. `finished` is called once with the result, from the thread of its runtime."""
+    """The state of a job.
+
+    `finished` is called once with the result, from the thread of its runtime.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class JobRun:
     # ------------------------------------------------------------------------------------- starting a child
 
     def begin(self) -> bytes:
-        """Choose the probes of the next child, and build the message for it."""
+        """Choose the probes of the next child and build its message."""
         if self.started is None:
             self.started = time.monotonic()
         outcomes, scripts = self.outcomes, self.encoded.scripts
@@ -80,14 +83,17 @@ class JobRun:
         return self.encoded.message(self.job, seed, first, self._careful, None, self.encoded.blob(self._stop))
 
     def deadline(self, now: float) -> float:
-        """The second by which a probe that starts `now` must have answered, both on the monotonic clock."""
+        """The deadline of a probe that starts `now`, on the monotonic clock."""
         limits = self.job.limits
         return min(now + limits.probe_wall_s, (self.started or now) + limits.job_wall_s)
 
     # ------------------------------------------------------------------------------------- reading a child
 
     def feed(self, data: bytes) -> bool:
-        """Parse bytes from the child; returns whether they hold an answer. Never raises."""
+        """Parse bytes from the child.
+
+        Returns whether they hold an answer. Never raises.
+        """
         if self._fault is not None or not data:
             return False
         assert self.reader is not None
@@ -107,7 +113,7 @@ class JobRun:
 
     @property
     def faulty(self) -> bool:
-        """Whether the child has broken the protocol, so that none of its answers counts."""
+        """Whether the child broke the protocol, so that no answer counts."""
         return self._fault is not None
 
     def _take(self, frame: Frame) -> None:
@@ -138,7 +144,10 @@ class JobRun:
             self._ended = True
 
     def _note(self, kind: bytes, first: bool) -> None:
-        """Note a frame about the child itself: it is set up, or it sends each answer at once from now on."""
+        """Note a frame about the child itself.
+
+        It is set up, or it sends each answer at once from now on.
+        """
         if kind == b"S":
             if not first:
                 raise ProtocolError("set up after another frame")
@@ -150,7 +159,10 @@ class JobRun:
     # -------------------------------------------------------------------------------------- a child's end
 
     def child_ended(self, status: int, cpu_s: float, timed_out: bool) -> bool:
-        """Record the end of a child; returns True when the job is complete, False when it needs another child."""
+        """Record the end of a child.
+
+        Returns True when the job is complete, False when it needs another child.
+        """
         assert self.reader is not None
         ending = classify(status, cpu_s, timed_out, self.job)
         if self._fault is None and ending.status is Status.INFRA:
@@ -191,7 +203,10 @@ class JobRun:
             self._fill(Outcome(Status.NO_RESULT, message=f"not run: {self.children} probes ended it"))
 
     def infra_failed(self, message: str) -> bool:
-        """Record a failure of the sandbox: drop this child's answers; returns True after `MAX_INFRA` failures."""
+        """Record a failure of the sandbox: drop this child's answers.
+
+        Returns True after `MAX_INFRA` failures.
+        """
         self.infra += 1
         self.outcomes[self._first : self._stop] = [None] * (self._stop - self._first)
         if self.infra < MAX_INFRA:
@@ -225,7 +240,10 @@ class JobRun:
 
 
 def classify(status: int, cpu_s: float, timed_out: bool, job: Job) -> Outcome:
-    """Translate the end of a child with `status` (as from wait), while an answer is missing, to an outcome."""
+    """Translate the end of a child to its missing outcome.
+
+    `status` is as from wait, `cpu_s` the child's CPU seconds.
+    """
     if timed_out:
         return Outcome(Status.WALL, message=f"no answer within {job.limits.probe_wall_s:g} s")
     if not os.WIFSIGNALED(status):

@@ -215,7 +215,10 @@ def node() -> Path:
 
 
 def _one_process(run: JobRun, stopped: Callable[[], bool]) -> tuple[int, bool] | None:
-    """Run one Node process; returns its status as from wait and whether it timed out, None when `stopped`."""
+    """Run one Node process.
+
+    Returns its status as from wait and whether it timed out, None when `stopped`.
+    """
     message = run.begin()
     with ExitStack() as files:  # each descriptor is a file, so that it is closed exactly once
         (job, to_job), (stdin, to_stdin), (answers, to_answers) = (_pipe(files) for _ in range(3))
@@ -246,7 +249,9 @@ def _pipe(files: ExitStack) -> tuple[FileIO, FileIO]:
 def _converse(
     run: JobRun, pid: int, sending: dict[FileIO, bytes], answers: FileIO, stopped: Callable[[], bool]
 ) -> bool:
-    """Send everything and read answers until Node has ended; returns whether it timed out first.
+    """Send everything and read answers until Node has ended.
+
+    Returns whether it timed out first.
 
     Raises `SandboxUnavailable` when no frame arrived: the driver sends one before it loads the program.
     """
@@ -293,7 +298,10 @@ def _send(stream: FileIO, data: memoryview) -> memoryview:
 
 
 def _status(code: int) -> int:
-    """Translate bubblewrap's exit code to a status as from wait: like a shell, it reports signals above 128."""
+    """Translate bubblewrap's exit code to a status as from wait.
+
+    Like a shell, bubblewrap reports signals above 128.
+    """
     number = -code if code < 0 else code - 128  # below 0: bubblewrap itself was killed
     return number if 0 < number <= signal.SIGSYS else code << 8
 

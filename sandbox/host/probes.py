@@ -1,4 +1,4 @@
-"""The probes of a job, checked for every language and encoded for one."""
+"""Check the probes of a job, and encode them for a language."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sandbox.program import Call, Check, Expression, Job, Probe, Script, Sequenc
 
 
 class EncodedProbes(Protocol):
-    """The probes of a job in the form that one language's processes read."""
+    """The probes of a job as one language's processes read them."""
 
     scripts: dict[int, str]
     """The standard input of each `Script` probe, by the probe's index."""
@@ -19,14 +19,18 @@ class EncodedProbes(Protocol):
 
     @staticmethod
     def message(job: Job, seed: int, first: int, careful: bool, script: str | None, probes: bytes) -> bytes:
-        """Build the one message for a process, which runs `probes` from index `first` on, or the one script.
+        """Build the one message for a process.
+
+        The process runs `probes` from index `first` on, or the one script.
 
         `seed` is that of the checksums. With `careful` the process sends each answer at once.
         """
 
 
 def check_probes(probes: tuple[Probe, ...]) -> None:
-    """Check for every language that probes hold text where text is due; raises `ArgumentError`.
+    """Check for every language that probes hold text where text is due.
+
+    Raises `ArgumentError`.
 
     An instance of a subclass of `str` is refused: it cannot be sent, and its own methods may misreport it.
     """

@@ -1,4 +1,4 @@
-"""Python: one zygote per jail, which forks a child for each run, and the encoding of jobs for it."""
+"""Run Python in children that one zygote per jail forks."""
 
 from __future__ import annotations
 
@@ -73,10 +73,13 @@ class PythonRuntime(Runtime):
 
 
 class EncodedForPython:
-    """The probes of a job for a child: encoded once for all candidates that share the probes."""
+    """The probes of a job, encoded once for all its candidates."""
 
     def __init__(self, probes: tuple[Probe, ...]) -> None:
-        """Encode probes; raises `ArgumentError` for one that is not plain text and data."""
+        """Encode probes.
+
+        Raises `ArgumentError` for one that is not plain text and data.
+        """
         check_probes(probes)
         self.plain = [_encode_probe(number, probe) for number, probe in enumerate(probes)]
         self.scripts = {i: probe.stdin for i, probe in enumerate(probes) if isinstance(probe, Script)}
@@ -94,7 +97,10 @@ class EncodedForPython:
 
 
 def job_message(job: Job, seed: int, first: int, careful: bool, script: str | None, probes: bytes) -> bytes:
-    """Build the one message for a child: a length-prefixed `marshal` blob, which the child trusts."""
+    """Build the one message for a child: a length-prefixed `marshal` blob.
+
+    The child trusts it.
+    """
     limits = job.limits
     blob = marshal.dumps(
         (

@@ -1,4 +1,4 @@
-"""The interface of a language: one class that runs its programs in jails."""
+"""The interface of a language: one class that runs its programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox.program import Job, Probe
 
 
 class Runtime(ABC):
-    """Runs the programs of one language, in parallel, and completes each run exactly once.
+    """Runs the programs of one language; completes each run exactly once.
 
     A further language is one subclass in a module of its own, and one line in `sandbox.host.languages`.
     All methods may be called from several threads.
@@ -25,7 +25,9 @@ class Runtime(ABC):
 
     @abstractmethod
     def __init__(self, config: JailConfig, workers: int, prefork: int) -> None:
-        """Prepare at most `workers` jails; a setting that does not apply to the language is ignored.
+        """Prepare at most `workers` jails.
+
+        A setting that does not apply to the language is ignored.
 
         Raises `SandboxUnavailable` where no jail can be started.
         """
@@ -33,7 +35,9 @@ class Runtime(ABC):
     @staticmethod
     @abstractmethod
     def read_call(text: str) -> Probe:
-        """Read a call such as `f(1, [2])`: a `Call` for literal arguments, otherwise an `Expression`.
+        """Read a call such as `f(1, [2])`.
+
+        Returns a `Call` for literal arguments, otherwise an `Expression`.
 
         Raises `ArgumentError` for text that cannot be an expression of the language.
         """
@@ -52,14 +56,17 @@ class Runtime(ABC):
 
     @abstractmethod
     def abandon(self, runs: list[JobRun]) -> None:
-        """Cancel runs whose caller has gone: end their processes, and do not start the waiting ones."""
+        """Cancel runs: end their processes, and do not start the waiting ones."""
 
     @abstractmethod
     def running(self) -> int:
         """Count the runs that have a process at this moment."""
 
     def zygotes(self) -> list[int]:
-        """List the numbers of the processes that fork one child per candidate, oldest first."""
+        """List the process numbers of the zygotes, oldest first.
+
+        A zygote forks one child per candidate.
+        """
         return []
 
     @abstractmethod

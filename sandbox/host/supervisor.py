@@ -1,4 +1,4 @@
-"""The supervisor: hands jobs to pre-forked children in several jails, and completes each exactly once.
+"""Hand jobs to pre-forked children in several jails; complete each exactly once.
 
 One thread owns all state that changes. A short run costs one message in each direction; only a run that takes longer is
 watched while it runs. `job_run` decides what a run's end means; `sandbox.pool` accepts the jobs.
@@ -38,7 +38,7 @@ FORK_AT_ONCE = 8
 
 
 class Supervisor:
-    """The thread behind Python's runtime: owns the workers, their children and every run."""
+    """The thread that owns the workers, their children and every run."""
 
     def __init__(self, config: JailConfig, count: int, prefork: int) -> None:
         self.config, self.count, self.prefork = config, count, prefork
@@ -151,7 +151,10 @@ class Supervisor:
                 child.worker.kill_child(child)
 
     def _patience(self) -> float | None:
-        """The seconds until the next deadline; None when nothing runs or waits, and all is prepared."""
+        """The seconds until the next deadline.
+
+        None when nothing runs or waits, and all is prepared.
+        """
         if self.running:
             moment = now()
             return max(0.0005, min(self._next_look(child) for child in self.running) - moment)
@@ -180,7 +183,10 @@ class Supervisor:
             pass
 
     def _lose_worker(self, worker: Worker) -> None:
-        """Remove a worker whose zygote is gone; its runs failed through the sandbox, not their programs."""
+        """Remove a worker whose zygote is gone.
+
+        Its runs failed through the sandbox, not their programs.
+        """
         fd = worker.control.fileno()
         self.poll.unregister(fd)
         del self.workers[fd]
@@ -218,7 +224,10 @@ class Supervisor:
             self._assign()
 
     def _staff(self) -> bool:
-        """Start missing workers while nothing runs; returns False when no worker can take work."""
+        """Start missing workers while nothing runs.
+
+        Returns False when no worker can take work.
+        """
         while len(self.workers) < self.count and (not self.running or not self.workers):
             if now() < self.next_start:
                 break
@@ -354,7 +363,10 @@ class Supervisor:
             self.waiting.appendleft(run)
 
     def _retry(self, run: JobRun, failure: str) -> None:
-        """Put a run that the sandbox failed first in the queue again, or complete it as `infra`."""
+        """Retry a run that the sandbox failed, or complete it as `infra`.
+
+        It becomes the first in the queue.
+        """
         if run.infra_failed(failure):
             self._finish(run)
         else:
@@ -366,7 +378,7 @@ class Supervisor:
         self.finished.append(run)
 
     def _deliver(self) -> None:
-        """Hand all results on at the end of a step, so that a waiting caller wakes once."""
+        """Hand all results on, so that a waiting caller wakes once."""
         finished, self.finished = self.finished, []
         for run in finished:
             run.finished(run.result())

@@ -39,7 +39,10 @@ class Frame:
 
 
 class FrameReader:
-    """Splits one child's bytes into frames; after a `ProtocolError` nothing of that child counts."""
+    """Splits one child's bytes into frames.
+
+    After a `ProtocolError` nothing of that child counts.
+    """
 
     def __init__(self, seed: int, job: Job) -> None:
         self.seed = seed
@@ -93,7 +96,7 @@ _BATCHES: dict[bytes, list[Outcome]] = {}
 
 
 def _known_batch(payload: bytes, n: int) -> list[Outcome]:
-    """Parse a batch of answers, checked once for all candidates with the same answers."""
+    """Parse a batch, checked once for all candidates with the same answers."""
     outcomes = _BATCHES.get(payload)
     if outcomes is None:
         outcomes = _batch(payload, n)
@@ -122,7 +125,7 @@ _KNOWN: dict[bytes, Outcome] = {}
 
 
 def _answer(data: bytes) -> Outcome:
-    """Parse a value's bytes as an outcome, checked once for all candidates that return the same."""
+    """Parse a value's bytes, checked once for all candidates that return it."""
     outcome = _KNOWN.get(data)
     if outcome is None:
         try:

@@ -1,4 +1,4 @@
-"""One zygote and its children as the supervisor sees them: start, fork ahead, feed, kill, reap."""
+"""Start, fork, feed, kill and reap one zygote and its children."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ END_S = 2.0
 
 @dataclass(slots=True, eq=False)
 class ChildProcess:
-    """One forked, locked process: idle until it receives a run, then used once."""
+    """One forked, locked process, idle until its one run."""
 
     slot: int
     channel: socket.socket
@@ -48,7 +48,9 @@ class ChildProcess:
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """One jail. `ready` are the children waiting for a job; `children` are all that have not been reaped.
+    """One jail.
+
+    `ready` are the children waiting for a job; `children` are all that have not been reaped.
 
     `process` is bubblewrap in tier 1. `zygote` is a descriptor of the zygote itself, process `pid`. Started by root,
     the zygote does not die with bubblewrap, which cannot send signals to another user.
@@ -59,16 +61,17 @@ class Worker:
     control: socket.socket
     pid: int
     zygote: int
-    landlock: int
     ready: deque[ChildProcess] = field(default_factory=deque)
     children: dict[int, ChildProcess] = field(default_factory=dict)
     running: int = 0
-    forked: int = 0
     _next_slot: int = 0
 
     @classmethod
     def start(cls, config: JailConfig) -> Worker:
-        """Start a jail and wait until its zygote is warm and locked; raises `SandboxUnavailable`."""
+        """Start a jail and wait until its zygote is warm and locked.
+
+        Raises `SandboxUnavailable`.
+        """
         try:
             process, control = start_zygote(config)
         except OSError as error:
@@ -85,20 +88,21 @@ class Worker:
             control.close()
             process.kill()
             _, complaint = process.communicate()
-            lines = complaint.decode("utf-8", "replace").strip().splitlines() or [
-                "it ended without a message"
-            ]
+            lines = complaint.decode("utf-8", "replace").strip().splitlines()
+            last = lines[-1] if lines else "it ended without a message"
             raise SandboxUnavailable(
-                f"the jail does not start: {lines[-1]}. Run `ucoder sandbox doctor` to see what this host allows"
+                f"the jail does not start: {last}. Run `ucoder sandbox doctor` to see what this host allows"
             ) from None
         assert process.stderr is not None
         process.stderr.close()
         control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         control.setblocking(False)
-        return cls(config, process, control, pid, zygote, hello[1])
+        return cls(config, process, control, pid, zygote)
 
     def fork(self, count: int = 1, ahead: bool = False) -> bool:
-        """Request more children, whose jobs may be sent at once; `ahead` means that no job waits for them.
+        """Request more children, whose jobs may be sent at once.
+
+        `ahead` means that no job waits for them.
 
         Returns False where the zygote is gone or busy, or this process has no descriptors left.
         """
@@ -126,11 +130,13 @@ class Worker:
             child = ChildProcess(slot, ours, self)
             self.children[slot] = child
             self.ready.append(child)
-        self.forked += len(pairs)
         return True
 
     def kill_child(self, child: ChildProcess) -> None:
-        """Kill one child through the zygote, or the whole jail where the zygote does not accept the message."""
+        """Kill one child through the zygote.
+
+        Kill the whole jail where the zygote does not accept the message.
+        """
         child.killed = True
         try:
             self.control.send(b"K" + child.slot.to_bytes(4, "little"))
@@ -138,12 +144,15 @@ class Worker:
             self.kill()
 
     def kill(self) -> None:
-        """Kill the zygote, the first process of its jail, and everything in the jail with it."""
+        """Kill the zygote and everything in its jail.
+
+        It is the first process of the jail, so the others die with it.
+        """
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.zygote, signal.SIGKILL)
 
     def stop(self) -> None:
-        """End the jail and everything in it, and wait until it is gone."""
+        """End the jail and everything in it, and wait."""
         self.control.close()
         for child in self.children.values():
             child.channel.close()

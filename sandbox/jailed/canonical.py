@@ -57,7 +57,10 @@ class Mutated:
 
 
 class Frozen:
-    """Bytes that `encode` wrote earlier, inserted unchanged: the value as it was at that moment."""
+    """Bytes that `encode` wrote earlier, inserted unchanged.
+
+    They hold the value as it was at that moment.
+    """
 
     __slots__ = ("data",)
 
@@ -66,7 +69,7 @@ class Frozen:
 
 
 class Generated:
-    """The items of an iterator, and whether it had more than `MAX_GENERATED` of them."""
+    """The items of an iterator, and whether there were more."""
 
     __slots__ = ("items", "more")
 
@@ -79,7 +82,7 @@ class Generated:
 
 
 class Described:
-    """The state of an instance of a program's own class: type name and attributes.
+    """The state of an instance: type name and attributes.
 
     Its content as an instance of `dict`, `int` or another builtin type is under the key None, which cannot be an
     attribute.
@@ -114,7 +117,10 @@ def encode(value: object, limit: int = 1 << 26, describe: bool = False) -> bytes
 
 
 def _quick(value: Any) -> "bytes | None":
-    """Write the commonest small values without a writer: the same bytes, or None for any other value."""
+    """Write the commonest small values without a writer.
+
+    Returns the same bytes, or None for any other value.
+    """
     kind = type(value)
     if kind is int:
         return b"i%x;" % value
@@ -146,7 +152,10 @@ def float_text(x: float) -> bytes:
 
 
 class _Writer:
-    """One pass over one value. `parts` grows; `room` is the rest of the limit in bytes."""
+    """One pass over one value.
+
+    `parts` grows; `room` is the rest of the limit in bytes.
+    """
 
     def __init__(self, limit: int, describe: bool) -> None:
         self.parts: list[bytes] = []
@@ -301,7 +310,7 @@ _WORD = tuple.__itemsize__
 
 
 def _state(v: Any, kind: type) -> "dict[str | None, object] | None":
-    """Collect the whole state of an instance: attributes, slots, and its content under None.
+    """Collect an instance's attributes, slots, and its content under None.
 
     Returns None where there is hidden state, as in an exception or a C type: two objects that differ only there would
     count as equal. Hidden state shows in the size of an instance, which the visible parts must account for.

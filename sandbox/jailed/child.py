@@ -1,4 +1,4 @@
-"""One candidate in one locked-down process: read the job, load the program, answer its probes, exit.
+"""Run one candidate: read the job, load the program, answer its probes.
 
 Everything here shares its process with hostile code, and nothing that it sends is trusted. The supervisor checks each
 frame, and it alone holds the expected answers. A frame is (u32 length, u32 CRC of the payload seeded with the job's
@@ -87,7 +87,10 @@ def _piece(most: int) -> bytes:
 
 
 class Child:
-    """The state of one candidate's run, made in the zygote so that a child allocates little."""
+    """The state of one candidate's run.
+
+    It is made in the zygote, so that a child allocates little.
+    """
 
     def __init__(self) -> None:
         self.batch: list[bytes] = []
@@ -131,7 +134,7 @@ class Child:
         self.flush()
 
     def rehearse(self) -> None:
-        """Perform a job without sending anything, to specialise code and to touch its pages early."""
+        """Perform a job without sending, to specialise code and touch pages early."""
         calls = [("call", "f", dumps((([3, 1, 2],), {}), 2), True)] * 3
         calls += [("call", "g", dumps(((1, "text", None), {}), 2), False)]
         self.rehearsing = True
@@ -156,7 +159,7 @@ class Child:
         exec(compile(source, FILENAME, "exec"), self.namespace)
 
     def connect(self, stdin: str) -> None:
-        """Connect a script to its standard input and output, by name and by descriptor."""
+        """Connect a script to its standard streams, by name and descriptor."""
         given = io.TextIOWrapper(Given(stdin.encode("utf-8", "surrogatepass")), "utf-8", "surrogatepass")
         given.mode = "r"  # type: ignore[misc]
         sys.stdin = sys.__stdin__ = given  # type: ignore[misc]
@@ -280,7 +283,10 @@ class Child:
             data = data[write(CHANNEL, data) :]
 
     def answer(self, kind: bytes, index: int, run: Any, argument: Any) -> bool:
-        """Run one step and batch its answer, or frame it where it is not plain; returns whether it succeeded."""
+        """Run one step and record its answer; returns whether it succeeded.
+
+        A plain answer joins the batch, any other has a frame of its own.
+        """
         captured = self.captured
         if captured.parts or captured.overflowed:
             self.captured = captured = Captured(self.stdout_limit)
@@ -327,7 +333,10 @@ class Child:
 
 
 def describe(error: BaseException) -> bytes:
-    """Read the exception's text; this runs the program's code, which may fail or lie."""
+    """Read the exception's text.
+
+    This runs the program's code, which may fail or lie.
+    """
     try:
         return str(error).encode("utf-8", "surrogatepass")[:MESSAGE_BYTES]
     except BaseException:
@@ -335,14 +344,20 @@ def describe(error: BaseException) -> bytes:
 
 
 def unpack(arguments: "bytes | str") -> Any:
-    """Unpack fresh (args, kwargs), from source where marshal would lose a type (bytearray, range)."""
+    """Unpack fresh (args, kwargs).
+
+    They come as source where marshal would lose a type (bytearray, range).
+    """
     if type(arguments) is bytes:
         return loads(arguments)  # noqa: S302 - from the supervisor
     return eval(arguments, {"inf": float("inf"), "nan": float("nan")})
 
 
 def same(arguments: "bytes | str", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> bool:
-    """Compare arguments quickly with their packed form; False also where only their order changed."""
+    """Compare arguments quickly with their packed form.
+
+    False also where only their order changed.
+    """
     try:
         return dumps((args, kwargs), 2) == arguments
     except ValueError:
@@ -362,7 +377,10 @@ def settle(result: Any) -> Any:
 
 
 def event_loop() -> Any:
-    """Load the module `sandbox.jailed.loop` on first use: asyncio costs 30 ms, and few programs need it."""
+    """Load `sandbox.jailed.loop` on first use.
+
+    asyncio costs 30 ms, and few programs need it.
+    """
     global _loop_module  # noqa: PLW0603 - a module, made once
     if _loop_module is None:
         _loop_module = types.ModuleType("loop")

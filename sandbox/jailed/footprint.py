@@ -1,4 +1,4 @@
-"""Make forking cheap: few page-table entries to copy and drop, few pages that a child writes to.
+"""Make forking cheap: few page-table entries, few pages that a child writes.
 
 A fork copies an entry for each page that the zygote holds, and the child's end drops it: 2,400 entries, a fifth of the
 cost of a candidate. A huge page has one entry for 512 pages, so the allocators are made to work in whole huge pages.
@@ -37,7 +37,9 @@ _blocks: "list[int]" = []
 
 
 def make_room() -> None:
-    """Move both allocators to where whole huge pages fit; call it before any other import.
+    """Move both allocators to where whole huge pages fit.
+
+    Call it before any other import.
 
     Otherwise the arenas would lie one by one between the libraries. One small object per arena is kept, so that the
     arena is not returned to the kernel.
@@ -61,7 +63,9 @@ def make_room() -> None:
 
 
 def collapse() -> None:
-    """Put huge pages under the allocated memory; call it after the last import.
+    """Put huge pages under the allocated memory.
+
+    Call it after the last import.
 
     The kernel refuses a block that something else shares.
     """
@@ -103,7 +107,9 @@ def _keep(make: Callable[..., object], *arguments: object) -> int:
 
 
 def _fill(size: int, allocate: Callable[[], int], sequence: int, whole_pool: bool = False) -> None:
-    """Allocate until `sequence` steps in a row are equal: then no old place is left.
+    """Allocate until `sequence` steps in a row are equal.
+
+    Then no old place is left.
 
     With `whole_pool`, continue to the start of the next pool. A pool's first page holds its head and its first places,
     so a fresh pool costs a child one page, not two.
@@ -125,7 +131,10 @@ def image(module: types.ModuleType) -> bytes:
 
 
 def anew(module: types.ModuleType, code: bytes) -> types.ModuleType:
-    """Make the module once more: its functions, code and constants side by side in fresh memory."""
+    """Make the module once more, side by side in fresh memory.
+
+    That covers its functions, code and constants.
+    """
     made = types.ModuleType(module.__name__)
     made.__file__ = module.__file__
     sys.modules[module.__name__] = made

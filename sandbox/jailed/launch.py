@@ -1,4 +1,4 @@
-"""Set up a jail without a zygote: become the dedicated user, set the limits, and execute a command.
+"""Set up a jail without a zygote and execute its command.
 
 It runs with the supervisor's Python inside the jail, for a whole command (`sandbox.command`) or for the runtime of a
 language that needs threads (`sandbox.host.node`). For a command it reports that the jail is ready, on a descriptor that
@@ -20,7 +20,10 @@ READY = b"ready"
 def main(
     uid: int, folder: str, cpu_s: int, memory_bytes: int, file_bytes: int, command: list[str], channel: int
 ) -> None:
-    """Become a command that may start processes and write files; `channel` receives `READY`."""
+    """Become a command that may start processes and write files.
+
+    `channel` receives `READY`.
+    """
     lockdown.drop_privileges(uid)
     os.chdir(folder)
     _limit(resource.RLIMIT_CPU, cpu_s)
@@ -31,7 +34,9 @@ def main(
 
 
 def runtime(uid: int, cpu_s: int, memory_bytes: int, command: list[str]) -> None:
-    """Become one process with threads, which starts no other, signals none and writes no file.
+    """Become one process with threads.
+
+    It starts no other process, signals none and writes no file.
 
     `memory_bytes` limits the writable memory (RLIMIT_DATA), since a runtime reserves far more address space than it
     uses. The limit counts per process, so it holds only because there is no second process.

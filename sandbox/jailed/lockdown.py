@@ -1,4 +1,4 @@
-"""Give up every power, by system call: privileges, file access (Landlock), system calls (seccomp).
+"""Give up privileges, file access (Landlock) and system calls (seccomp).
 
 The jail's interpreter has none of this project's packages installed, so this module uses `ctypes` on libc and nothing
 else. The policy is in `sandbox.jailed.syscalls`. Two filters stack: the zygote's allow-list, which its children
@@ -45,7 +45,10 @@ def _checked(result: int, what: str) -> int:
 
 
 def drop_privileges(uid: int) -> None:
-    """Become the dedicated user for good, where root built the jail without a user namespace."""
+    """Become the dedicated user for good, and rule out new privileges.
+
+    Only root changes the user here: its jail has no user namespace.
+    """
     if os.getuid() == 0 and uid != 0:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
@@ -64,12 +67,17 @@ _FS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many access rights an AB
 
 
 def landlock_abi() -> int:
-    """The kernel's Landlock version, 0 for none; read by system call, since /sys may not show it."""
+    """The kernel's Landlock version, 0 for none.
+
+    Read by system call, since /sys may not show it.
+    """
     return max(0, int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)))
 
 
 def restrict_files(readable: list[str]) -> int:
-    """Deny every file operation except reading below `readable`, and TCP, abstract sockets and signals to outside.
+    """Deny every file operation except reading below `readable`.
+
+    TCP is denied too, and so are abstract sockets and signals to the outside.
 
     Returns the Landlock version that was used. With 0 the kernel has no Landlock, and nothing was restricted.
     """
@@ -129,7 +137,10 @@ def _ret(action: int) -> bytes:
 
 
 def _when(number: int | None, *body: bytes) -> bytes:
-    """Build `if call == number: body`. The accumulator holds the call's number, and `body` must return."""
+    """Build `if call == number: body`.
+
+    The accumulator holds the call's number, and `body` must return.
+    """
     if number is None:
         return b""
     instructions = b"".join(body)
@@ -144,7 +155,10 @@ def _prologue(arch: int, column: int) -> bytes:
 
 
 def zygote_filter() -> bytes:
-    """Build the allow-list: harmless calls pass, forbidden calls kill, unknown calls do not exist (ENOSYS)."""
+    """Build the zygote's allow-list.
+
+    Harmless calls pass, forbidden calls kill, and unknown calls do not exist (ENOSYS).
+    """
     arch, column = _architecture()
     low, second = 16, 24  # offsets of the first two arguments' lower halves
     body = _prologue(arch, column)
@@ -170,7 +184,10 @@ def zygote_filter() -> bytes:
 
 
 def child_filter() -> bytes:
-    """Build the child's filter on top of the zygote's: no processes, waiting, signals, descriptor passing."""
+    """Build the child's filter, on top of the zygote's.
+
+    It removes processes, waiting, signals and descriptor passing.
+    """
     arch, column = _architecture()
     body = _prologue(arch, column)
     for name in (*ZYGOTE_ONLY, "clone3"):
@@ -182,7 +199,10 @@ _NAMESPACE_FLAGS = 0x7E020000
 
 
 def command_filter() -> bytes:
-    """Build the filter for a whole command, which may fork, thread and execute: rarer calls fail with EPERM."""
+    """Build the filter for a whole command.
+
+    A command may fork, thread and execute; rarer calls fail with EPERM.
+    """
     arch, column = _architecture()
     body = _prologue(arch, column)
     for name in COMMAND_DENIED:
@@ -202,7 +222,9 @@ _EXIT_AS_KILLED = 128 + SIGKILL
 
 
 def one_process_filter() -> bytes:
-    """Build the filter for a runtime, on top of a command's: threads, but no processes and no signals.
+    """Build the filter for a runtime, on top of a command's.
+
+    It allows threads, but no processes and no signals.
 
     A thread may signal itself, for abort. SIGXCPU cannot be caught: setting its handler does nothing and reports
     success, since Node insists on it. The exit code by which bubblewrap reports a SIGKILL kills the process: only the
@@ -238,7 +260,9 @@ def load_filter(code: bytes) -> _Program:
 
 
 def installer(code: bytes) -> Callable[[], int]:
-    """Prepare a call that installs a filter in a fresh child; it returns 0, or the filter is not installed.
+    """Prepare a call that installs a filter in a fresh child.
+
+    It returns 0, or the filter is not installed.
 
     Everything is made beforehand: each object that a fresh child touches is a page that the kernel copies.
     """
@@ -247,5 +271,5 @@ def installer(code: bytes) -> Callable[[], int]:
 
 
 def install_filter(program: _Program) -> None:
-    """Apply the filter to this process and everything that it starts, for good."""
+    """Apply the filter to this process and its children, for good."""
     _checked(_libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0), "seccomp filter")

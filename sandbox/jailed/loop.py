@@ -1,4 +1,4 @@
-"""An asyncio event loop without sockets, pipes or threads, for async candidates in the jail.
+"""The asyncio event loop of the jail, without sockets, pipes or threads.
 
 asyncio's own loops wake themselves through a socket pair, which the seccomp filter forbids. Nothing outside can happen
 in the jail: there are only timers and callbacks, and the selector only sleeps until the next timer.
@@ -24,7 +24,10 @@ class _Sleeper:
 
 
 class JailLoop(asyncio.BaseEventLoop):
-    """Runs tasks and timers; anything that needs a descriptor or a thread fails."""
+    """Runs tasks and timers.
+
+    Anything that needs a descriptor or a thread fails.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +59,10 @@ def run(awaitable: Any) -> Any:
 
 
 def collect(generator: Any, most: int) -> tuple[list[Any], bool]:
-    """Collect at most `most` items of an async generator; returns them, and whether there are more."""
+    """Collect at most `most` items of an async generator.
+
+    Returns them, and whether there are more.
+    """
     return run(_collect(generator, most))  # type: ignore[no-any-return]
 
 

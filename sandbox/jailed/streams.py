@@ -1,4 +1,4 @@
-"""Standard input, output and error of a candidate, kept in memory and bounded."""
+"""Standard input, output and error of a candidate, bounded in memory."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ class Discarded(Captured):
 
 
 class Printed(Captured):
-    """The standard output of a script, also as descriptor 1, up to the capacity of a pipe.
+    """The standard output of a script, also as descriptor 1.
+
+    The descriptor takes as much as a pipe holds.
 
     Bytes written to the descriptor come first, as in an ordinary process, where `print` is buffered until the end.
     """
@@ -119,7 +121,10 @@ class Printed(Captured):
         return 1
 
     def collect(self) -> None:
-        """Read the bytes written to the descriptor; overflow where no further page fits into the pipe."""
+        """Read the bytes written to the descriptor.
+
+        Overflow where no further page fits into the pipe.
+        """
         try:
             write(self.writer, bytes(PAGE))
         except BlockingIOError:
@@ -132,7 +137,9 @@ class Printed(Captured):
 
 
 class Given(io.BytesIO):
-    """The standard input of a script in memory, and on descriptor 0 where a pipe holds all of it.
+    """The standard input of a script, also as descriptor 0.
+
+    The descriptor has it only where a pipe holds all of it.
 
     For longer input, reading the descriptor fails: an empty one would make the program answer wrongly.
     """

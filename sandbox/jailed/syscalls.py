@@ -1,4 +1,4 @@
-"""The system calls of the jail's seccomp policy: numbers by architecture, and lists by treatment.
+"""The system calls of the jail's seccomp policy, by number and treatment.
 
 `sandbox.jailed.lockdown` builds the filters from these tables. A call in no list does not exist for the zygote and its
 children (ENOSYS).

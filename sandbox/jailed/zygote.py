@@ -92,7 +92,7 @@ class Zygote:
         self.pids[pid] = slot
 
     def reap(self) -> None:
-        """Report the children that have ended, several in one message where they ended together."""
+        """Report ended children, several in one message where they ended together."""
         ended: list[bytes] = []
         while self.pids and len(ended) < MOST_FORKS:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -108,7 +108,7 @@ class Zygote:
 
 
 def run_child(fd: int, ahead: bool) -> None:
-    """Become the child: close the zygote's descriptors, install the filter, then do the job."""
+    """Become the child: close descriptors, install the filter, do the job."""
     try:
         set_wakeup_fd(-1)
         dup2(fd, CHANNEL)
@@ -165,7 +165,7 @@ def main(control_fd: int, uid: int, readable: list[str], root: str, path: list[s
 
 
 def warm_up(modules: list[str]) -> None:
-    """Import what candidates usually import, without the hooks of those modules that run after each fork.
+    """Import what candidates usually import, without hooks after each fork.
 
     `random` would reseed itself there. That costs a tenth of a millisecond in every child, and makes the behaviour of a
     candidate differ from run to run. Its seed is the hash seed instead.
@@ -182,7 +182,10 @@ def warm_up(modules: list[str]) -> None:
 
 
 def lock_and_serve(control: _socket.socket, readable: list[str], loop_source: str) -> None:
-    """Apply all restrictions and serve; from here on nothing can be opened, started or reached."""
+    """Apply all restrictions and serve.
+
+    From here on nothing can be opened, started or reached.
+    """
     global CHILD, INSTALL_CHILD_FILTER  # noqa: PLW0603 - prepared once, so that a child only reads them
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):

@@ -28,7 +28,7 @@ def test_command_runs_without_network_or_host_files(tmp_path: Path) -> None:
     assert (tmp_path / "written").exists()
 
 
-def test_command_cannot_open_the_kernels_rarer_doors(tmp_path: Path) -> None:
+def test_command_cannot_make_rare_system_calls(tmp_path: Path) -> None:
     code = (
         "import ctypes, subprocess, threading\nlibc = ctypes.CDLL(None)\nprint(libc.unshare(0x10000000))\n"
         "print(libc.syscall(56, 0x10000011, 0, 0, 0, 0))\nthreading.Thread(target=print, args=('thread',)).start()\n"
@@ -38,7 +38,7 @@ def test_command_cannot_open_the_kernels_rarer_doors(tmp_path: Path) -> None:
     assert result.stdout.split() == ["-1", "-1", "thread", "process"], result
 
 
-def test_a_command_cannot_pose_as_a_jail_that_does_not_start(tmp_path: Path) -> None:
+def test_a_command_cannot_imitate_a_jail_that_does_not_start(tmp_path: Path) -> None:
     code = (
         "import os\nfor fd in range(1, 64):\n    try: os.write(fd, b'bwrap: no more namespaces\\n')\n"
         "    except OSError: pass\nos._exit(1)"
@@ -48,10 +48,13 @@ def test_a_command_cannot_pose_as_a_jail_that_does_not_start(tmp_path: Path) -> 
     assert result.stderr.startswith("bwrap: ")
 
 
-def test_a_jail_that_does_not_start_is_no_failure_of_the_command(
+def test_a_jail_that_does_not_start_is_not_a_failure_of_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for says, script in (("no namespaces", "echo no namespaces >&2; exit 1"), ("it printed nothing", "exit 0")):
+    for says, script in (
+        ("no namespaces", "echo no namespaces >&2; exit 1"),
+        ("it printed nothing", "exit 0"),
+    ):
         fake = tmp_path / "bwrap"
         fake.write_text(f"#!/bin/sh\n{script}\n")
         fake.chmod(0o755)
@@ -69,7 +72,7 @@ def test_a_jail_that_does_not_start_is_no_failure_of_the_command(
         ("while True: print('x' * 1000)", Status.WALL),
     ],
 )
-def test_command_endings_are_told_apart(tmp_path: Path, code: str, status: Status) -> None:
+def test_command_endings_are_distinguished(tmp_path: Path, code: str, status: Status) -> None:
     result = run_command(["python", "-c", code], workdir=tmp_path, wall_s=1.5, output_bytes=10_000)
     assert result.status is status
     assert len(result.stdout) <= 10_000

@@ -1,4 +1,4 @@
-"""The hostile programs a trusted sandbox survives, each test named after the promise it holds us to.
+"""The sandbox survives hostile programs; each test is named after the promise that it checks.
 
 After every one: the zygote is the same process and still answers, nothing is left running, and the canary
 file outside is unchanged. Runs on every tier this host offers.
@@ -55,7 +55,7 @@ def whole(box: Sandbox, source: str, limits: Limits = QUICK) -> JobResult:
 
 
 def syscall(box: Sandbox, number: int, *arguments: str) -> Outcome:
-    """Make one system call (x86-64 numbers) and answer what it returned."""
+    """Make one system call (x86-64 numbers); the value is its result."""
     call = ", ".join((str(number), *arguments))
     return attack(box, f"{CTYPES}def f():\n    return libc.syscall({call})")
 
@@ -106,7 +106,7 @@ def test_endless_loop_ignoring_signals_ends_as_wall(box: Sandbox) -> None:
 
 
 def test_cpu_limit_holds_where_its_signal_is_ignored(box: Sandbox) -> None:
-    limits = Limits(probe_wall_s=60, job_wall_s=80, cpu_s=1)  # wall time for a machine busy elsewhere
+    limits = Limits(probe_wall_s=60, job_wall_s=80, cpu_s=1)  # generous wall time, for a busy machine
     source = (
         "import signal\ndef f():\n    signal.signal(signal.SIGXCPU, signal.SIG_IGN)\n    while True: pass"
     )
@@ -220,7 +220,7 @@ def test_leaving_early_is_never_a_pass(box: Sandbox, statement: str, status: Sta
 
 @pytest.mark.parametrize("target", ["os.getppid()", "-1", "1", "0", "os.getpid()", "os.getpid() + 1"])
 @pytest.mark.parametrize("number", ["signal.SIGKILL", "signal.SIGSTOP"])
-def test_signals_reach_nobody(box: Sandbox, target: str, number: str) -> None:
+def test_signals_reach_no_process(box: Sandbox, target: str, number: str) -> None:
     source = f"import os, signal\ndef f():\n    os.kill({target}, {number})"
     assert attack(box, source).status is Status.SECCOMP
 
@@ -265,7 +265,7 @@ def test_harmless_descriptor_flags_can_be_read_and_set(box: Sandbox) -> None:
     assert attack(box, source).value == Value.of((True, False, True, True))
 
 
-# 13-19: the kernel's doors
+# 13-19: system calls and files
 
 
 @only_x86
@@ -299,7 +299,7 @@ def test_no_program_can_be_started(box: Sandbox, program: str) -> None:
     ],
     ids=["memfd_create", "execveat", "setuid", "setresuid", "personality"],
 )
-def test_powers_cannot_be_gained(box: Sandbox, number: int, arguments: list[str]) -> None:
+def test_privileges_cannot_be_gained(box: Sandbox, number: int, arguments: list[str]) -> None:
     assert syscall(box, number, *arguments).status is Status.SECCOMP
 
 
@@ -335,7 +335,7 @@ def test_host_files_cannot_be_read(box: Sandbox, path: str) -> None:
     assert attack(box, source).status is Status.EXCEPTION
 
 
-def test_our_own_sources_cannot_be_read(box: Sandbox) -> None:
+def test_the_sources_of_the_sandbox_cannot_be_read(box: Sandbox) -> None:
     source = (
         "import sys\ndef f():\n    frame = sys._getframe()\n    while frame:\n        name = frame.f_code.co_filename\n"
         "        if 'jailed' in name: return open(name).read()\n        frame = frame.f_back"
@@ -376,7 +376,7 @@ def test_disk_cannot_be_filled_and_no_state_is_left(box: Sandbox, place: str) ->
     "number",
     [272, 165, 166, 308, 155, 161, 425, 426, 427, 321, 323, 248, 249, 250, 298, 428, 430, 432, 429, 434, 438],
 )
-def test_kernel_doors_are_shut(box: Sandbox, number: int) -> None:
+def test_dangerous_system_calls_are_stopped(box: Sandbox, number: int) -> None:
     """unshare, mount, umount, setns, pivot_root, chroot, io_uring, bpf, userfaultfd, keys, perf, mount API, pidfd."""
     assert syscall(box, number, "0x10000000", "0", "0", "0", "0").status is Status.SECCOMP
 
@@ -412,7 +412,7 @@ def test_calls_of_another_architecture_are_stopped(box: Sandbox) -> None:
     assert syscall(box, 0x40000000 + 39).status is Status.SECCOMP
 
 
-def test_descriptors_run_out_for_the_candidate_alone(box: Sandbox) -> None:
+def test_descriptors_run_out_for_the_candidate_only(box: Sandbox) -> None:
     source = "import os\ndef f():\n    while True: os.pipe()"
     assert attack(box, source).status is Status.EXCEPTION
 
@@ -503,7 +503,7 @@ def test_monkeypatched_builtins_stay_in_the_child(box: Sandbox) -> None:
 
 
 def test_a_candidate_finds_nothing_of_other_jobs_in_its_memory(box: Sandbox) -> None:
-    """Neither what others were asked nor what they answered; its own argument shows that it would find it."""
+    """Neither the probes nor the answers of other jobs; finding its own argument shows that the search works."""
     secret = 918273645546372819
     source = (
         "import gc, sys\ndef f(x):\n    frame, seen = sys._getframe(), []\n    while frame:\n"
@@ -533,7 +533,7 @@ def test_a_candidate_finds_nothing_of_other_jobs_in_its_memory(box: Sandbox) -> 
         "class Liar(float): pass",
     ],
 )
-def test_liars_are_opaque_and_equal_nothing(box: Sandbox, liar: str) -> None:
+def test_objects_that_equal_everything_are_opaque_and_equal_nothing(box: Sandbox, liar: str) -> None:
     for expression in ("Liar()", "[Liar()]", "{1: Liar()}"):
         outcome = attack(box, f"{liar}\ndef f(): return {expression}")
         assert outcome.status is Status.OK
@@ -560,7 +560,7 @@ def test_mutated_arguments_are_part_of_the_behaviour(box: Sandbox) -> None:
     assert second.value.text() == "5, leaving its arguments as ([2, 1])"
 
 
-def test_returning_the_same_list_each_time_is_written_at_once(box: Sandbox) -> None:
+def test_each_returned_list_is_encoded_at_once(box: Sandbox) -> None:
     job = Job(
         Program("xs = []\ndef f(n):\n    xs.append(n)\n    return xs"),
         (Call("f", (1,)), Call("f", (2,))),

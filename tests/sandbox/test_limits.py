@@ -26,7 +26,7 @@ from sandbox.values import Value
     ],
     ids=repr,
 )  # fmt: skip
-def test_limits_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+def test_limits_outside_their_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(LimitsError, match="|".join(wrong)):
         Limits(**wrong)  # type: ignore[arg-type]
 

@@ -36,7 +36,7 @@ async def test_async_interface_reports_progress_and_keeps_the_order(tier_1: Sand
     assert streamed == set(range(20))
 
 
-def test_a_stream_gives_out_what_is_in_flight_before_it_refuses_a_job(tier_1: Sandbox) -> None:
+def test_a_stream_yields_running_jobs_before_it_refuses_one(tier_1: Sandbox) -> None:
     good = Job(Program("def f(): return 1"), (Call("f"),))
     batch = tier_1.stream(iter([good, good, good, Job(Program("x = 1"), (Call("f", (object(),)),)), good]))
     assert sorted(next(batch)[0] for _ in range(3)) == [0, 1, 2]
@@ -84,7 +84,7 @@ def test_bad_input_is_a_typed_error_before_anything_runs(tier_1: Sandbox) -> Non
 
 
 class Text(StrEnum):
-    """Text by its looks; its type is not one that can travel."""
+    """A subclass of `str`, which cannot be sent into the jail."""
 
     F = "f"
 

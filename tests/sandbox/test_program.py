@@ -86,11 +86,11 @@ class Fast(io.IOBase):
         FAST_IO + "given, out = Fast(sys.stdin), Fast(sys.stdout)\nout.buffer.write(given.read()[::-1])\nout.flush()",
     ],
 )  # fmt: skip
-def test_scripts_may_use_their_descriptors_as_in_a_process_of_their_own(box: Sandbox, source: str) -> None:
+def test_scripts_use_their_descriptors_as_in_an_ordinary_process(box: Sandbox, source: str) -> None:
     assert answers(box, source, Script("abc"), Script("abc")) == ["cba", "cba"]
 
 
-def test_a_script_gets_all_of_a_long_text_or_an_error(box: Sandbox) -> None:
+def test_a_script_reads_all_of_a_long_text_or_fails(box: Sandbox) -> None:
     text = "0123456789" * 6_000
     both = "import os, sys\nprint(sys.stdin.read() == b''.join(iter(lambda: os.read(0, 999), b'')).decode())"
     assert answers(box, both, Script(text), Script("")) == ["True\n", "True\n"]
@@ -104,7 +104,7 @@ def test_a_script_that_writes_too_much_to_its_descriptor_ends_as_output(box: San
     assert answers(box, "import os\nos.close(1)\nprint('x')", Script()) == ["x\n"]
 
 
-def test_exit_is_there_as_in_every_python(box: Sandbox) -> None:
+def test_exit_and_quit_exist(box: Sandbox) -> None:
     assert (
         answers(box, "def f(): exit(3)\ndef g(): quit()", Call("f"), Call("g"))
         == [("exception", "SystemExit")] * 2
@@ -127,7 +127,7 @@ def test_async_functions_and_generators_are_run(box: Sandbox) -> None:
     assert len(count.items) == 1000  # type: ignore[attr-defined]
 
 
-def test_mutation_is_part_of_the_behaviour_and_order_is_not(box: Sandbox) -> None:
+def test_mutation_counts_and_the_order_of_a_dict_does_not(box: Sandbox) -> None:
     source = (
         "def f(xs): xs.sort(); return {1, 2}\ndef g(d): d['b'] = d.pop('b'); return 0\ndef h(b): b.append(1)"
     )
@@ -165,5 +165,5 @@ def test_numpy_arrays_are_values_where_numpy_is_installed() -> None:
 
 
 @pytest.mark.parametrize("module", ["asyncio", "decimal", "fractions", "statistics"])
-def test_what_programs_often_import_is_there_in_every_tier(box: Sandbox, module: str) -> None:
+def test_usual_modules_can_be_imported_in_every_tier(box: Sandbox, module: str) -> None:
     assert answers(box, f"import {module}", Expression(f"{module}.__name__")) == [module]

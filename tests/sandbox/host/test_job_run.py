@@ -21,14 +21,14 @@ def test_probes_after_a_hang_are_still_answered(box: Sandbox) -> None:
     assert [o.status.value for o in result.outcomes] == ["ok", "ok", "wall", "ok", "ok"]
 
 
-def test_hang_in_native_code_is_charged_to_its_own_probe(box: Sandbox) -> None:
+def test_a_hang_in_native_code_ends_its_own_probe_only(box: Sandbox) -> None:
     source = "def f(n): return len(str(7 ** 10_000_000)) if n == 2 else n\nimport sys\nsys.set_int_max_str_digits(0)"
     limits = Limits(probe_wall_s=0.3, job_wall_s=3)
     result = box.run_one(Job(Program(source), tuple(Call("f", (n,)) for n in range(5)), limits))
     assert [o.status.value for o in result.outcomes] == ["ok", "ok", "wall", "ok", "ok"]
 
 
-def test_dying_again_and_again_is_bounded(box: Sandbox) -> None:
+def test_the_number_of_dying_children_is_bounded(box: Sandbox) -> None:
     result = box.run_one(Job(Program("import os\ndef f(): os._exit(1)"), tuple(Call("f") for _ in range(40))))
     assert {o.status for o in result.outcomes} == {Status.NO_RESULT}
 
@@ -42,7 +42,7 @@ def test_job_wall_is_reported_for_probes_not_reached(box: Sandbox) -> None:
     assert result.wall_s < 5
 
 
-def test_a_child_that_cannot_be_set_up_is_no_failure_of_the_program(
+def test_a_child_that_cannot_be_set_up_is_a_failure_of_the_sandbox(
     box: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def impossible(*_: object) -> bytes:

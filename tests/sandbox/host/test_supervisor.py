@@ -1,4 +1,4 @@
-"""Every job is answered exactly once, whatever is killed or exhausted meanwhile."""
+"""Every job is answered exactly once, even while processes die or descriptors run out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sandbox.values import Value
 from tests.sandbox.helpers import supervisor_of
 
 
-def test_a_job_that_cannot_be_sent_is_answered_and_the_others_go_on(
+def test_a_job_that_cannot_be_sent_ends_as_infra_and_others_continue(
     tier_1: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin = JobRun.begin
@@ -52,7 +52,7 @@ def test_a_job_that_cannot_be_sent_is_answered_and_the_others_go_on(
 
 @pytest.mark.parametrize("failures", [1, 2, 3])
 @pytest.mark.parametrize("what", ["socketpair", "Popen"])
-def test_a_moment_without_descriptors_is_survived(
+def test_running_out_of_descriptors_is_survived(
     what: str, failures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = count(failures, -1)
@@ -78,7 +78,7 @@ def test_a_moment_without_descriptors_is_survived(
 
 
 @pytest.mark.slow
-def test_a_jail_that_cannot_be_started_again_is_tried_ever_less_often(
+def test_pauses_grow_while_a_jail_cannot_be_restarted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     attempts, steps = [], []
@@ -102,7 +102,7 @@ def test_a_jail_that_cannot_be_started_again_is_tried_ever_less_often(
         assert answered.outcomes[0].value == Value.of(1)
 
 
-def test_closing_while_a_job_runs_and_the_supervisor_notices_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_while_a_job_runs_works_without_a_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
     box = Sandbox(1)
     wake = supervisor_of(box)._wake
     with ThreadPoolExecutor(1) as other:
@@ -111,13 +111,13 @@ def test_closing_while_a_job_runs_and_the_supervisor_notices_first(monkeypatch: 
             time.sleep(0.001)
 
         def late() -> None:
-            supervisor_of(box).thread.join(0.3)  # its clocks make it look without being woken
+            supervisor_of(box).thread.join(0.3)  # its own deadlines wake it
             wake()
 
         monkeypatch.setattr(supervisor_of(box), "_wake", late)
         box.close()
         assert running.result().load.status is Status.INFRA
-    box.close()  # a second time is no mistake
+    box.close()  # closing twice is allowed
 
 
 def test_a_job_submitted_while_closing_is_refused_or_answered() -> None:
@@ -143,7 +143,7 @@ def test_a_job_submitted_while_closing_is_refused_or_answered() -> None:
                 closer.result(timeout=30)
 
 
-def test_who_waits_for_results_comes_before_the_next_children(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_delivered_before_children_are_forked_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
     fork = Worker.fork
 
@@ -180,7 +180,7 @@ def test_jobs_survive_the_death_of_zygotes(tier_1: Sandbox) -> None:
         assert index not in results
         results[index] = result.outcomes[0].value
         if done % 60 == 30:
-            with suppress(ProcessLookupError):  # it may be one that has just died and is being replaced
+            with suppress(ProcessLookupError):  # it may have just died and is being replaced
                 os.kill(random.choice(tier_1.zygotes()), signal.SIGKILL)
     assert results == {n: Value.of(n) for n in range(300)}
 
@@ -194,7 +194,7 @@ def ends(pid: int) -> bool:
 
 @pytest.mark.parametrize("jobs", [0, 1, 6])
 @pytest.mark.slow
-def test_a_stuck_zygote_is_given_up_and_its_jobs_answered(jobs: int) -> None:
+def test_a_stopped_zygote_is_replaced_and_its_jobs_answered(jobs: int) -> None:
     with Sandbox(1, prefork=1) as box:
         (zygote,) = box.zygotes()
         os.kill(zygote, signal.SIGSTOP)
@@ -227,7 +227,7 @@ def test_nothing_is_left_when_the_supervisor_is_killed() -> None:
 
 
 @pytest.mark.slow
-def test_tier_2_dies_with_its_supervisor_even_where_it_is_stuck(tier_2: Sandbox) -> None:
+def test_a_stopped_zygote_of_tier_2_dies_with_its_supervisor(tier_2: Sandbox) -> None:
     program = "import time\nfrom sandbox.pool import Sandbox\nbox = Sandbox(1, force_tier=2)\n"
     program += "print(*box.zygotes(), flush=True)\ntime.sleep(60)"
     process = subprocess.Popen(
@@ -242,8 +242,8 @@ def test_tier_2_dies_with_its_supervisor_even_where_it_is_stuck(tier_2: Sandbox)
     assert ends(zygote)
 
 
-def test_a_request_finds_the_pages_of_its_zygote_copied() -> None:
-    """Forking ahead leaves them shared; 32 were copied while somebody waited for the ends, 11 are left."""
+def test_pages_of_the_zygote_are_copied_before_a_request() -> None:
+    """Forking ahead leaves pages shared: 32 were copied during a request before, 11 are now."""
 
     def faults(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
