@@ -1,43 +1,44 @@
-"""`ucoder sandbox`: what this host allows, and running a file in the jail."""
+"""The commands of `ucoder sandbox`: `doctor` and `run`."""
 
 from __future__ import annotations
 
-import ast
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from sandbox.errors import SandboxError
+from sandbox import tiers
+from sandbox.errors import ArgumentError, ProgramError, SandboxError
+from sandbox.host.jail import bubblewrap
+from sandbox.host.languages import RUNTIMES
+from sandbox.jailed.lockdown import landlock_abi
 from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Outcome, Status
-from sandbox.program import Call, Expression, Job, Probe, Program, Script
+from sandbox.pool import Sandbox
+from sandbox.program import Job, Probe, Program, Script
 
 
 @click.group()
 def sandbox() -> None:
-    """Run untrusted programs, and see how well this host isolates them."""
+    """Run untrusted programs, and test how well this host isolates them."""
 
 
 @sandbox.command()
-@click.option("--interpreter", help="Python to run candidates with (path, command or virtual environment).")
+@click.option(
+    "--interpreter", help="Python that runs candidates: a path, a command or a virtual environment."
+)
 def doctor(interpreter: str | None) -> None:
-    """Try everything a candidate must not be able to do, and say which isolation results."""
-    from sandbox import tiers
-    from sandbox.host import jail
-    from sandbox.pool import Sandbox
-
+    """Try everything that candidates must not do; show the resulting isolation."""
     click.echo(f"kernel        {os.uname().release} {os.uname().machine}")
-    click.echo(f"landlock      {_version(tiers.landlock_here())}")
+    click.echo(f"landlock      {_version(landlock_abi())}")
     try:
         complaint = tiers.namespaces()
-        click.echo(f"bubblewrap    {jail.bubblewrap()}")
+        click.echo(f"bubblewrap    {bubblewrap()}")
         click.echo(f"namespaces    {complaint or 'available'}")
         with Sandbox(1, interpreter) as box:
             click.echo(f"tier          {box.tier} ({tiers.DESCRIPTION[box.tier]})")
-            for attempt in tiers.attempts(box):
+            for attempt in tiers.attempts(box.run):
                 click.echo(
                     f"  {'stopped' if attempt.stopped else 'NOT STOPPED':11}  {attempt.what}: {attempt.how}"
                 )
@@ -52,27 +53,28 @@ def _version(abi: int) -> str:
 @sandbox.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--call", "calls", multiple=True, help="A call such as 'f(1, [2])'; may be repeated.")
-@click.option("--stdin", help="Text for standard input ('-': from this command's own).")
-@click.option("--interpreter", help="Python to run it with (path, command or virtual environment).")
-@click.option("--wall", default=2.0, show_default=True, help="Seconds for each call or script.")
-@click.option("--memory", default=512, show_default=True, help="MiB of address space.")
+@click.option("--stdin", help="Text for standard input; '-' reads it from this command's own.")
+@click.option("--language", type=click.Choice(list(RUNTIMES)), help="Default: by the extension of FILE.")
+@click.option("--interpreter", help="Python for Python programs: a path, a command or a virtual environment.")
+@click.option("--wall", default=2.0, show_default=True, help="Seconds per call or script.")
+@click.option("--memory", default=512, show_default=True, help="MiB of memory.")
 def run(
-    file: Path, calls: tuple[str, ...], stdin: str | None, interpreter: str | None, wall: float, memory: int
-) -> None:
-    """Run FILE in the jail: as a script, or its functions with --call."""
-    from sandbox.pool import Sandbox
-
+    file: Path, calls: tuple[str, ...], stdin: str | None, language: str | None, interpreter: str | None,
+    wall: float, memory: int,
+) -> None:  # fmt: skip
+    """Run FILE in the jail, or its functions with --call."""
     try:
+        language = language or _language_of(file)
         if stdin == "-":
             stdin = sys.stdin.read()
-        probes: list[Probe] = [_call(text) for text in calls]
+        probes = [_read_call(language, text) for text in calls]
         if stdin is not None or not probes:
             probes.append(Script(stdin or ""))
         limits = Limits(
             probe_wall_s=wall, job_wall_s=wall * (len(probes) + 1), memory_bytes=memory * MIB,
             cpu_s=max(1, round(wall * (len(probes) + 1))),
         )  # fmt: skip
-        job = Job(Program(file.read_text(encoding="utf-8")), tuple(probes), limits)
+        job = Job(Program(file.read_text(encoding="utf-8"), language), tuple(probes), limits)
         with Sandbox(1, interpreter) as box:
             result = box.check([job]).run_one(job)
     except (SandboxError, ValueError) as error:
@@ -80,21 +82,20 @@ def run(
     _show(result, [*calls, "script"])
 
 
-def _call(text: str) -> Probe:
-    """A call with literal arguments becomes a `Call` (its effect on them is shown); others an expression."""
+def _language_of(file: Path) -> str:
+    for language, runtime in RUNTIMES.items():
+        if file.suffix in runtime.extensions:
+            return language
+    known = ", ".join(f"{' '.join(runtime.extensions)} ({name})" for name, runtime in RUNTIMES.items())
+    extension = f"the extension {file.suffix!r}" if file.suffix else "a name without an extension"
+    raise ProgramError(f"no language has {extension}; known: {known}. Name the language with --language")
+
+
+def _read_call(language: str, text: str) -> Probe:
     try:
-        node = ast.parse(text, mode="eval").body
-    except SyntaxError as error:
-        raise click.BadParameter(
-            f"{text!r} is not a Python expression: {error.msg}", param_hint="--call"
-        ) from None
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        named = {k.arg: k.value for k in node.keywords if k.arg is not None}
-        with suppress(ValueError, TypeError):
-            if len(named) == len(node.keywords):  # no `**`
-                args = tuple(ast.literal_eval(arg) for arg in node.args)
-                return Call(node.func.id, args, {name: ast.literal_eval(arg) for name, arg in named.items()})
-    return Expression(text)
+        return RUNTIMES[language].read_call(text)
+    except ArgumentError as error:
+        raise click.BadParameter(str(error), param_hint="--call") from None
 
 
 def _show(result: JobResult, names: list[str]) -> None:

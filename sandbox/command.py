@@ -1,7 +1,9 @@
-"""Run a whole command (a test suite, say) in a jail: no network, no files of the host but those named.
+"""Run a whole command, such as a test suite, in a jail.
 
-Weaker than the jail of a candidate on purpose: the command may start processes and threads and write to its
-own folder, because test suites do. What it says about itself is no evidence; compare behaviour instead.
+The command has no network, and only the named files of the host.
+
+This is weaker than the jail of a candidate on purpose. The command may start processes and threads and write to its own
+folder, because test suites do. Its own report is not evidence; compare behaviour instead.
 """
 
 from __future__ import annotations
@@ -19,26 +21,27 @@ from pathlib import Path
 
 from sandbox.errors import InterpreterMissing, SandboxUnavailable
 from sandbox.host.interpreter import locate
-from sandbox.host.jail import JAIL_UID, JAILED, base_arguments, parents
-from sandbox.jailed.launch import STANDS
+from sandbox.host.jail import JAIL_UID, JAILED, JAILED_INSIDE, base_arguments, parents
+from sandbox.jailed.launch import READY
 from sandbox.limits import MIB, LimitsError
 from sandbox.outcome import Status
-
-WORK = Path("/work-in-jail")
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """How a command ended. OK means it left with code 0, EXCEPTION with another code."""
+    """The end of a command.
+
+    OK means exit code 0, EXCEPTION any other code.
+    """
 
     status: Status
     returncode: int | None
-    """None when it did not leave by itself."""
+    """None when it did not exit by itself."""
     stdout: str
     stderr: str
     wall_s: float
     truncated: bool = False
-    """True when it wrote more than was kept."""
+    """Whether it wrote more than was kept."""
 
 
 def run_command(
@@ -55,12 +58,12 @@ def run_command(
     readonly: Sequence[Path] = (),
     interpreter: str | None = None,
 ) -> CommandResult:
-    """Run `argv` with `workdir` as its current folder (at the same path), and wait for it.
+    """Run `argv` in `workdir`, at the same path, and wait for it.
 
-    `writable`: what it writes stays in `workdir`; otherwise it gets a copy, thrown away afterwards.
-    `env`: the whole environment. `interpreter`: a Python (or virtual environment) that the command may use,
-    read-only at its own path and first on PATH as `python`; `readonly`: further paths it may read. Standard
-    output and error are kept up to `output_bytes` each. As root, files it writes belong to the jail's user.
+    `writable`: the command writes into `workdir` itself; otherwise into a copy, which is deleted afterwards. `env`: the
+    whole environment. `interpreter`: a Python (or virtual environment) that the command may use, read-only at its own
+    path and first on PATH as `python`. `readonly`: further paths that it may read. Standard output and error are kept
+    up to `output_bytes` each. Started by root, the jail's user owns the files that the command writes.
 
     Raises `SandboxUnavailable` where no jail can be built, `LimitsError`, `InterpreterMissing`.
     """
@@ -75,38 +78,37 @@ def run_command(
         if not writable:
             source = Path(scratch) / "work"
             shutil.copytree(workdir, source, symlinks=True)
-        told, tells = os.pipe()
+        report, channel = os.pipe()  # the jail reports on it that it is ready
         try:
             arguments = _arguments(argv, workdir, source, env or {}, readonly, interpreter,
-                                   tells, cpu_s or int(wall_s * 4) + 1, memory_bytes, file_bytes)  # fmt: skip
-            return _run(arguments, told, tells, wall_s, output_bytes)
+                                   channel, cpu_s or int(wall_s * 4) + 1, memory_bytes, file_bytes)  # fmt: skip
+            return _run(arguments, report, channel, wall_s, output_bytes)
         finally:
-            os.close(told)
-            os.close(tells)
+            os.close(report)
+            os.close(channel)
 
 
 def _arguments(
     argv: Sequence[str], workdir: Path, source: Path, env: dict[str, str], readonly: Sequence[Path],
     interpreter: str | None, channel: int, cpu_s: int, memory_bytes: int, file_bytes: int,
 ) -> list[str]:  # fmt: skip
-    ours, theirs = locate(), locate(interpreter)
+    launcher, offered = locate(), locate(interpreter)  # to set up the jail; for the command
     environment = _environment(interpreter)
-    # A virtual environment links to a name beside the real file, so the folder is needed as a whole.
-    beside = [python.executable.parent for python in (ours, theirs)]
+    # A virtual environment links to a name beside the real file, so the whole folder is needed.
+    beside = [python.executable.parent for python in (launcher, offered)]
     extra = [path.resolve() for path in readonly]
-    mounted = dict.fromkeys([*ours.readable, *theirs.readable, *beside, *environment, *extra])
+    mounted = dict.fromkeys([*launcher.readable, *offered.readable, *beside, *environment, *extra])
     outermost = [p for p in mounted if not any(q in mounted for q in p.parents)]
-    home = Path("/ucoder/sandbox/jailed")
     args = base_arguments(outermost, tmp_bytes=256 * MIB, tmp_mode="1777")
     for name in ("/usr/bin", "/bin"):
         path = Path(name)
         args += ["--symlink", os.readlink(path), name] if path.is_symlink() else ["--ro-bind-try", name, name]
     args += ["--proc", "/proc", "--dev-bind", "/dev/random", "/dev/random"]
-    args += [*parents(home), "--ro-bind", str(JAILED), str(home)]
+    args += [*parents(JAILED_INSIDE), "--ro-bind", str(JAILED), str(JAILED_INSIDE)]
     if os.geteuid() == 0:
         _give_to_jail_user(source)
     args += [*parents(workdir), "--bind", str(source), str(workdir), "--chdir", "/"]
-    binaries = [str(p / "bin") for p in environment] + [str(theirs.executable.parent), "/usr/bin", "/bin"]
+    binaries = [str(p / "bin") for p in environment] + [str(offered.executable.parent), "/usr/bin", "/bin"]
     for key, value in {"PATH": ":".join(binaries), "HOME": "/tmp", "LC_ALL": "C.UTF-8", **env}.items():  # noqa: S108
         args += ["--setenv", key, value]
     uid = JAIL_UID if os.geteuid() == 0 else 0
@@ -114,11 +116,11 @@ def _arguments(
         "import sys; sys.path.insert(0, '/ucoder'); from sandbox.jailed import launch; "
         f"launch.main({uid}, {str(workdir)!r}, {cpu_s}, {memory_bytes}, {file_bytes}, {list(argv)!r}, {channel})"
     )
-    return [*args, "--", str(ours.executable), "-I", "-S", "-B", "-c", start]
+    return [*args, "--", str(launcher.executable), "-I", "-S", "-B", "-c", start]
 
 
 def _environment(interpreter: str | None) -> list[Path]:
-    """The virtual environment the interpreter was named through, if it is one."""
+    """List the virtual environment that `interpreter` is or lies in, if any."""
     path = Path(interpreter or sys.executable).absolute()
     home = path if (path / "pyvenv.cfg").is_file() else path.parent.parent
     return [home] if (home / "pyvenv.cfg").is_file() else []
@@ -129,12 +131,12 @@ def _give_to_jail_user(folder: Path) -> None:
         os.chown(path, JAIL_UID, JAIL_UID, follow_symlinks=False)
 
 
-def _run(command: list[str], told: int, tells: int, wall_s: float, output_bytes: int) -> CommandResult:
+def _run(command: list[str], report: int, channel: int, wall_s: float, output_bytes: int) -> CommandResult:
     started = time.monotonic()
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={},
-            start_new_session=True, pass_fds=[tells],
+            start_new_session=True, pass_fds=[channel],
         )  # fmt: skip
     except OSError as error:
         raise SandboxUnavailable(f"bubblewrap cannot be started: {error}") from None
@@ -163,23 +165,26 @@ def _run(command: list[str], told: int, tells: int, wall_s: float, output_bytes:
             process.wait(max(0.1, started + wall_s - time.monotonic()))
         except subprocess.TimeoutExpired:
             timed_out = True
-    process.kill()  # the jail's every process dies with bubblewrap
+    process.kill()  # every process of the jail dies with bubblewrap
     code = process.wait()
     process.stdout.close()
     process.stderr.close()
     out, err = (bytes(b).decode("utf-8", "replace") for b in kept.values())
     status = _status(code, timed_out)
-    if not _stood(told):
-        said = err.strip() or f"it said nothing in {time.monotonic() - started:.1f} s"
-        raise SandboxUnavailable(f"the jail does not start: {said}. Run `ucoder sandbox doctor`")
+    if not _was_ready(report):
+        complaint = err.strip() or f"it printed nothing in {time.monotonic() - started:.1f} s"
+        raise SandboxUnavailable(f"the jail does not start: {complaint}. Run `ucoder sandbox doctor`")
     return CommandResult(status, None if timed_out else code, out, err, time.monotonic() - started, truncated)
 
 
-def _stood(told: int) -> bool:
-    """Whether the jail was built and locked. Never read from the command's own output, which says anything."""
-    os.set_blocking(told, False)
+def _was_ready(report: int) -> bool:
+    """Whether the jail was built and locked.
+
+    Never read from the command's own output, which may lie.
+    """
+    os.set_blocking(report, False)
     try:
-        return os.read(told, len(STANDS)) == STANDS
+        return os.read(report, len(READY)) == READY
     except BlockingIOError:
         return False
 

@@ -1,4 +1,4 @@
-"""Every way the public API of the sandbox refuses, before anything of a program runs."""
+"""The errors that the sandbox raises before any program runs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ __all__ = [
 
 
 class SandboxError(Exception):
-    """Base of the errors below (`LimitsError` is a `ValueError` as well as one of the family)."""
+    """The base of the errors below.
+
+    `LimitsError`, listed with them, is only a `ValueError`.
+    """
 
 
 class SandboxUnavailable(SandboxError):
-    """This host cannot isolate a program well enough, so nothing runs. The message says what to install."""
+    """Raised where this host cannot isolate a program.
+
+    The message names the remedy. Nothing runs.
+    """
 
 
 class InterpreterMissing(SandboxError):
-    """The interpreter that was asked for is not there or cannot be used."""
+    """Raised when the requested interpreter does not exist or cannot be used."""
 
 
 class ProgramError(SandboxError, ValueError):
-    """A program that cannot be run at all: it does not compile, or its language is not known here."""
+    """Raised for a program that does not compile, or an unknown language."""
 
 
 class ArgumentError(SandboxError, ValueError):
-    """A probe that carries something other than plain data of exact builtin types."""
+    """Raised for a probe with anything but plain data of builtin types."""

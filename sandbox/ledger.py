@@ -1,7 +1,7 @@
-"""A batch that survives its supervisor: every job's one terminal record, appended to a file.
+"""Record every job of a batch in a file that survives kills.
 
-A batch killed anywhere is run again with the same ledger and goes on where it was; a record torn by the kill
-is dropped, so its job runs again. Records hold what a result holds; values as their canonical bytes.
+A batch that was killed anywhere is run again with the same ledger, and resumes where it stopped. A record torn by the
+kill is dropped, so its job runs again. A record holds what a result holds, with values as their canonical bytes.
 """
 
 from __future__ import annotations
@@ -10,21 +10,28 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from sandbox.outcome import JobResult, Outcome, Status
+import cattrs
+
+from sandbox.outcome import JobResult
 from sandbox.pool import Sandbox
 from sandbox.program import Job
 from sandbox.values import Value
 
+_CONVERTER = cattrs.Converter()
+_CONVERTER.register_unstructure_hook(Value, lambda value: value.canonical.hex())
+_CONVERTER.register_structure_hook(Value, lambda text, _: Value.parse(bytes.fromhex(text)))
+
 
 class Ledger:
-    """Terminal records by job index, one JSON line each, in the order the jobs ended."""
+    """The terminal records by job index, one JSON line each.
+
+    They are in the order in which the jobs ended.
+    """
 
     def __init__(self, file: Path) -> None:
-        """Open or continue `file`; a last line without its end is cut off."""
+        """Open or continue `file`; an incomplete last line is cut off."""
         # All jobs below `_below`, and those in `_beyond`: jobs end nearly in order, so this stays small.
         self._below = 0
         self._beyond: set[int] = set()
@@ -53,16 +60,19 @@ class Ledger:
             self._below += 1
 
     def record(self, index: int, result: JobResult) -> None:
-        """Write a job's terminal record; a second one for the same job is a bug and raises `ValueError`."""
+        """Write the terminal record of a job.
+
+        A second one for the same job raises `ValueError`.
+        """
         if index in self:
             raise ValueError(f"job {index} has a terminal record already")
         self._note(index)
-        line = {"job": index, **_plain(result)}
+        line = {"job": index, **_CONVERTER.unstructure(result)}
         self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
         self._file.flush()
 
     def close(self) -> None:
-        """Close the file, safely on disk."""
+        """Close the file once it is safely on disk."""
         os.fsync(self._file.fileno())
         self._file.close()
 
@@ -71,11 +81,14 @@ class Ledger:
         with self.path.open("rb") as file:
             for line in file:
                 record = json.loads(line)
-                yield record.pop("job"), _result(record)
+                yield record["job"], _CONVERTER.structure(record, JobResult)
 
 
 def run_batch(box: Sandbox, jobs: Iterable[Job], ledger: Ledger) -> Iterator[tuple[int, JobResult]]:
-    """Run the jobs that the ledger does not know yet, recording each before it is handed on."""
+    """Run the jobs that the ledger does not hold yet.
+
+    Yields each (index, result) after recording it.
+    """
     numbers: dict[int, int] = {}
     positions = itertools.count()
 
@@ -89,20 +102,3 @@ def run_batch(box: Sandbox, jobs: Iterable[Job], ledger: Ledger) -> Iterator[tup
         index = numbers.pop(position)
         ledger.record(index, result)
         yield index, result
-
-
-def _plain(result: JobResult) -> dict[str, Any]:
-    data = asdict(result)
-    for outcome, plain in zip(result.outcomes, data["outcomes"], strict=True):
-        plain["value"] = None if outcome.value is None else outcome.value.canonical.hex()
-    return data
-
-
-def _result(data: dict[str, Any]) -> JobResult:
-    outcomes = tuple(_outcome(plain) for plain in data["outcomes"])
-    return JobResult(_outcome(data["load"]), outcomes, data["tier"], data["wall_s"])
-
-
-def _outcome(plain: dict[str, Any]) -> Outcome:
-    value = None if plain["value"] is None else Value.parse(bytes.fromhex(plain["value"]))
-    return Outcome(**{**plain, "status": Status(plain["status"]), "value": value})

@@ -1,6 +1,6 @@
-"""What one untrusted program may use. Plain data with no defaults read from anywhere else.
+"""The resources that one untrusted program may use.
 
-The configuration of the server, the trainer and the gate ends here: they build a `Limits` and pass it on.
+The server, the trainer and the gate build a `Limits` from their configuration and pass it on.
 """
 
 from __future__ import annotations
@@ -12,29 +12,34 @@ DAY_S = 86_400
 
 
 class LimitsError(ValueError):
-    """A limit that makes no sense; the message names the field and says what is allowed."""
+    """Raised for a limit outside its range.
+
+    The message names the field and the range.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Resource limits of one job (one program with all its probes).
+    """The resource limits of one job: a program with its probes.
 
-    The defaults suit a completion request: a candidate either answers in milliseconds or is of no use.
+    The defaults suit a completion request, where a slow candidate is useless.
     """
 
     probe_wall_s: float = 0.5
-    """Wall-clock seconds for each probe; loading the program counts as one probe."""
+    """Wall-clock seconds per probe; loading the program counts as one probe."""
     job_wall_s: float = 3.0
-    """Wall-clock seconds for the whole job. A probe that was not reached is reported as `wall`."""
+    """Wall-clock seconds for the whole job. A probe that was not reached ends as `wall`."""
     cpu_s: int = 3
-    """CPU seconds of each of the job's children, of which it may use up eight (RLIMIT_CPU counts whole seconds)."""
+    """CPU seconds of each child of the job, which may use up eight children (RLIMIT_CPU counts whole seconds)."""
     memory_bytes: int = 512 * MIB
-    """Address space of the child (RLIMIT_AS), the interpreter's own share included. For JavaScript what the program
-    holds beside Node's own share (RLIMIT_DATA)."""
+    """Bytes of address space per child, including the interpreter's share (RLIMIT_AS).
+
+    For JavaScript: bytes of data on top of Node's own share (RLIMIT_DATA).
+    """
     result_bytes: int = 64 * 1024
-    """Largest canonical value of one probe; a larger one ends as `output`."""
+    """Bytes of the largest canonical value of one probe; a larger one ends as `output`."""
     stdout_bytes: int = 64 * 1024
-    """Captured standard output of one probe; more ends as `output`."""
+    """Bytes of captured standard output of one probe; more ends as `output`."""
 
     def __post_init__(self) -> None:
         for name, kinds, most in _SENSIBLE:
@@ -47,10 +52,10 @@ class Limits:
                 f"job_wall_s ({self.job_wall_s}) must be at least probe_wall_s ({self.probe_wall_s})"
             )
         if self.memory_bytes < 64 * MIB:
-            raise LimitsError(f"memory_bytes must be at least {64 * MIB} (64 MiB): a bare Python needs that")
+            raise LimitsError(f"memory_bytes must be at least {64 * MIB} (64 MiB), which Python itself needs")
 
 
-# What the kernel, the poll of the supervisor and the lengths in a frame can take, and more than any job needs.
+# More than any job needs, and still valid for the kernel, the supervisor's poll and the lengths in a frame.
 _SENSIBLE: tuple[tuple[str, tuple[type, ...], int], ...] = (
     ("probe_wall_s", (int, float), DAY_S),
     ("job_wall_s", (int, float), DAY_S),

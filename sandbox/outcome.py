@@ -1,4 +1,4 @@
-"""What comes out of the sandbox: a closed set of statuses, one outcome a probe, one result a job."""
+"""The results: one outcome per probe, one result per job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from sandbox.values import Value
 
 
 class Status(StrEnum):
-    """How a probe ended. Exactly one of these, always (evidence: isolate keeps RE/SG/TO apart from XX)."""
+    """The way a probe ended, always exactly one.
+
+    Evidence: isolate keeps RE/SG/TO apart from XX.
+    """
 
     OK = "ok"
     EXCEPTION = "exception"
@@ -22,12 +25,12 @@ class Status(StrEnum):
     PROTOCOL = "protocol"
     NO_RESULT = "no-result"
     INFRA = "infra"
-    """The sandbox itself failed, after retries. Never to be scored as a failure of the program."""
+    """The sandbox itself failed, after retries. Never score it as a failure of the program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one probe of one program ended."""
+    """The end of one probe of one program."""
 
     status: Status
     value: Value | None = None
@@ -35,26 +38,32 @@ class Outcome:
     exception: str = ""
     """Type name of the exception when `status` is EXCEPTION."""
     message: str = ""
-    """Exception text, or what the sandbox has to say about the other statuses. Not part of the behaviour."""
+    """The exception's text, or a description of the other statuses. Not part of the behaviour."""
     stdout: str = ""
-    """What the probe printed (bounded by `Limits.stdout_bytes`)."""
+    """The text that the probe printed, at most `Limits.stdout_bytes` bytes."""
     wall_s: float = 0.0
-    """Seconds it took; 0 where it was too quick to be measured by itself."""
+    """Seconds of the probe; 0 where it was too fast to be timed alone."""
     unstable: bool = False
-    """True when a second run under another hash seed answered differently (see `sandbox.stability`)."""
+    """Whether a second run under another hash seed answered differently (`sandbox.stability`)."""
 
     @property
     def crashed(self) -> bool:
-        """True when the program gave no value; an infrastructure failure says nothing about the program."""
+        """Whether the program gave no value.
+
+        A failure of the sandbox does not count as one.
+        """
         return self.status not in (Status.OK, Status.INFRA)
 
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """The one terminal record of a job: how loading the program went, then one outcome a probe, in order."""
+    """The one terminal record of a job.
+
+    It holds how the program loaded, then one outcome per probe, in order.
+    """
 
     load: Outcome
     outcomes: tuple[Outcome, ...]
     tier: int
-    """Isolation tier it ran under (1 is full; see `sandbox.tiers`)."""
+    """The isolation tier of the run; 1 is full isolation (see `sandbox.tiers`)."""
     wall_s: float = 0.0

@@ -1,8 +1,7 @@
-"""What goes into the sandbox: a program, and the probes that ask it for behaviour.
+"""The input of the sandbox: a program and its probes.
 
-A probe never carries an expected answer. Whoever holds one compares it outside, with the `Value` that comes
-back (evidence: EvalPlus hands the answers to the process that runs the untrusted program, where it can read
-them).
+A probe never holds an expected answer. A caller that has one compares it outside the jail with the `Value` that comes
+back. (Evidence: EvalPlus passes the answers to the process of the untrusted program, which can read them.)
 """
 
 from __future__ import annotations
@@ -15,15 +14,18 @@ from sandbox.values import Value
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Source text of one candidate, executed once as a module before its probes run."""
+    """The source of one candidate, executed once before its probes run."""
 
     source: str
     language: str = "python"
+    """A name in `sandbox.host.languages`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call `function(*args, **kwargs)`; the value is the result, and the arguments where they were mutated.
+    """Call `function(*args, **kwargs)`.
+
+    The value is the result, with the arguments where they changed.
 
     `function` may be dotted (`Stack.from_list`). Arguments are plain data (see `sandbox.values`).
     """
@@ -37,8 +39,8 @@ class Call:
 class Sequence:
     """Build an object with `construct`, then apply `steps` (method calls) to it.
 
-    The value is the list of every step's result followed by the object's final public and private attributes,
-    so that two classes which answer alike but keep different state are told apart.
+    The value is the list of every step's result, followed by the object's final public and private attributes. So two
+    classes that answer alike but keep different state differ.
     """
 
     construct: Call
@@ -47,17 +49,19 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """Evaluate a Python expression in the program's namespace, for example `parse("1 + 2").value`."""
+    """Evaluate an expression in the program's namespace: `parse("1 + 2").value`."""
 
     source: str
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Run statements in the program's namespace; the value is None when they finish without an exception.
+    """Run statements in the program's namespace.
 
-    For test functions that raise (HumanEval's `check(candidate)`). The statements run beside untrusted code,
-    so a hostile candidate can forge a pass: never the only evidence for accepting anything.
+    The value is None when they finish without an exception.
+
+    For test functions that raise (HumanEval's `check(candidate)`). The statements run beside untrusted code, so a
+    hostile candidate can forge a pass: never use it as the only evidence for accepting anything.
     """
 
     source: str
@@ -65,9 +69,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Run the program from the top as `__main__` with `stdin`; the value is its text on standard output.
+    """Run the program from the top as `__main__` with `stdin`.
 
-    Each script probe is a fresh run: nothing is shared with other probes of the job.
+    The value is its text on standard output.
+
+    Each script probe is a fresh run, which shares nothing with other probes of the job.
     """
 
     stdin: str = ""
@@ -78,19 +84,22 @@ Probe = Call | Sequence | Expression | Check | Script
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """An expected value for one probe: a generated assert (weak) or a docstring example (hard).
+    """An expected value: a generated assert (weak) or a docstring example (hard).
 
-    Compared outside the sandbox; it never travels with a job.
+    It is compared outside the jail, and never sent into it.
     """
 
     probe: int
-    """Index of the probe."""
+    """The index of the probe."""
     expected: Value
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One program and its probes, answered by exactly one `JobResult` with one `Outcome` a probe."""
+    """One program and its probes, answered by exactly one `JobResult`.
+
+    It holds one `Outcome` per probe.
+    """
 
     program: Program
     probes: tuple[Probe, ...]
@@ -98,7 +107,7 @@ class Job:
 
 
 def probe_text(probe: Probe) -> str:
-    """The probe as a person would write it, on one line."""
+    """Format a probe as Python code on one line, for people."""
     match probe:
         case Call():
             return _call_text(probe.function, probe)

@@ -1,28 +1,30 @@
-"""Which isolation this host offers, tried and not believed.
+"""The isolation that this host offers, tested and not assumed.
 
-Tier 1: bubblewrap, namespaces, Landlock, seccomp, limits and a dedicated user. Tier 2: no namespaces (some
-containers forbid them), but Landlock of at least version 6, seccomp and limits; labelled in every result,
-good enough to rank completions, never to feed the trainer or to accept a patch. Anything less: nothing runs.
+Tier 1: bubblewrap, namespaces, Landlock, seccomp, limits and a dedicated user. Tier 2: no namespaces (some containers
+forbid them), but Landlock of at least version 6, seccomp and limits. Tier 2 is labelled in every result; it is enough
+to rank completions, never to feed the trainer or to accept a patch. With anything less nothing runs.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxUnavailable
 from sandbox.host.jail import base_arguments, bubblewrap
+from sandbox.jailed.lockdown import landlock_abi
 from sandbox.limits import Limits
-from sandbox.outcome import Status
+from sandbox.outcome import JobResult, Status
 from sandbox.program import Expression, Job, Program
 
-if TYPE_CHECKING:
-    from sandbox.pool import Sandbox
+Runner = Callable[[Sequence[Job]], Sequence[JobResult]]
+"""Runs jobs in the jails to be tested; results in the order of the jobs."""
 
 TIER_2_LANDLOCK = 6
+"""The lowest version of Landlock with which tier 2 isolates."""
 DESCRIPTION = {
     1: "full: namespaces, Landlock, seccomp, limits, dedicated user",
     2: "reduced: no namespaces; for ranking completions only",
@@ -31,7 +33,7 @@ DESCRIPTION = {
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One forbidden thing a probe program tries, and how it ended."""
+    """One forbidden action of a test program, and how it ended."""
 
     what: str
     source: str
@@ -52,21 +54,27 @@ FORBIDDEN = (
 
 @lru_cache(maxsize=1)
 def namespaces() -> str:
-    """Empty when bubblewrap can build its jail here, else what it says."""
+    """Build a jail with bubblewrap.
+
+    Returns its error message, or the empty string.
+    """
     command = [*base_arguments(()), "--", "/lib64/ld-linux-x86-64.so.2", "--version"]
     if os.uname().machine != "x86_64":
         command[-2] = "/lib/ld-linux-aarch64.so.1"
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env={})
-    return "" if done.returncode == 0 else (done.stderr.strip() or f"bwrap left with {done.returncode}")
+    return "" if done.returncode == 0 else (done.stderr.strip() or f"bwrap exited with {done.returncode}")
 
 
 def choose_tier(lowest: int) -> int:
-    """The best tier this host offers; raises `SandboxUnavailable` when that is below `lowest`."""
+    """Find the best tier of this host.
+
+    Raises `SandboxUnavailable` when it is weaker than `lowest`.
+    """
     bubblewrap()
     complaint = namespaces()
     if not complaint:
         return 1
-    if lowest >= 2 and landlock_here() >= TIER_2_LANDLOCK:
+    if lowest >= 2 and landlock_abi() >= TIER_2_LANDLOCK:
         return 2
     raise SandboxUnavailable(
         f"bubblewrap cannot build a jail on this host ({complaint}). Allow unprivileged user namespaces "
@@ -74,19 +82,12 @@ def choose_tier(lowest: int) -> int:
     )
 
 
-def landlock_here() -> int:
-    """The kernel's Landlock version, 0 for none."""
-    from sandbox.jailed.lockdown import landlock_abi
-
-    return landlock_abi()
-
-
-def attempts(sandbox: Sandbox) -> list[Attempt]:
-    """Try everything forbidden, in the very jails that candidates will get."""
+def attempts(run: Runner) -> list[Attempt]:
+    """Try every forbidden action in the jails that candidates will use."""
     limits = Limits(probe_wall_s=5.0, job_wall_s=20.0)
     jobs = [Job(Program(""), (Expression(a.source),), limits) for a in FORBIDDEN]
     tried = []
-    for attempt, result in zip(FORBIDDEN, sandbox.run(jobs), strict=True):
+    for attempt, result in zip(FORBIDDEN, run(jobs), strict=True):
         outcome = result.outcomes[0]
         stopped = outcome.status in (Status.SECCOMP, Status.EXCEPTION) and result.load.status is Status.OK
         how = outcome.exception or outcome.status.value
@@ -94,18 +95,20 @@ def attempts(sandbox: Sandbox) -> list[Attempt]:
     return tried
 
 
-def prove(sandbox: Sandbox) -> None:
-    """Start-up probe: raises `SandboxUnavailable` when anything forbidden is not stopped, or nothing runs."""
-    works = sandbox.run_one(
-        Job(Program("x = 6"), (Expression("x * 7"),), Limits(probe_wall_s=5.0, job_wall_s=20.0))
-    )
+def prove(run: Runner) -> None:
+    """Test at start-up that the jails run programs and stop attacks.
+
+    Raises `SandboxUnavailable` otherwise.
+    """
+    trivial = Job(Program("x = 6"), (Expression("x * 7"),), Limits(probe_wall_s=5.0, job_wall_s=20.0))
+    works = run([trivial])[0]
     value = works.outcomes[0].value
     if value is None or value.python() != 42:
         raise SandboxUnavailable(
             f"the jail cannot run even a trivial program ({works.load.status}: {works.load.message}). Run "
             "`ucoder sandbox doctor`"
         )
-    open_doors = [a for a in attempts(sandbox) if not a.stopped]
+    open_doors = [a for a in attempts(run) if not a.stopped]
     if open_doors:
         names = "; ".join(f"{a.what} ({a.how or 'worked'})" for a in open_doors)
         raise SandboxUnavailable(f"the jail does not hold: a program can {names}. Nothing will be run here")

@@ -1,17 +1,18 @@
-"""Canonical, type-tagged values: what a program returned, in a form that only data can have.
+"""Canonical, type-tagged values: what a program returned, as data and nothing else.
 
-The child encodes, the supervisor only ever parses bounded bytes (never pickle), and two values are equal when
-their canonical bytes are. Exact builtin types only: anything else is *opaque*, equal to nothing, in no
-cluster (always-equal objects fool every checker that compares inside the process). The encoding itself, with
-its stated float tolerance, is `sandbox.jailed.canonical`.
+The child encodes, the supervisor parses bounded bytes (never pickle), and two values are equal when their canonical
+bytes are. Exact builtin types only: anything else is *opaque*, equals nothing and joins no cluster. (An object that
+equals everything fools a checker that compares inside the process.) `sandbox.jailed.canonical` defines the encoding
+and its float tolerance.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sandbox.jailed import canonical
-from sandbox.jailed.canonical import Array, Described, Enclosing, Generated, Malformed, Mutated, Opaque
+from sandbox import decode
+from sandbox.decode import Array, Enclosing, Malformed, Opaque
+from sandbox.jailed.canonical import Described, Generated, Mutated, encode
 
 __all__ = ["Array", "Described", "Enclosing", "Generated", "Malformed", "Mutated", "Opaque", "Value"]
 
@@ -28,32 +29,35 @@ class Value:
 
     @classmethod
     def of(cls, obj: object) -> Value:
-        """The canonical value of Python data: for expected answers, outside the jail.
+        """Encode Python data outside the jail, for expected answers.
 
-        Floats are rounded as the child rounds them, so equality is within the stated tolerance.
+        Floats are rounded as in the child, so equality is within the stated tolerance.
         """
-        return cls.parse(canonical.encode(obj))
+        return cls.parse(encode(obj))
 
     @classmethod
     def parse(cls, data: bytes) -> Value:
-        """A value from untrusted bytes; raises `Malformed` for anything an honest child does not write."""
-        return cls(data, canonical.inspect(data))
+        """Check untrusted bytes; raises `Malformed` for bytes that no honest child writes."""
+        return cls(data, decode.inspect(data))
 
     def python(self) -> object:
-        """The value as Python data. Floats come back rounded; opaque parts are `Opaque`, a changed argument
-        list is `Mutated`, an iterator is `Generated`."""
-        return canonical.decode(self.canonical)
+        """Decode to Python data.
+
+        Floats are rounded. Opaque parts are `Opaque`, a result with changed arguments is `Mutated`, an iterator is
+        `Generated`.
+        """
+        return decode.decode(self.canonical)
 
     @property
     def result(self) -> Value:
-        """What the call returned, whatever it did to its arguments."""
-        return Value.parse(canonical.result_of(self.canonical)) if self.canonical[:1] == b"M" else self
+        """The result of the call, without changes to its arguments."""
+        return Value.parse(decode.result_of(self.canonical)) if self.canonical[:1] == b"M" else self
 
     def text(self, width: int = 80) -> str:
-        """The value for a person, like `repr`, cut to `width` characters."""
+        """Format the value for people, like `repr`, cut to `width` characters."""
         try:
             full = repr(self.python())
-        except ValueError:  # an int past the interpreter's limit for decimal digits
+        except ValueError:  # an int with more decimal digits than the interpreter allows
             full = f"<{len(self.canonical)} bytes of data>"
         full = full.encode("utf-8", "backslashreplace").decode()
         return full if len(full) <= width else full[: width - 1] + "…"

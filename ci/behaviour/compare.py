@@ -11,7 +11,7 @@ behaves well only on inputs like these.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 
 from ci.behaviour.bundle import BundleError, Tree, bundle
@@ -130,7 +130,7 @@ def _run(inputs: Sequence[ProbeInput], tree: Tree, runners: Sequence[Runner]) ->
             jobs.append(Job(program, tuple(inputs[j].probe for j in chunk), LIMITS))
             job_inputs.append(chunk)
 
-    runs = [_without_output_of_failures(run(jobs)) for run in runners]
+    runs = [run(jobs) for run in runners]
     merged: Sequence[JobResult] = reduce(mark_unstable, runs)
     for chunk, result in zip(job_inputs, merged, strict=True):
         for j, outcome in zip(chunk, result.outcomes, strict=True):
@@ -149,20 +149,6 @@ def _run(inputs: Sequence[ProbeInput], tree: Tree, runners: Sequence[Runner]) ->
             "",
         ),
     )
-
-
-def _without_output_of_failures(results: Sequence[JobResult]) -> list[JobResult]:
-    """Drop what failed calls printed: a time limit cuts it anywhere, so it is not behaviour."""
-    return [
-        replace(
-            result,
-            outcomes=tuple(
-                outcome if outcome.status is Status.OK else replace(outcome, stdout="")
-                for outcome in result.outcomes
-            ),
-        )
-        for result in results
-    ]
 
 
 def _observation(outcome: Outcome, text: str) -> Observation:

@@ -1,7 +1,7 @@
-"""Where an interpreter and what it needs lie on disk, found without running it.
+"""Find an interpreter and its files on disk without running it.
 
-The interpreter of a user's workspace may come with a repository nobody has read, so its layout is taken from
-symlinks and `pyvenv.cfg`; the first thing to execute it is the jail.
+The interpreter of a user's workspace may come with a repository that was never reviewed. So its layout is read from
+symlinks and `pyvenv.cfg`, and it is first executed inside the jail.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from sandbox.errors import InterpreterMissing
 
-OURS = Path(__file__).resolve().parents[2]
-"""An editable install of this very package links to it; candidates have no business there."""
+PROJECT = Path(__file__).resolve().parents[2]
+"""The root of this package, to which an editable install links. Candidates must not read it."""
 
 SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")
 
@@ -25,17 +25,19 @@ class Interpreter:
     """A Python to start in the jail."""
 
     executable: Path
-    """The real file behind every symlink."""
+    """The real file, with all symlinks resolved."""
     readable: tuple[Path, ...]
-    """Files and folders it needs, to be mounted read-only at the same place."""
+    """Files and folders that it needs, mounted read-only at the same path."""
     site_packages: tuple[Path, ...]
-    """Folders to add to `sys.path`: those of the virtual environment it was named through, if any."""
+    """Folders to add to `sys.path`: those of its virtual environment, if `locate` was given one."""
 
 
 def locate(name: str | None = None) -> Interpreter:
-    """Find `name` (a path, a command on PATH, or a virtual environment's folder); our own by default.
+    """Find an interpreter and its files.
 
-    Raises `InterpreterMissing` with what to do when there is none.
+    `name` is a path, a command on PATH, or a virtual environment's folder; by default this Python.
+
+    Raises `InterpreterMissing` with advice when it does not exist.
     """
     path = _named(name)
     real = path.resolve()
@@ -71,14 +73,17 @@ def _named(name: str | None) -> Path:
 
 
 def _linked(site: Path) -> list[Path]:
-    """Folders that `.pth` files add (editable installs); lines with code in them are left alone."""
+    """List the folders that `.pth` files add (editable installs).
+
+    Lines with code are ignored.
+    """
     lines = [
         line.strip()
         for f in sorted(site.glob("*.pth"))
         for line in f.read_text("utf-8", "replace").split("\n")
     ]
     folders = [site / line for line in lines if line and not line.startswith(("#", "import ", "import\t"))]
-    return [folder for folder in folders if folder.is_dir() and folder != OURS]
+    return [folder for folder in folders if folder.is_dir() and folder != PROJECT]
 
 
 def _config(environment: Path) -> str:

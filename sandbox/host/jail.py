@@ -1,9 +1,9 @@
 """The command line of one jail, and the zygote process in it.
 
-One bubblewrap for each zygote: every namespace of its own, no capabilities, no network, no /proc or /sys, a
-read-only interpreter and nothing else of the host's files. As root no user namespace is needed to build it,
-and the zygote becomes the dedicated user itself before it does anything; everybody else is mapped to that
-user in a namespace which allows no further ones.
+There is one bubblewrap per zygote: its own namespaces, no capabilities, no network, no /proc or /sys, a
+read-only interpreter, and no other file of the host. Started by root, the jail needs no user namespace, and the zygote
+becomes the dedicated user before it does anything else. Started by another user, that user is mapped to the dedicated
+one in a user namespace which allows no further ones.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ JAIL_UID = 64_999
 """The dedicated user: no account of a usual system has this number, so it owns no file."""
 
 JAILED = Path(__file__).parents[1] / "jailed"
+JAILED_INSIDE = Path("/ucoder/sandbox/jailed")
+"""The folder of the code that runs in a jail: on the host, and inside the jail."""
 WARM = (
     "math", "re", "collections", "collections.abc", "itertools", "functools", "operator", "heapq", "bisect",
     "string", "typing", "copy", "random", "json", "datetime", "dataclasses", "enum", "abc",
 )  # fmt: skip
+"""Modules that candidates usually import, imported once in each zygote."""
 
 WARM_OUT_OF_REACH = ("asyncio", "decimal", "fractions", "statistics")
-"""Warm besides where root starts tier 2: its own interpreter may lie where the dedicated user cannot read it."""
+"""Imported early as well where root starts tier 2: the dedicated user may be unable to read root's interpreter."""
 
 NO_BUBBLEWRAP = (
     "bubblewrap is not installed, and without it no candidate can be run safely: install the package "
@@ -39,7 +42,7 @@ NO_BUBBLEWRAP = (
 
 @dataclass(frozen=True, slots=True)
 class JailConfig:
-    """What distinguishes one jail from another."""
+    """The settings of one jail."""
 
     interpreter: Interpreter
     tier: int = 1
@@ -52,7 +55,7 @@ class JailConfig:
 
 
 def bubblewrap() -> str:
-    """Path of bubblewrap; raises `SandboxUnavailable` where it is not installed."""
+    """Find bubblewrap; raises `SandboxUnavailable` where it is not installed."""
     found = shutil.which("bwrap")
     if found is None:
         raise SandboxUnavailable(NO_BUBBLEWRAP)
@@ -60,7 +63,10 @@ def bubblewrap() -> str:
 
 
 def base_arguments(readable: Sequence[Path], tmp_bytes: int = 1 << 20, tmp_mode: str = "0755") -> list[str]:
-    """bubblewrap's arguments that every jail here shares: namespaces, empty root, own /tmp, read-only libraries."""
+    """Build the arguments of bubblewrap that every jail has.
+
+    They set namespaces, an empty root, a private /tmp and read-only libraries.
+    """
     args = [
         bubblewrap(), "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
         "--unshare-cgroup-try",
@@ -77,7 +83,7 @@ def base_arguments(readable: Sequence[Path], tmp_bytes: int = 1 << 20, tmp_mode:
             args += [*parents(library), "--symlink", os.readlink(library), name]
         elif library.is_dir():
             args += [*parents(library), "--ro-bind", name, name]
-    # Before what is readable: a virtual environment below the host's /tmp must not end up under the jail's.
+    # Before the readable paths: a virtual environment below the host's /tmp must not be hidden by the jail's.
     args += ["--perms", tmp_mode, "--size", str(tmp_bytes), "--tmpfs", "/tmp"]  # noqa: S108 - the jail's own
     args += ["--perms", "0755", "--dir", "/etc", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     for path in readable:
@@ -90,17 +96,23 @@ def base_arguments(readable: Sequence[Path], tmp_bytes: int = 1 << 20, tmp_mode:
 
 
 def parents(path: Path) -> list[str]:
-    """Arguments that make the folders above `path`; by itself bubblewrap closes them to others."""
+    """Build the arguments that make the folders above `path`.
+
+    Bubblewrap itself closes them to other users.
+    """
     above = [p for p in reversed(path.parents) if p != Path("/")]
     return [word for p in above for word in ("--perms", "0755", "--dir", str(p))]
 
 
 def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start a zygote; returns the process (bubblewrap in tier 1) and the supervisor's end of its channel."""
+    """Start a zygote.
+
+    Returns the process (bubblewrap in tier 1) and the supervisor's end of its channel.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # The zygote's greeting is to come with its process number.
+    # The kernel adds the zygote's process number to its greeting.
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    python, home = config.interpreter, Path("/ucoder/sandbox/jailed") if config.tier == 1 else JAILED
+    python, home = config.interpreter, JAILED_INSIDE if config.tier == 1 else JAILED
     mounted = [*python.readable, *config.readable]
     readable = [*SYSTEM_LIBRARIES, "/dev/null", "/dev/zero", "/dev/urandom", *map(str, mounted)]
     path = [str(p) for p in (*config.path, *python.site_packages)]
@@ -116,7 +128,7 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
     environment = {
         "PYTHONHASHSEED": str(config.hash_seed), "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "HOME": "/",
         "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/nowhere", "LD_BIND_NOW": "1",
-        # Numerical libraries start a thread for each CPU on import; the jail has no threads.
+        # Numerical libraries start one thread per CPU on import; the jail has no threads.
         "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     }  # fmt: skip
     if config.tier == 1:

@@ -1,7 +1,7 @@
-"""One job on its way through one or more children, until it has its one terminal record.
+"""Follow one job through one or more children to its terminal record.
 
-A child that dies or hangs ends one probe; the probes after it go on in a fresh child, a bounded number of
-times. Scripts get a child each. What a child's end means is decided here and nowhere else.
+A child that dies or hangs ends one probe; the probes after it continue in a fresh child, a bounded number of times.
+Each script has its own child. The meaning of a child's end is decided in this module only.
 """
 
 from __future__ import annotations
@@ -14,22 +14,26 @@ import signal
 import time
 from collections.abc import Callable
 
-from sandbox.host.wire import EncodedProbes, Frame, FrameReader, ProtocolError
+from sandbox.host.probes import EncodedProbes
+from sandbox.host.wire import Frame, FrameReader, ProtocolError
 from sandbox.outcome import JobResult, Outcome, Status
 from sandbox.program import Job
 
 MAX_CHILDREN = 8
-"""Children that one job's calls may use up by dying; probes after that are not run."""
+"""Most children that the calls of one job may end; the probes after that are not run."""
 
 MAX_INFRA = 4
-"""Failures of the sandbox itself before a job is given back as `infra`."""
+"""Failures of the sandbox itself before a job is completed as `infra`."""
 
 _MISSING = functools.partial(operator.is_, None)
-"""Whether a probe has no outcome yet; `None in outcomes` would compare every outcome field by field."""
+"""Tests for a missing outcome; `None in outcomes` would compare every outcome field by field."""
 
 
-class Run:
-    """A job's state. `finished` is called once with the result, from the supervisor's thread."""
+class JobRun:
+    """The state of a job.
+
+    `finished` is called once with the result, from the thread of its runtime.
+    """
 
     def __init__(
         self,
@@ -46,19 +50,20 @@ class Run:
         self.infra = 0
         self.done = self.abandoned = False
         self.script_stdin = ""
-        self._at = 0  # the probe whose answer is next, of those up to `_stop` that this child is for
+        self._at = 0  # the probe whose answer is next; this child answers `_first` to `_stop`
         self._first = self._stop = 0
         self._ended = False
         self._fault: ProtocolError | None = None
-        self._begun = self._told = self._loaded = False  # said anything; that it keeps nothing back; loaded
-        self._at_once = False  # whether the child keeps no answer back
-        self._careful = len(job.probes) == 1
+        self._begun = self._loaded = False  # the child has sent a frame; its program has loaded
+        self._announced = False  # the child has sent frame C: it batches no more answers
+        self._at_once = False  # the child sends each answer at once
+        self._careful = len(job.probes) == 1  # the next child is to send each answer at once
         self.reader: FrameReader | None = None
 
     # ------------------------------------------------------------------------------------- starting a child
 
     def begin(self) -> bytes:
-        """Plan the next child: which probes it is for, and the message to send it."""
+        """Choose the probes of the next child and build its message."""
         if self.started is None:
             self.started = time.monotonic()
         outcomes, scripts = self.outcomes, self.encoded.scripts
@@ -66,7 +71,7 @@ class Run:
         seed = random.getrandbits(32)
         self.reader = FrameReader(seed, self.job)
         self._ended, self._fault = False, None
-        self._begun = self._told = self._loaded = False
+        self._begun = self._announced = self._loaded = False
         self._at = self._first = first
         if scripts and first in scripts:
             self._stop = first + 1
@@ -78,14 +83,17 @@ class Run:
         return self.encoded.message(self.job, seed, first, self._careful, None, self.encoded.blob(self._stop))
 
     def deadline(self, now: float) -> float:
-        """When the probe that starts now must have answered."""
+        """The deadline of a probe that starts `now`, on the monotonic clock."""
         limits = self.job.limits
         return min(now + limits.probe_wall_s, (self.started or now) + limits.job_wall_s)
 
     # ------------------------------------------------------------------------------------- reading a child
 
     def feed(self, data: bytes) -> bool:
-        """Take in what the child wrote; returns whether it answered anything. Never raises."""
+        """Parse bytes from the child.
+
+        Returns whether they hold an answer. Never raises.
+        """
         if self._fault is not None or not data:
             return False
         assert self.reader is not None
@@ -100,11 +108,12 @@ class Run:
 
     @property
     def begun(self) -> bool:
-        """Whether the child has said anything at all."""
+        """Whether the child has sent any frame."""
         return self._begun
 
     @property
     def faulty(self) -> bool:
+        """Whether the child broke the protocol, so that no answer counts."""
         return self._fault is not None
 
     def _take(self, frame: Frame) -> None:
@@ -126,7 +135,7 @@ class Run:
         elif frame.kind == b"P":
             end = self._at + len(frame.outcomes)
             if frame.index != self._at or end > self._stop:
-                raise ProtocolError("an answer that nobody asked for")
+                raise ProtocolError("an answer to another probe")
             self.outcomes[self._at : end] = frame.outcomes
             self._at = end
         else:
@@ -135,35 +144,41 @@ class Run:
             self._ended = True
 
     def _note(self, kind: bytes, first: bool) -> None:
-        """Take in what a child says of itself: that it is set up, or that it keeps nothing back from now on."""
+        """Note a frame about the child itself.
+
+        It is set up, or it sends each answer at once from now on.
+        """
         if kind == b"S":
             if not first:
-                raise ProtocolError("set up when it had begun")
-        elif self._told:
-            raise ProtocolError("told twice that nothing is kept back")
+                raise ProtocolError("set up after another frame")
+        elif self._announced:
+            raise ProtocolError("the end of batching twice")
         else:
-            self._told = self._at_once = self._careful = True
+            self._announced = self._at_once = self._careful = True
 
     # -------------------------------------------------------------------------------------- a child's end
 
     def child_ended(self, status: int, cpu_s: float, timed_out: bool) -> bool:
-        """Decide what the child's end means; returns True when the job is complete, else it needs a child."""
+        """Record the end of a child.
+
+        Returns True when the job is complete, False when it needs another child.
+        """
         assert self.reader is not None
         ending = classify(status, cpu_s, timed_out, self.job)
         if self._fault is None and ending.status is Status.INFRA:
-            return self.infra_failed(ending.message)  # even after its last answer: it had no time to leave
+            return self.infra_failed(ending.message)  # even after its last answer: it had no time to exit
         if self._fault is None and not self._begun and not timed_out:
             return self.infra_failed(f"a child could not be set up: {ending.message}")
         if self._fault is None and self._ended and self.reader.buffer:
             self._fault = ProtocolError("bytes after the end")
         if self._fault is None and self._ended and status != 0:
-            self._fault = ProtocolError("it did not leave properly after its last answer")
+            self._fault = ProtocolError("it did not exit properly after its last answer")
         if self._fault is not None:
             self._spoil(Outcome(Status.PROTOCOL, message=str(self._fault)))
             return self._complete()
         if not self._ended:
             if not self._at_once and not (self._loaded and self._at == self._stop):
-                # Answers may have been kept back when it died: ask again, each answer to be sent at once.
+                # A batch may have died with it: run again, with each answer sent at once.
                 self._careful = True
                 return False
             self.children += 1
@@ -177,7 +192,7 @@ class Run:
             return
         if self._at < self._stop:
             self.outcomes[self._at] = ending
-        else:  # every answer but no end: it did not leave as an honest child does, so none of them counts
+        else:  # every answer but no end frame: an honest child sends one, so no answer counts
             self.outcomes[self._first : self._stop] = [ending] * (self._stop - self._first)
             if not self.outcomes:
                 self.load = ending
@@ -188,7 +203,10 @@ class Run:
             self._fill(Outcome(Status.NO_RESULT, message=f"not run: {self.children} probes ended it"))
 
     def infra_failed(self, message: str) -> bool:
-        """The sandbox failed, not the program: what this child answered is forgotten, and asked again."""
+        """Record a failure of the sandbox: drop this child's answers.
+
+        Returns True after `MAX_INFRA` failures.
+        """
         self.infra += 1
         self.outcomes[self._first : self._stop] = [None] * (self._stop - self._first)
         if self.infra < MAX_INFRA:
@@ -199,7 +217,7 @@ class Run:
         return self._complete()
 
     def give_up(self) -> None:
-        """Its caller has cancelled it: complete the record with what there is."""
+        """Complete the record of a cancelled job with the outcomes so far."""
         outcome = Outcome(Status.INFRA, message="cancelled")
         self.load = self.load or outcome
         self._fill(outcome)
@@ -215,23 +233,27 @@ class Run:
         return self.load is not None and not any(map(_MISSING, self.outcomes))
 
     def result(self) -> JobResult:
+        """Build the result of a complete job."""
         assert self._complete()
         outcomes = tuple(self.outcomes)
         return JobResult(self.load, outcomes, self.tier, time.monotonic() - (self.started or 0.0))  # type: ignore[arg-type]
 
 
 def classify(status: int, cpu_s: float, timed_out: bool, job: Job) -> Outcome:
-    """What it means that a child ended with `status` (as from wait), had it more to answer."""
+    """Translate the end of a child to its missing outcome.
+
+    `status` is as from wait, `cpu_s` the child's CPU seconds.
+    """
     if timed_out:
         return Outcome(Status.WALL, message=f"no answer within {job.limits.probe_wall_s:g} s")
     if not os.WIFSIGNALED(status):
-        return Outcome(Status.NO_RESULT, message=f"the process left with code {os.WEXITSTATUS(status)}")
+        return Outcome(Status.NO_RESULT, message=f"the process exited with code {os.WEXITSTATUS(status)}")
     number = os.WTERMSIG(status)
     if number == signal.SIGSYS:
         return Outcome(Status.SECCOMP, message="a forbidden system call")
     if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu_s >= job.limits.cpu_s):
         return Outcome(Status.CPU, message=f"more than {job.limits.cpu_s} s of CPU time")
     if number == signal.SIGKILL:
-        # The program cannot send signals: somebody outside did (an operator, the kernel short of memory).
+        # The program cannot send signals, so this one came from outside (an operator, or a kernel short of memory).
         return Outcome(Status.INFRA, message="killed from outside the sandbox")
     return Outcome(Status.SIGNAL, message=signal.Signals(number).name)

@@ -1,9 +1,11 @@
-"""JavaScript on Node: the second language, through the same probes, frames and outcomes as the first.
+"""JavaScript on Node: the same probes, frames and outcomes as Python.
 
-Node needs threads and address space that a locked Python child does not get, so there is no zygote to fork: each
-process is a Node of its own in a bubblewrap jail (namespaces, dedicated user, no network, nothing writable, no other
-process, forbidden system calls refused), 60 to 100 ms each. Numbers that are whole count as int, others as float; a
-plain object is a dict. Not covered: keyword arguments, and `memory` as a status: V8 throws a RangeError or aborts.
+Node needs threads and address space that a locked Python child does not get, so there is no zygote to fork. Each run
+has its own Node process in a bubblewrap jail, 60 to 100 ms each: namespaces, dedicated user, no network, nothing
+writable, no other process, forbidden system calls refused. Whole numbers count as int, others as float, and a plain
+object is a dict.
+
+What is not covered: keyword arguments; and `memory` as a status, since V8 throws a RangeError or aborts.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -22,35 +25,122 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from sandbox.errors import ArgumentError, InterpreterMissing, SandboxUnavailable
 from sandbox.host.interpreter import locate
-from sandbox.host.jail import JAIL_UID, JAILED, base_arguments, parents
-from sandbox.host.job_run import Run
+from sandbox.host.jail import JAIL_UID, JAILED, JAILED_INSIDE, JailConfig, base_arguments, parents
+from sandbox.host.job_run import JobRun
+from sandbox.host.probes import check_probes
+from sandbox.host.runtime import Runtime
 from sandbox.limits import MIB
 from sandbox.program import Call, Check, Expression, Job, Probe, Script, Sequence
 
-HOME = Path("/ucoder/sandbox/jailed")
 START_S = 5.0
-"""Seconds that Node may take to start: before its driver speaks, no clock of the program runs."""
+"""Seconds that Node may take to start. Until its driver sends a frame, no clock of the program runs."""
 
 NODE_BYTES = 128 * MIB
-"""What Node holds before it runs anything (Node 20: 48 MB, and 8 MiB of stack for each of up to four more threads)."""
+"""Memory of Node itself (Node 20: 48 MB, and 8 MiB of stack for each of up to four more threads)."""
 
 MAX_INT = 2**53 - 1
-"""Largest whole number that JavaScript tells from its neighbours (Number.MAX_SAFE_INTEGER)."""
+"""Largest whole number that JavaScript distinguishes from its neighbours (Number.MAX_SAFE_INTEGER)."""
 
 LOOK_S = 0.05
-"""How often a conversation with Node looks whether anybody still waits for its end."""
+"""Seconds between two checks whether the run was cancelled or the sandbox closed."""
+
+
+class NodeRuntime(Runtime):
+    """Drives each run in a thread, at most `workers` at a time."""
+
+    extensions = (".js", ".cjs")
+    compiler = "function check(source) { new (require('vm').Script)(source); }"
+
+    def __init__(self, config: JailConfig, workers: int, prefork: int) -> None:
+        self._tier = config.tier
+        self._threads = ThreadPoolExecutor(workers, "ucoder-sandbox-node")  # starts no thread until used
+        # Held while `_closed` is set or read: after `close` no run is accepted.
+        self._gate = threading.Lock()
+        self._closed = False
+        self._running: set[JobRun] = set()
+
+    @staticmethod
+    def read_call(text: str) -> Probe:
+        call = re.fullmatch(r"\s*([\w$.]+)\s*\((.*)\)\s*", text, re.DOTALL)
+        if call is None:
+            return Expression(text)
+        try:  # JSON is the part of JavaScript that arguments can travel in
+            args = json.loads(f"[{call.group(2)}]", parse_constant=_refuse)
+        except ValueError:
+            return Expression(text)
+        return Call(call.group(1), tuple(args))
+
+    def encode(self, job: Job) -> EncodedForNode:
+        if self._tier != 1:
+            raise SandboxUnavailable(
+                "JavaScript programs need full isolation (tier 1), and this host offers tier 2 only. Run "
+                "`ucoder sandbox doctor` to see what is missing"
+            )
+        node()
+        return EncodedForNode(job.probes)
+
+    def submit(self, runs: list[JobRun]) -> None:
+        with self._gate:
+            if self._closed:
+                raise SandboxUnavailable("this sandbox has been closed; make a new one")
+            for run in runs:
+                self._threads.submit(self._drive, run)
+
+    def abandon(self, runs: list[JobRun]) -> None:
+        for run in runs:
+            run.abandoned = True
+
+    def running(self) -> int:
+        return len(self._running)
+
+    def close(self) -> None:
+        with self._gate:
+            self._closed = True
+        self._threads.shutdown()
+
+    def _drive(self, run: JobRun) -> None:
+        self._running.add(run)
+        ended = False
+        while not ended:
+            if run.abandoned:
+                run.give_up()
+                ended = True
+            elif self._closed:
+                ended = run.infra_failed("the sandbox was closed")
+            else:
+                ended = self._attempt(run)
+        self._running.discard(run)
+        run.done = True
+        run.finished(run.result())
+
+    def _attempt(self, run: JobRun) -> bool:
+        """Run one Node process; returns whether the run is complete."""
+        try:
+            ending = _one_process(run, lambda: self._closed or run.abandoned)
+            if ending is None:
+                return False
+            status, timed_out = ending
+            return run.child_ended(status, 0.0, timed_out)
+        except Exception as error:  # never the program's fault, and a caller waits for the result
+            return run.infra_failed(f"Node could not be run: {error}")
+
+
+def _refuse(constant: str) -> Any:
+    """Refuse NaN and Infinity, which Python's JSON parser accepts."""
+    raise ValueError(constant)
 
 
 class EncodedForNode:
-    """A job's probes as JSON; `scripts` maps the index of each `Script` to its standard input."""
+    """The probes of a job as JSON."""
 
     def __init__(self, probes: tuple[Probe, ...]) -> None:
-        """Raises `ArgumentError` for an argument that JSON cannot carry exactly."""
-        self.plain = [_plain(number, probe) for number, probe in enumerate(probes)]
+        """Encode probes; raises `ArgumentError` for an argument that JSON cannot represent exactly."""
+        check_probes(probes)
+        self.plain = [_encode_probe(number, probe) for number, probe in enumerate(probes)]
         self.scripts = {i: probe.stdin for i, probe in enumerate(probes) if isinstance(probe, Script)}
 
     def blob(self, stop: int) -> bytes:
@@ -58,7 +148,7 @@ class EncodedForNode:
 
     @staticmethod
     def message(job: Job, seed: int, first: int, careful: bool, script: str | None, probes: bytes) -> bytes:
-        """The one message a Node process gets (each answer is sent at once, `careful` or not)."""
+        # Node's driver sends each answer at once, `careful` or not.
         limits = job.limits
         return json.dumps(
             {
@@ -69,12 +159,13 @@ class EncodedForNode:
         ).encode()  # fmt: skip
 
 
-def _plain(number: int, probe: Probe) -> list[object] | None:
+def _encode_probe(number: int, probe: Probe) -> list[object] | None:
     match probe:
         case Call():
-            return ["call", *_call(number, probe)]
+            return ["call", *_encode_call(number, probe)]
         case Sequence():
-            return ["sequence", _call(number, probe.construct), [_call(number, step) for step in probe.steps]]
+            steps = [_encode_call(number, step) for step in probe.steps]
+            return ["sequence", _encode_call(number, probe.construct), steps]
         case Expression():
             return ["expression", probe.source]
         case Check():
@@ -83,93 +174,53 @@ def _plain(number: int, probe: Probe) -> list[object] | None:
             return None
 
 
-def _call(number: int, call: Call) -> list[object]:
+def _encode_call(number: int, call: Call) -> list[object]:
     if call.kwargs:
         raise ArgumentError(f"probe {number}: JavaScript has no keyword arguments")
-    _check(number, list(call.args), 0)
+    _check_exact(number, list(call.args), 0)
     return [call.function, list(call.args)]
 
 
-def _check(number: int, value: object, depth: int) -> None:
+def _check_exact(number: int, value: object, depth: int) -> None:
     if depth > 50:
         raise ArgumentError(f"probe {number}: an argument is nested more than 50 deep, or holds itself")
     if type(value) is list:
         for item in value:
-            _check(number, item, depth + 1)
+            _check_exact(number, item, depth + 1)
     elif type(value) is dict:
         for key, item in value.items():
             if type(key) is not str:
                 raise ArgumentError(f"probe {number}: JavaScript objects have text as keys")
-            _check(number, item, depth + 1)
+            _check_exact(number, item, depth + 1)
     elif type(value) not in (type(None), bool, int, float, str):
         raise ArgumentError(
-            f"probe {number}: an argument is a {type(value).__name__}; JavaScript programs take None, bool, int, "
+            f"probe {number}: an argument is a {type(value).__name__}; JavaScript programs accept None, bool, int, "
             "float, str, list and dict"
         )
     elif (type(value) is float and not math.isfinite(value)) or (type(value) is int and abs(value) > MAX_INT):
-        raise ArgumentError(f"probe {number}: an argument is a number that JavaScript does not get exactly")
+        raise ArgumentError(
+            f"probe {number}: an argument is a number that JavaScript cannot represent exactly"
+        )
 
 
 def node() -> Path:
-    """The Node to run programs with; raises `InterpreterMissing`."""
+    """Find the Node that runs programs; raises `InterpreterMissing`."""
     found = shutil.which("node")
     if found is None:
         raise InterpreterMissing(
-            "JavaScript programs need Node: install it (Debian: `sudo apt install nodejs`)"
+            "JavaScript programs need Node, and there is no `node` on PATH: install it (Debian, Ubuntu: "
+            "`sudo apt install nodejs`)"
         )
     return Path(found).resolve()
 
 
-class Nodes:
-    """Threads that see runs through, at most `count` at a time; each run gets its terminal record, whatever happens."""
+def _one_process(run: JobRun, stopped: Callable[[], bool]) -> tuple[int, bool] | None:
+    """Run one Node process.
 
-    def __init__(self, count: int) -> None:
-        self._threads = ThreadPoolExecutor(count, "ucoder-sandbox-node")  # starts no thread until used
-        # Held while `_closed` is set or obeyed: no run is accepted that nobody would look at any more.
-        self._gate = threading.Lock()
-        self._closed = False
-
-    def submit(self, run: Run) -> None:
-        with self._gate:
-            if self._closed:
-                raise SandboxUnavailable("this sandbox has been closed; make a new one")
-            self._threads.submit(self._drive, run)
-
-    def close(self) -> None:
-        """End every Node. Runs that go on or wait are given back as `infra`."""
-        with self._gate:
-            self._closed = True
-        self._threads.shutdown()
-
-    def _drive(self, run: Run) -> None:
-        ended = False
-        while not ended:
-            if run.abandoned:
-                run.give_up()
-                ended = True
-            elif self._closed:
-                ended = run.infra_failed("the sandbox was closed")
-            else:
-                ended = self._attempt(run)
-        run.done = True
-        run.finished(run.result())
-
-    def _attempt(self, run: Run) -> bool:
-        """One Node process; returns whether the run is complete."""
-        try:
-            ending = _one_process(run, lambda: self._closed or run.abandoned)
-            if ending is None:
-                return False
-            status, timed_out = ending
-            return run.child_ended(status, 0.0, timed_out)
-        except Exception as error:  # whatever it is, it is not the program's fault, and somebody waits
-            return run.infra_failed(f"Node could not be run: {error}")
-
-
-def _one_process(run: Run, stopped: Callable[[], bool]) -> tuple[int, bool] | None:
-    """How one Node ended: its status as from wait, and whether time ran out. None: it was `stopped`."""
+    Returns its status as from wait and whether it timed out, None when `stopped`.
+    """
     message = run.begin()
-    with ExitStack() as files:  # every descriptor is a file, so that it is closed once
+    with ExitStack() as files:  # each descriptor is a file, so that it is closed exactly once
         (job, to_job), (stdin, to_stdin), (answers, to_answers) = (_pipe(files) for _ in range(3))
         process = subprocess.Popen(
             _command(run.job, job.fileno(), to_answers.fileno()), stdin=stdin, stdout=subprocess.DEVNULL,
@@ -182,7 +233,7 @@ def _one_process(run: Run, stopped: Callable[[], bool]) -> tuple[int, bool] | No
             sending = {to_job: message, to_stdin: run.script_stdin.encode("utf-8", "surrogatepass")}
             timed_out = _converse(run, process.pid, sending, answers, stopped)
         finally:
-            os.killpg(process.pid, signal.SIGKILL)  # the jail's every process dies with bubblewrap
+            os.killpg(process.pid, signal.SIGKILL)  # every process of the jail dies with bubblewrap
             code = process.wait()
     return None if stopped() else (_status(code), timed_out)
 
@@ -196,23 +247,25 @@ def _pipe(files: ExitStack) -> tuple[FileIO, FileIO]:
 
 
 def _converse(
-    run: Run, pid: int, sending: dict[FileIO, bytes], answers: FileIO, stopped: Callable[[], bool]
+    run: JobRun, pid: int, sending: dict[FileIO, bytes], answers: FileIO, stopped: Callable[[], bool]
 ) -> bool:
-    """Hand everything over and read answers until Node has ended; returns whether time ran out first.
+    """Send everything and read answers until Node has ended.
 
-    Raises `SandboxUnavailable` when nothing was heard of it: the driver speaks before it looks at the program.
+    Returns whether it timed out first.
+
+    Raises `SandboxUnavailable` when no frame arrived: the driver sends one before it loads the program.
     """
-    heard = timed_out = False
+    started = timed_out = False
     deadline = time.monotonic() + START_S
     with selectors.DefaultSelector() as selector, os.fdopen(os.pidfd_open(pid), "rb", buffering=0) as exit_:
-        # A program may close its end of any pipe and stay: only its exit, too, ends the conversation.
+        # A program may close its end of every pipe and go on running, so its exit is awaited too.
         for source in (answers, exit_):
             selector.register(source, selectors.EVENT_READ)
         for stream, data in sending.items():
             os.set_blocking(stream.fileno(), False)
             selector.register(stream, selectors.EVENT_WRITE, memoryview(data))
-        # Not stopped before it is heard: a bubblewrap that dies while it builds its jail leaves half of it running.
-        while selector.get_map() and not run.faulty and not (heard and stopped()):
+        # Not stopped before it has started: a bubblewrap that dies while it builds its jail leaves processes behind.
+        while selector.get_map() and not run.faulty and not (started and stopped()):
             left = deadline - time.monotonic()
             if left <= 0:
                 timed_out = True
@@ -221,8 +274,8 @@ def _converse(
                 file = cast(FileIO, key.fileobj)
                 if file is answers:
                     more = answers.read(1 << 16)
-                    if run.feed(more) or (run.begun and not heard):
-                        heard, deadline = True, run.deadline(time.monotonic())
+                    if run.feed(more) or (run.begun and not started):
+                        started, deadline = True, run.deadline(time.monotonic())
                 elif file is exit_:
                     more = b""
                 else:
@@ -231,49 +284,40 @@ def _converse(
                 if not more:
                     selector.unregister(file)
                     file.close()
-    if not heard and not run.faulty:
+    if not started and not run.faulty:
         raise SandboxUnavailable("it did not start in its jail")
     return timed_out
 
 
 def _send(stream: FileIO, data: memoryview) -> memoryview:
-    """What is left of `data`."""
+    """Write what the pipe takes; returns the rest of `data`."""
     try:
         return data[stream.write(data) :]
     except BrokenPipeError:
-        return data[:0]  # nobody reads any more: if that matters, the answers say so
+        return data[:0]  # the reader is gone; where that matters, the answers are missing
 
 
 def _status(code: int) -> int:
-    """How what ran in the jail ended, as from wait: bubblewrap reports a signal as a shell does, above 128."""
-    number = -code if code < 0 else code - 128  # below 0 it is bubblewrap itself that was killed
+    """Translate bubblewrap's exit code to a status as from wait.
+
+    Like a shell, bubblewrap reports signals above 128.
+    """
+    number = -code if code < 0 else code - 128  # below 0: bubblewrap itself was killed
     return number if 0 < number <= signal.SIGSYS else code << 8
 
 
 def _command(job: Job, job_fd: int, answer_fd: int) -> list[str]:
     binary, python = node(), locate()
     args = base_arguments([*python.readable, binary])
-    args += [*parents(HOME), "--ro-bind", str(JAILED), str(HOME)]
+    args += [*parents(JAILED_INSIDE), "--ro-bind", str(JAILED), str(JAILED_INSIDE)]
     args += ["--remount-ro", "/tmp", "--remount-ro", "/", "--chdir", "/"]  # noqa: S108 - the jail's own
     uid = JAIL_UID if os.geteuid() == 0 else 0
     heap = max(16, job.limits.memory_bytes // MIB)
-    command = [
-        str(binary), f"--max-old-space-size={heap}", "--jitless", str(HOME / "driver.js"), str(job_fd), str(answer_fd)
-    ]  # fmt: skip
+    driver = [str(JAILED_INSIDE / "driver.js"), str(job_fd), str(answer_fd)]
+    command = [str(binary), f"--max-old-space-size={heap}", "--jitless", *driver]
     start = (
         "import sys; sys.path.insert(0, '/ucoder'); from sandbox.jailed import launch; "
         f"launch.runtime({uid}, {job.limits.cpu_s}, {job.limits.memory_bytes + NODE_BYTES}, {command!r})"
     )
-    return [
-        *args,
-        "--setenv",
-        "LC_ALL",
-        "C.UTF-8",
-        "--",
-        str(python.executable),
-        "-I",
-        "-S",
-        "-B",
-        "-c",
-        start,
-    ]
+    python_command = [str(python.executable), "-I", "-S", "-B", "-c", start]
+    return [*args, "--setenv", "LC_ALL", "C.UTF-8", "--", *python_command]

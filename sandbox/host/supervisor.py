@@ -1,7 +1,7 @@
-"""The supervisor: hands jobs to pre-forked children in several jails and gives each its one result.
+"""Hand jobs to pre-forked children in several jails; complete each exactly once.
 
-One thread owns everything that moves. Short runs cost one message there and one back; only a run that takes longer is
-watched while it runs. What a run's end means is decided in `run`; who may hand jobs over, and how, in `pool`.
+One thread owns all state that changes. A short run costs one message in each direction; only a run that takes longer is
+watched while it runs. `job_run` decides what a run's end means; `sandbox.pool` accepts the jobs.
 """
 
 from __future__ import annotations
@@ -15,50 +15,50 @@ from contextlib import suppress
 
 from sandbox.errors import SandboxUnavailable
 from sandbox.host.jail import JailConfig
-from sandbox.host.job_run import Run
-from sandbox.host.worker import EXIT, Child, Worker, drain, now
+from sandbox.host.job_run import JobRun
+from sandbox.host.worker import EXIT, ChildProcess, Worker, drain, now
 
 WATCH_AFTER_S = 0.02
-"""A run still going after this long is read along; before, its few bytes wait in the socket."""
+"""Seconds after which a run is read along. Before that its few bytes wait in the socket."""
 
 KILL_S = 2.0
-"""What a zygote may take to report a child as ended that it was told to kill; after that it is given up."""
+"""Seconds that a zygote may take to report the end of a killed child; after that the zygote is killed."""
 
 RUNNING_PER_WORKER = 4
-"""Children of one jail that run at a time: enough that the processor never waits for the supervisor."""
+"""Most running children per jail: enough that the processor never waits for the supervisor."""
 
 REST_S = 0.002
-"""Children for the next request are forked after a pause of this length: first comes whoever waits for this one."""
+"""Seconds of pause before children are forked for the next request, so that the current caller comes first."""
 
 START_AGAIN_S, START_AGAIN_MOST_S = 0.05, 5.0
-"""Pause after a jail that could not be started: twice as long after each further one, up to the second."""
+"""Seconds of pause after a jail that could not be started, doubled each time, and the longest such pause."""
 
 FORK_AT_ONCE = 8
-"""Children asked for in one message while there is more work than children."""
+"""Children requested in one message while there is more work than children."""
 
 
 class Supervisor:
-    """The thread behind a `sandbox.pool.Sandbox`: owns the workers, their children and every run."""
+    """The thread that owns the workers, their children and every run."""
 
     def __init__(self, config: JailConfig, count: int, prefork: int) -> None:
         self.config, self.count, self.prefork = config, count, prefork
-        self.inbox: deque[Run] = deque()
-        self.waiting: deque[Run] = deque()
+        self.inbox: deque[JobRun] = deque()
+        self.waiting: deque[JobRun] = deque()
         self.workers: dict[int, Worker] = {}
-        self.watched: dict[int, Child] = {}
-        self.running: set[Child] = set()
-        self.finished: list[Run] = []
+        self.watched: dict[int, ChildProcess] = {}
+        self.running: set[ChildProcess] = set()
+        self.finished: list[JobRun] = []
         self.closing = self.abandoned = False
         self.idle = False
         self.failed_starts = 0
         self.next_start = 0.0
-        # Held while `closing` is set or obeyed: no job is accepted that nobody would look at any more.
+        # Held while `closing` is set or read: after `close` no job is accepted.
         self.gate = threading.Lock()
         self.wake_read, self.wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.poll = select.epoll()
         self.poll.register(self.wake_read, select.EPOLLIN)
         self.started: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        # bubblewrap dies with the *thread* that started it, so this thread starts all jails itself.
+        # bubblewrap dies with the *thread* that started it, so this one thread starts all jails.
         self.thread = threading.Thread(target=self._main, name="ucoder-sandbox", daemon=True)
         self.thread.start()
         error = self.started.get()
@@ -66,37 +66,39 @@ class Supervisor:
             self.close()
             raise error
 
-    def submit(self, runs: list[Run]) -> None:
+    def submit(self, runs: list[JobRun]) -> None:
+        """Accept runs; raises `SandboxUnavailable` after `close`."""
         with self.gate:
             if self.closing:
                 raise SandboxUnavailable("this sandbox has been closed; make a new one")
             self.inbox.extend(runs)
-            if self.idle:  # else it looks by itself as soon as it can use more work
+            if self.idle:  # otherwise the thread reads the inbox at its next step
                 self._wake()
 
-    def abandon(self, runs: list[Run]) -> None:
-        """Nobody waits for these any more: their children are killed, those that wait are not started."""
+    def abandon(self, runs: list[JobRun]) -> None:
+        """Cancel runs: kill their children, and do not start the waiting ones."""
         for run in runs:
             run.abandoned = True
         with self.gate:
-            if not self.closing:  # else they have been given back already
+            if not self.closing:  # otherwise they are complete already
                 self.abandoned = True
                 self._wake()
 
     def close(self) -> None:
+        """End the thread and every jail; unfinished runs are completed as `infra`."""
         with self.gate:
             if not self.closing:
                 self.closing = True
                 self._wake()
         self.thread.join()
-        with self.gate:  # only now nobody reads or writes it; two threads may be closing
+        with self.gate:  # after the join nothing reads or writes them; two threads may be closing
             for fd in (self.wake_read, self.wake_write):
                 if fd >= 0:
                     os.close(fd)
             self.wake_read = self.wake_write = -1
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # a full pipe wakes as well
+        with suppress(BlockingIOError):  # a full pipe wakes the thread as well
             os.write(self.wake_write, b"\0")
 
     # --------------------------------------------------------------------------------------- the thread
@@ -117,13 +119,13 @@ class Supervisor:
 
     def _step(self) -> None:
         self.idle = not self.waiting
-        # A job handed over just before it became idle came without a wake-up.
+        # A job submitted just before the thread became idle came without a wake-up.
         events = self.poll.poll(0.0 if self.inbox else self._patience())
         for fd, _ in events:
             if fd == self.wake_read:
                 os.read(self.wake_read, 4096)
             elif fd in self.workers:
-                self._hear(self.workers[fd])
+                self._receive(self.workers[fd])
             elif fd in self.watched:
                 self._read(self.watched[fd])
         self.waiting.extend(self.inbox.popleft() for _ in range(len(self.inbox)))
@@ -149,7 +151,10 @@ class Supervisor:
                 child.worker.kill_child(child)
 
     def _patience(self) -> float | None:
-        """Seconds until some clock needs looking at; None when nothing runs or waits, and all is prepared."""
+        """The seconds until the next deadline.
+
+        None when nothing runs or waits, and all is prepared.
+        """
         if self.running:
             moment = now()
             return max(0.0005, min(self._next_look(child) for child in self.running) - moment)
@@ -161,7 +166,7 @@ class Supervisor:
         return start if rest is None else min(rest, start)
 
     @staticmethod
-    def _next_look(child: Child) -> float:
+    def _next_look(child: ChildProcess) -> float:
         return child.deadline if child.watched else min(child.deadline, child.watch_at)
 
     # ----------------------------------------------------------------------------------------- workers
@@ -178,7 +183,10 @@ class Supervisor:
             pass
 
     def _lose_worker(self, worker: Worker) -> None:
-        """A zygote is gone: its runs have failed through no fault of their programs."""
+        """Remove a worker whose zygote is gone.
+
+        Its runs failed through the sandbox, not their programs.
+        """
         fd = worker.control.fileno()
         self.poll.unregister(fd)
         del self.workers[fd]
@@ -192,7 +200,7 @@ class Supervisor:
             assert run is not None
             self._retry(run, "its zygote was lost")
 
-    def _hear(self, worker: Worker) -> None:
+    def _receive(self, worker: Worker) -> None:
         while True:
             try:
                 message = worker.control.recv(1024)
@@ -216,7 +224,10 @@ class Supervisor:
             self._assign()
 
     def _staff(self) -> bool:
-        """Start missing workers while nothing runs; False when there is nobody to give work to."""
+        """Start missing workers while nothing runs.
+
+        Returns False when no worker can take work.
+        """
         while len(self.workers) < self.count and (not self.running or not self.workers):
             if now() < self.next_start:
                 break
@@ -251,10 +262,10 @@ class Supervisor:
             if self.waiting and not worker.ready:
                 worker.fork(FORK_AT_ONCE)
 
-    def _give(self, child: Child, run: Run) -> None:
+    def _give(self, child: ChildProcess, run: JobRun) -> None:
         try:
             message = run.begin()
-        except Exception as error:  # this thread is everybody's: a run that cannot be sent must not end it
+        except Exception as error:  # a run that cannot be sent must not end the thread, which serves all runs
             child.worker.ready.appendleft(child)
             self._retry(run, f"the job cannot be sent: {error!r}")
             return
@@ -269,26 +280,26 @@ class Supervisor:
         except BlockingIOError:
             sent = 0
         except OSError:
-            sent = len(message)  # it is gone already; its end will be reported and judged
+            sent = len(message)  # the child is gone; its end will be reported and classified
         if sent < len(message):
             child.unsent = memoryview(message)[sent:]
             self._watch(child)
 
-    def _watch(self, child: Child) -> None:
+    def _watch(self, child: ChildProcess) -> None:
         if not child.watched:
             child.watched = True
             fd = child.channel.fileno()
             self.watched[fd] = child
             self.poll.register(fd, select.EPOLLIN | (select.EPOLLOUT if child.unsent is not None else 0))
 
-    def _unwatch(self, child: Child) -> None:
+    def _unwatch(self, child: ChildProcess) -> None:
         if child.watched:
             child.watched = False
             fd = child.channel.fileno()
             del self.watched[fd]
             self.poll.unregister(fd)
 
-    def _read(self, child: Child) -> None:
+    def _read(self, child: ChildProcess) -> None:
         run = child.run
         assert run is not None
         if child.unsent is not None:
@@ -297,13 +308,13 @@ class Supervisor:
         if run.feed(data):
             child.deadline = run.deadline(now())
         if not data and child.unsent is None:
-            self._unwatch(child)  # it has closed its end; what remains is its exit
+            self._unwatch(child)  # it has closed its end; only its exit is still to come
             child.watch_at = child.deadline
         if run.faulty and not child.killed:
             child.deadline = now() + KILL_S
             child.worker.kill_child(child)
 
-    def _send_rest(self, child: Child) -> None:
+    def _send_rest(self, child: ChildProcess) -> None:
         assert child.unsent is not None
         try:
             child.unsent = child.unsent[child.channel.send(child.unsent) :] or None
@@ -325,7 +336,7 @@ class Supervisor:
             if run.feed(drain(child)):
                 child.deadline = run.deadline(moment)
             elif child.killed:
-                child.worker.kill()  # its zygote does not reap it: lose the worker
+                child.worker.kill()  # its zygote does not reap it: give up the worker
                 child.deadline = moment + 1.0
             else:
                 child.timed_out = True
@@ -351,20 +362,23 @@ class Supervisor:
         else:
             self.waiting.appendleft(run)
 
-    def _retry(self, run: Run, failure: str) -> None:
-        """The sandbox failed this run: it goes first in the queue again, or is given back as `infra`."""
+    def _retry(self, run: JobRun, failure: str) -> None:
+        """Retry a run that the sandbox failed, or complete it as `infra`.
+
+        It becomes the first in the queue.
+        """
         if run.infra_failed(failure):
             self._finish(run)
         else:
             self.waiting.appendleft(run)
 
-    def _finish(self, run: Run) -> None:
+    def _finish(self, run: JobRun) -> None:
         assert not run.done, "a job must have exactly one terminal record"
         run.done = True
         self.finished.append(run)
 
     def _deliver(self) -> None:
-        """Hand results on, all at the end of a step: whoever waits for them is woken once, not between two."""
+        """Hand all results on, so that a waiting caller wakes once."""
         finished, self.finished = self.finished, []
         for run in finished:
             run.finished(run.result())

@@ -1,20 +1,16 @@
-"""What travels between the supervisor and a child, and the only parser of what a child says.
+"""Parse the frames that a child sends.
 
-Towards the child: one length-prefixed `marshal` blob (the child trusts the supervisor). Back: frames of
-bounded size with a seeded checksum, in exact order; anything else is `ProtocolError`, never a pass.
+Frames have a bounded size, a seeded checksum and an exact order. Anything else is a `ProtocolError`, never a pass.
 """
 
 from __future__ import annotations
 
 import binascii
-import marshal
 import struct
 from dataclasses import dataclass
-from typing import Protocol
 
-from sandbox.errors import ArgumentError
 from sandbox.outcome import Outcome, Status
-from sandbox.program import Call, Check, Expression, Job, Probe, Script, Sequence
+from sandbox.program import Job
 from sandbox.values import Malformed, Value
 
 HEADER = struct.Struct("<II")
@@ -22,19 +18,19 @@ BODY = struct.Struct("<cIBdIIII")
 _STATUSES = {0: Status.OK, 1: Status.EXCEPTION, 2: Status.MEMORY, 3: Status.OUTPUT}
 MAX_BATCH = 128
 _SLACK = 4096
-"""Room in a frame for its header, the exception's name and its message."""
+"""Bytes of a frame for its header, the exception's name and its message."""
 
 
 class ProtocolError(Exception):
-    """A child said something that no honest child says."""
+    """Raised for bytes that no honest child sends."""
 
 
 @dataclass(slots=True)
 class Frame:
     """One checked frame.
 
-    `kind` is S (set up, with every limit in force), L (loaded), P (answers, the first to probe `index`), C (none is
-    kept back from now on) or E (end).
+    `kind` is S (set up, with every limit in force), L (loaded), P (answers, the first to probe `index`), C (from now on
+    each answer is sent at once) or E (end).
     """
 
     kind: bytes
@@ -42,169 +38,11 @@ class Frame:
     outcomes: list[Outcome]
 
 
-# ------------------------------------------------------------------------------------------- to the child
-
-_MUTABLE = (list, dict, set, bytearray)
-
-
-class EncodedProbes(Protocol):
-    """What a language makes of a job's probes: one implementation for each language."""
-
-    scripts: dict[int, str]
-
-    def blob(self, stop: int) -> bytes: ...
-
-    @staticmethod
-    def message(
-        job: Job, seed: int, first: int, careful: bool, script: str | None, probes: bytes
-    ) -> bytes: ...
-
-
-class Encoded:
-    """The probes of a job as the child gets them: made once for all candidates that share the probes.
-
-    `scripts` maps the index of each `Script` probe to its text for standard input.
-    """
-
-    def __init__(self, probes: tuple[Probe, ...]) -> None:
-        """Raises `ArgumentError` for a probe that is not plain text and data."""
-        check_probes(probes)
-        self.plain = [_encode_probe(number, probe) for number, probe in enumerate(probes)]
-        self.scripts = {i: probe.stdin for i, probe in enumerate(probes) if isinstance(probe, Script)}
-        self._blobs: dict[int, bytes] = {}
-
-    @staticmethod
-    def message(job: Job, seed: int, first: int, careful: bool, script: str | None, probes: bytes) -> bytes:
-        return job_message(job, seed, first, careful, script, probes)
-
-    def blob(self, stop: int) -> bytes:
-        """Probes up to `stop`, in marshal's version 2: no references, so probes share no mutable argument."""
-        if stop not in self._blobs:
-            self._blobs[stop] = marshal.dumps(self.plain[:stop], 2)
-        return self._blobs[stop]
-
-
-def check_probes(probes: tuple[Probe, ...]) -> None:
-    """For every language: refuse a probe without text where text is due.
-
-    An instance of a subclass of `str` is none: it cannot be sent, and says what it likes about itself here.
-    """
-    for number, probe in enumerate(probes):
-        match probe:
-            case Call():
-                _check_call(number, probe)
-            case Sequence():
-                _check_kind(number, "steps", probe.steps, tuple, list)
-                for call in (probe.construct, *probe.steps):
-                    _check_call(number, call)
-            case Expression() | Check():
-                _check_kind(number, "source", probe.source, str)
-            case Script():
-                _check_kind(number, "stdin", probe.stdin, str)
-            case _:
-                raise ArgumentError(
-                    f"probe {number} is a {type(probe).__name__}, which is not a kind of probe"
-                )
-
-
-def _check_call(number: int, call: Call) -> None:
-    _check_kind(number, "step", call, Call)
-    _check_kind(number, "function", call.function, str)
-    _check_kind(number, "args", call.args, tuple, list)
-    _check_kind(number, "kwargs", call.kwargs, dict)
-    for name in call.kwargs:
-        _check_kind(number, "name of an argument", name, str)
-
-
-def _check_kind(number: int, what: str, value: object, *kinds: type) -> None:
-    if type(value) not in kinds:
-        expected = " or ".join(kind.__name__ for kind in kinds)
-        raise ArgumentError(f"probe {number}: {what} must be {expected}, not {type(value).__name__}")
-
-
-def _encode_probe(number: int, probe: Probe) -> tuple[object, ...] | None:
-    match probe:
-        case Call():
-            return ("call", *_call(number, probe))
-        case Sequence():
-            steps = tuple(_call(number, step)[:2] for step in probe.steps)
-            return ("sequence", _call(number, probe.construct)[:2], steps)
-        case Expression():
-            return ("expression", probe.source)
-        case Check():
-            return ("check", probe.source)
-        case Script():
-            return None
-
-
-def _call(number: int, call: Call) -> tuple[str, bytes | str, bool]:
-    """(function, arguments, whether they could be changed), the arguments packed for the child."""
-    arguments = (tuple(call.args), dict(call.kwargs))
-    traits = _Traits()
-    for value in (*arguments[0], *arguments[1].values()):
-        _check(value, number, 0, traits)
-    packed = repr(arguments) if traits.unmarshallable else marshal.dumps(arguments, 2)  # type: ignore[arg-type]
-    return call.function, packed, traits.mutable
-
-
-@dataclass(slots=True)
-class _Traits:
-    """What was found among a call's arguments."""
-
-    mutable: bool = False
-    unmarshallable: bool = False
-
-
-_SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
-
-
-def _check(value: object, number: int, depth: int, traits: _Traits) -> None:
-    """Refuse what is not plain data, and note what needs care."""
-    kind = type(value)
-    if kind in _SCALARS:
-        return
-    if depth > 50:
-        raise ArgumentError(f"probe {number}: an argument is nested more than 50 deep, or holds itself")
-    traits.mutable |= kind in _MUTABLE
-    traits.unmarshallable |= kind in (bytearray, range)
-    if kind in (list, tuple, set, frozenset):
-        for item in value:  # type: ignore[attr-defined]
-            _check(item, number, depth + 1, traits)
-        return
-    if kind is dict:
-        for key, item in value.items():  # type: ignore[attr-defined]
-            _check(key, number, depth + 1, traits)
-            _check(item, number, depth + 1, traits)
-        return
-    if kind in (bytearray, range):
-        return
-    raise ArgumentError(
-        f"probe {number}: an argument is a {kind.__name__}; only plain data can enter the sandbox (None, "
-        "bool, int, float, complex, str, bytes, bytearray, range, list, tuple, dict, set, frozenset)"
-    )
-
-
-def job_message(job: Job, seed: int, first: int, careful: bool, script: str | None, probes: bytes) -> bytes:
-    """The one message a child gets: it runs `probes` from `first` on, or the one script."""
-    limits = job.limits
-    blob = marshal.dumps(
-        (
-            limits.cpu_s, limits.memory_bytes,
-            (
-                careful, seed, job.program.source, limits.result_bytes, limits.stdout_bytes, first, script,
-                probes,
-            ),
-        ),
-        2,
-    )  # fmt: skip
-    return struct.pack("<I", len(blob)) + blob
-
-
-# ----------------------------------------------------------------------------------------- from the child
-
-
 class FrameReader:
-    """Splits one child's bytes into frames. Raises `ProtocolError`; then nothing of that child counts."""
+    """Splits one child's bytes into frames.
+
+    After a `ProtocolError` nothing of that child counts.
+    """
 
     def __init__(self, seed: int, job: Job) -> None:
         self.seed = seed
@@ -258,7 +96,7 @@ _BATCHES: dict[bytes, list[Outcome]] = {}
 
 
 def _known_batch(payload: bytes, n: int) -> list[Outcome]:
-    """Answers in one frame: checked once for all candidates that answer everything alike."""
+    """Parse a batch, checked once for all candidates with the same answers."""
     outcomes = _BATCHES.get(payload)
     if outcomes is None:
         outcomes = _batch(payload, n)
@@ -270,7 +108,7 @@ def _known_batch(payload: bytes, n: int) -> list[Outcome]:
 
 
 def _batch(payload: bytes, n: int) -> list[Outcome]:
-    """Answers in one frame: their lengths, then their values."""
+    """Parse a batch of answers: their lengths, then their values."""
     at = BODY.size + 4 * n
     if not 0 < n <= MAX_BATCH or at > len(payload):
         raise ProtocolError("a batch of impossible size")
@@ -287,7 +125,7 @@ _KNOWN: dict[bytes, Outcome] = {}
 
 
 def _answer(data: bytes) -> Outcome:
-    """The outcome that a value's bytes stand for: checked once for all candidates that return the same."""
+    """Parse a value's bytes, checked once for all candidates that return it."""
     outcome = _KNOWN.get(data)
     if outcome is None:
         try:

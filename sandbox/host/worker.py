@@ -1,4 +1,4 @@
-"""One zygote and its children, as the supervisor sees them: start, fork ahead, feed, kill, reap."""
+"""Start, fork, feed, kill and reap one zygote and its children."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxUnavailable
 from sandbox.host.jail import JailConfig, start_zygote
-
-if TYPE_CHECKING:
-    from sandbox.host.job_run import Run
+from sandbox.host.job_run import JobRun
 
 EXIT = struct.Struct("<Iid")
 MOST_FORKS = 16
-"""Children asked for in one message, at most."""
+"""Most children requested in one message."""
 START_WALL_S = 30.0
 CREDENTIALS = struct.Struct("3i")  # process, user and group, as the kernel attaches them to a message
 END_S = 2.0
-"""What a jail may take to end by itself once its zygote was killed."""
+"""Seconds that a jail may take to end by itself after its zygote was killed."""
 
 
 @dataclass(slots=True, eq=False)
-class Child:
-    """One forked, locked process: idle until a run is given to it, then used once."""
+class ChildProcess:
+    """One forked, locked process, idle until its one run."""
 
     slot: int
     channel: socket.socket
     worker: Worker
-    run: Run | None = None
+    run: JobRun | None = None
     unsent: memoryview | None = None
-    """What is left of a job too large for the socket to take at once."""
+    """The unsent rest of a job too large for the socket to take at once."""
     watch_at: float = 0.0
+    """The monotonic second from which the supervisor reads along."""
     deadline: float = 0.0
-    """Monotonic second at which the probe in progress has used up its wall-clock time."""
+    """The monotonic second at which the current probe has used up its wall-clock time."""
     watched: bool = False
-    """True once the supervisor reads along while it runs (short runs are read when they have ended)."""
+    """Whether the supervisor reads along while it runs; short runs are read after their end."""
     killed: bool = False
     timed_out: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """One jail. `ready` are children waiting for a job; `children` are all that have not been reaped.
+    """One jail.
 
-    `process` is bubblewrap in tier 1. `zygote` is a descriptor of the zygote itself, process `pid`: started by root,
-    it does not die with bubblewrap, which may not send signals to another user.
+    `ready` are the children waiting for a job; `children` are all that have not been reaped.
+
+    `process` is bubblewrap in tier 1. `zygote` is a descriptor of the zygote itself, process `pid`. Started by root,
+    the zygote does not die with bubblewrap, which cannot send signals to another user.
     """
 
     config: JailConfig
@@ -61,35 +61,35 @@ class Worker:
     control: socket.socket
     pid: int
     zygote: int
-    landlock: int
-    ready: deque[Child] = field(default_factory=deque)
-    children: dict[int, Child] = field(default_factory=dict)
+    ready: deque[ChildProcess] = field(default_factory=deque)
+    children: dict[int, ChildProcess] = field(default_factory=dict)
     running: int = 0
-    forked: int = 0
     _next_slot: int = 0
 
     @classmethod
     def start(cls, config: JailConfig) -> Worker:
-        """Start a jail and wait until its zygote is warm and locked; raises `SandboxUnavailable`."""
+        """Start a jail and wait until its zygote is warm and locked.
+
+        Raises `SandboxUnavailable`.
+        """
         try:
             process, control = start_zygote(config)
         except OSError as error:
             raise SandboxUnavailable(f"the jail cannot be started: {error}") from None
         control.settimeout(START_WALL_S)
         try:
-            hello, said_by, _, _ = control.recvmsg(256, socket.CMSG_SPACE(CREDENTIALS.size))
+            hello, ancillary, _, _ = control.recvmsg(256, socket.CMSG_SPACE(CREDENTIALS.size))
             ready = control.recv(256)
             if hello[:1] != b"A" or ready != b"R":
                 raise OSError("no greeting")
-            pid = CREDENTIALS.unpack(said_by[0][2])[0]
+            pid = CREDENTIALS.unpack(ancillary[0][2])[0]
             zygote = os.pidfd_open(pid)
         except OSError:
             control.close()
             process.kill()
             _, complaint = process.communicate()
-            last = (complaint.decode("utf-8", "replace").strip().splitlines() or ["it ended without a word"])[
-                -1
-            ]
+            lines = complaint.decode("utf-8", "replace").strip().splitlines()
+            last = lines[-1] if lines else "it ended without a message"
             raise SandboxUnavailable(
                 f"the jail does not start: {last}. Run `ucoder sandbox doctor` to see what this host allows"
             ) from None
@@ -97,15 +97,17 @@ class Worker:
         process.stderr.close()
         control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         control.setblocking(False)
-        return cls(config, process, control, pid, zygote, hello[1])
+        return cls(config, process, control, pid, zygote)
 
     def fork(self, count: int = 1, ahead: bool = False) -> bool:
-        """Ask for more children; their jobs may be sent at once.
+        """Request more children, whose jobs may be sent at once.
 
-        False where the zygote is gone or busy, or this process has no descriptors left.
+        `ahead` means that no job waits for them.
+
+        Returns False where the zygote is gone or busy, or this process has no descriptors left.
         """
         pairs: list[tuple[socket.socket, socket.socket]] = []
-        with suppress(OSError):  # fewer then, or none
+        with suppress(OSError):  # out of descriptors: request fewer, or none
             for _ in range(min(count, MOST_FORKS)):
                 pairs.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM))
         if not pairs:
@@ -125,26 +127,32 @@ class Worker:
         self._next_slot += len(pairs)
         for slot, (ours, _) in zip(slots, pairs, strict=True):
             ours.setblocking(False)
-            child = Child(slot, ours, self)
+            child = ChildProcess(slot, ours, self)
             self.children[slot] = child
             self.ready.append(child)
-        self.forked += len(pairs)
         return True
 
-    def kill_child(self, child: Child) -> None:
+    def kill_child(self, child: ChildProcess) -> None:
+        """Kill one child through the zygote.
+
+        Kill the whole jail where the zygote does not accept the message.
+        """
         child.killed = True
         try:
             self.control.send(b"K" + child.slot.to_bytes(4, "little"))
         except OSError:
-            self.kill()  # a zygote that does not listen goes as a whole
+            self.kill()
 
     def kill(self) -> None:
-        """Kill the zygote, the first process of its jail: everything in there dies with it."""
+        """Kill the zygote and everything in its jail.
+
+        It is the first process of the jail, so the others die with it.
+        """
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.zygote, signal.SIGKILL)
 
     def stop(self) -> None:
-        """End the jail and everything in it, and wait until it is gone."""
+        """End the jail and everything in it, and wait."""
         self.control.close()
         for child in self.children.values():
             child.channel.close()
@@ -157,8 +165,8 @@ class Worker:
             self.process.wait()
 
 
-def drain(child: Child) -> bytes:
-    """Everything the child has written so far."""
+def drain(child: ChildProcess) -> bytes:
+    """Read everything that the child has written so far."""
     parts = []
     try:
         while True:
@@ -174,4 +182,5 @@ def drain(child: Child) -> bytes:
 
 
 def now() -> float:
+    """Read the monotonic clock, in seconds."""
     return time.monotonic()

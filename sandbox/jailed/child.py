@@ -1,8 +1,8 @@
-"""One candidate, in one locked-down process: read the job, load the program, answer its probes, leave.
+"""Run one candidate: read the job, load the program, answer its probes.
 
-Everything here shares its process with hostile code and is believed by nobody: the supervisor checks each
-frame, and knows the expected answers alone. A frame is (u32 length, u32 CRC of the payload seeded with the
-job's number, payload); the CRC turns damage into a protocol error, it does not authenticate.
+Everything here shares its process with hostile code, and nothing that it sends is trusted. The supervisor checks each
+frame, and it alone holds the expected answers. A frame is (u32 length, u32 CRC of the payload seeded with the job's
+number, payload). The CRC turns damage into a protocol error; it does not authenticate.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import struct
 import sys
 import types
 
-# Not `signal`, which turns numbers into enums and back: 30 pages in a fresh fork.
+# `signal` itself turns numbers into enums and back: that costs 30 pages in a fresh fork.
 from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # type: ignore[import-not-found]
 from binascii import crc32
 from marshal import dumps, loads
-from os import O_NONBLOCK, _exit, close, dup2, pipe2, read, write
+from os import _exit, read, write
 from resource import RLIMIT_AS, RLIMIT_CPU, setrlimit
 from time import perf_counter
 from typing import Any
 
 from sandbox.jailed import canonical
+from sandbox.jailed.streams import Captured, Discarded, Given, OutputLimit, Printed
 
 HEADER = struct.Struct("<II")
 LENGTH = struct.Struct("<I")
@@ -35,15 +36,15 @@ CAREFUL = BODY.pack(b"C", 0, 0, 0.0, 0, 0, 0, 0)
 OK, EXCEPTION, MEMORY, OUTPUT = 0, 1, 2, 3
 MESSAGE_BYTES = 1000
 BATCH = 128
-"""Answers in one frame, at most."""
+"""Most answers in one frame."""
 BATCH_S = 0.003
-"""Seconds after which answers are no longer kept back."""
+"""Seconds after which answers are sent at once instead of in batches."""
 
 
 CHANNEL = 3
-"""The child's descriptor, the only one it has."""
+"""The only descriptor of the child."""
 PIECE = 1 << 14
-"""Bytes read from it first: nearly every job is smaller, and memory for more would have to be mapped."""
+"""Bytes of the first read. Nearly every job is smaller, and memory for more would have to be mapped."""
 
 REHEARSAL = """
 def f(xs):
@@ -57,157 +58,13 @@ def g(*xs):
     return {"%s" % x: (x, {0.5}) for x in xs}
 """
 FILENAME = "<candidate>"
-PIPE, PAGE = 1 << 16, 1 << 12
-"""Bytes that a pipe holds, and in how large pieces."""
 LOOP_SOURCE = ""
+"""The text of `loop.py`, set by the zygote: a child cannot open files of the sandbox."""
 _loop_module: Any = None
 
 
-class OutputLimit(BaseException):
-    """More was printed than the job allows."""
-
-
-class Captured:
-    """Standard output in memory, bounded; the sign that it overflowed outlives a swallowed exception.
-
-    Plain Python instead of `io`: its first use in a fresh fork touches 60 pages, a fifth of all there are.
-    """
-
-    encoding, errors, newlines, name, mode = "utf-8", "surrogatepass", None, "<stdout>", "w"
-    closed = line_buffering = False
-
-    def __init__(self, limit: int) -> None:
-        self.parts: "list[bytes]" = []
-        self.room = limit
-        self.overflowed = False
-
-    def write(self, text: str) -> int:
-        if not isinstance(text, str):
-            raise TypeError("write() argument must be str, not %s" % type(text).__name__)
-        self.take(str.encode(text, "utf-8", "surrogatepass"))
-        return len(text)
-
-    def take(self, data: bytes) -> None:
-        self.room -= len(data)
-        if self.room < 0:
-            self.overflowed = True
-            raise OutputLimit
-        if data:
-            self.parts.append(data)
-
-    def writelines(self, lines: Any) -> None:
-        for line in lines:
-            self.write(line)
-
-    @property
-    def buffer(self) -> "CapturedBytes":
-        return CapturedBytes(self)
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def reconfigure(self, **_: object) -> None:
-        pass
-
-    def isatty(self) -> bool:
-        return False
-
-    def readable(self) -> bool:
-        return False
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def fileno(self) -> int:
-        raise io.UnsupportedOperation("fileno")
-
-
-class CapturedBytes:
-    """`sys.stdout.buffer`."""
-
-    closed, mode, name = False, "wb", "<stdout>"
-
-    def __init__(self, captured: Captured) -> None:
-        self.captured = captured
-        # What a text layer of the program's own asks for.
-        self.readable, self.writable, self.seekable = captured.readable, captured.writable, captured.seekable
-        self.isatty, self.fileno, self.close = captured.isatty, captured.fileno, captured.close
-
-    def write(self, data: Any) -> int:
-        taken = bytes(data)
-        self.captured.take(taken)
-        return len(taken)
-
-    def flush(self) -> None:
-        pass
-
-
-class Discarded(Captured):
-    """Standard error: nobody reads it, so it costs nothing however much it is."""
-
-    name = "<stderr>"
-
-    def take(self, data: bytes) -> None:
-        pass
-
-
-class Printed(Captured):
-    """A script's standard output: descriptor 1 as well, up to what a pipe holds.
-
-    What is written to the descriptor comes first: in a process of its own, too, `print` waits until the end.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(0)
-        self.reader, self.writer = pipe2(O_NONBLOCK)
-        dup2(self.writer, 1)
-
-    def fileno(self) -> int:
-        return 1
-
-    def collect(self) -> None:
-        """Take what was written to the descriptor; where no further page fits, some of it may be missing."""
-        try:
-            write(self.writer, bytes(PAGE))
-        except BlockingIOError:
-            self.overflowed = True
-            raise OutputLimit from None
-        written = read(self.reader, PIPE)[:-PAGE]
-        later, self.parts = self.parts, []
-        self.take(written)
-        self.parts += later
-
-
-class Given(io.BytesIO):
-    """A script's standard input in memory, and on descriptor 0 as well where a pipe holds all of it.
-
-    Where it does not, reading the descriptor fails: an empty one would make the program answer wrongly.
-    """
-
-    name = "<stdin>"
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        reader, writer = pipe2(O_NONBLOCK)
-        complete = write(writer, data) == len(data)
-        if not complete and len(data) <= PIPE:
-            raise OSError("a pipe holds less than it should: others hold too many")
-        dup2(reader if complete else writer, 0)
-        close(reader)
-        close(writer)
-
-    def fileno(self) -> int:
-        return 0
-
-
 def receive() -> "tuple[Any, ...]":
-    """The supervisor's one message: the job."""
+    """Read the one message of the supervisor: the job."""
     data = _piece(PIECE)
     while len(data) < 4:
         data += _piece(PIECE)
@@ -225,43 +82,46 @@ def receive() -> "tuple[Any, ...]":
 def _piece(most: int) -> bytes:
     piece = read(CHANNEL, most)
     if not piece:
-        _exit(0)  # the supervisor is gone, or never had a job for this child
+        _exit(0)  # the supervisor is gone, or had no job for this child
     return piece
 
 
 class Child:
-    """State of one candidate's run. Made in the zygote, so that a child has little left to make."""
+    """The state of one candidate's run.
+
+    It is made in the zygote, so that a child allocates little.
+    """
 
     def __init__(self) -> None:
         self.batch: list[bytes] = []
         self.out: list[bytes] = []
         self.batch_first = 0
-        self.careful = self.told = False
+        self.careful = self.announced = False
         self.inside = False
         self.rehearsing = False
         self.prepare()
-        # As `site` makes them, which the jail does without.
+        # As in `site`, which the jail does not load.
         builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
         signal(SIGALRM, self.on_alarm)
         sys.stderr = Discarded(0)
 
     def serve(self) -> None:
-        """Get the job, accept its limits, do it."""
+        """Receive the job, set its limits, and perform it."""
         cpu_s, memory, job = receive()
         setitimer(ITIMER_REAL, 0 if job[0] else BATCH_S)
         setrlimit(RLIMIT_AS, (memory, memory))
         setrlimit(RLIMIT_CPU, (cpu_s, cpu_s + 1))
         if job[6] is not None:
             self.connect(job[6])
-        # Before anything of the program runs: a child that ends without having said this is no failure of it, and
-        # no program can pass for such a child. Written without `frame`, which would touch three pages more.
+        # Sent before anything of the program runs. A child that ends without this frame is a failure of the sandbox,
+        # and no program can imitate one. Written without `frame`, which would touch three more pages.
         write(CHANNEL, pack_header(len(SET_UP), crc32(SET_UP, job[1])) + SET_UP)
         self.perform(job)
 
     def perform(self, job: "tuple[Any, ...]") -> None:
-        """Load the program, answer its probes, and say that this was all."""
+        """Load the program, answer its probes, and send the end frame."""
         careful, self.seed, source, self.result_limit, stdout_limit, first, script, probes = job
-        self.careful = self.told = careful
+        self.careful = self.announced = careful
         self.stdout_limit = stdout_limit
         self.captured.room = stdout_limit
         if script is not None:
@@ -269,12 +129,12 @@ class Child:
         elif self.answer(b"L", 0, self.load, source):
             self.answer_all(first, loads(probes)[first:])  # noqa: S302 - from the supervisor as well
         self.end_batch()
-        self.told = True  # nothing may follow the end
+        self.announced = True  # no frame may follow the end
         self.frame(END)
         self.flush()
 
     def rehearse(self) -> None:
-        """Do all that a job needs without saying anything: for what Python remembers, and the pages it touches."""
+        """Perform a job without sending, to specialise code and touch pages early."""
         calls = [("call", "f", dumps((([3, 1, 2],), {}), 2), True)] * 3
         calls += [("call", "g", dumps(((1, "text", None), {}), 2), False)]
         self.rehearsing = True
@@ -283,7 +143,7 @@ class Child:
         self.prepare()
 
     def prepare(self) -> None:
-        """Make what the program will need, while there is time."""
+        """Allocate the namespace and the streams before a job arrives."""
         module = types.ModuleType("candidate")
         self.namespace: dict[str, Any] = module.__dict__
         sys.modules["candidate"] = module
@@ -299,7 +159,7 @@ class Child:
         exec(compile(source, FILENAME, "exec"), self.namespace)
 
     def connect(self, stdin: str) -> None:
-        """Give a script its standard input and output, by name and by number."""
+        """Connect a script to its standard streams, by name and descriptor."""
         given = io.TextIOWrapper(Given(stdin.encode("utf-8", "surrogatepass")), "utf-8", "surrogatepass")
         given.mode = "r"  # type: ignore[misc]
         sys.stdin = sys.__stdin__ = given  # type: ignore[misc]
@@ -320,7 +180,7 @@ class Child:
                 if stop.code not in (None, 0):
                     raise
             finally:
-                atexit._run_exitfuncs()  # as an interpreter does that ends
+                atexit._run_exitfuncs()  # as at the end of an interpreter
                 if sys.stdout is not printed:
                     sys.stdout.flush()
                 printed.collect()
@@ -345,7 +205,7 @@ class Child:
         if type(result) in AWAITED:
             result = settle(result)
         if mutable and not same(arguments, args, kwargs):
-            # Written before it is compared: an iterator's items may come from the arguments.
+            # Encoded before the comparison: an iterator's items may come from the arguments.
             result = canonical.Frozen(canonical.encode(result, self.result_limit))
             before = canonical.encode(unpack(arguments))
             if canonical.encode((args, kwargs), self.result_limit * 4) != before:
@@ -376,7 +236,7 @@ class Child:
             for part in name.split("."):
                 target = getattr(target, part)
             result = settle(target(*args, **kwargs))
-            # Written at once: a later step may change what this one returned.
+            # Encoded at once: a later step may change what this one returned.
             if result is obj:
                 result = canonical.Described("self", {})
             results.append(canonical.Frozen(canonical.encode(result, self.result_limit, True)))
@@ -386,10 +246,10 @@ class Child:
     # ----------------------------------------------------------------------------------------- answering
 
     def answer_all(self, first: int, probes: "list[Any]") -> None:
-        """Answer probes in order; answers are kept back and sent together.
+        """Answer probes in order; answers are collected and sent in batches.
 
-        When the time for that is up, an alarm sends what there is, so that a probe which hangs is not
-        mistaken for one of those before it; from then on each answer is sent at once.
+        After `BATCH_S` an alarm sends the batch, so that a probe which hangs is not confused with one before it.
+        From then on each answer is sent at once.
         """
         for index, probe in enumerate(probes, first):
             self.answer(b"P", index, self.call if probe[0] == "call" else self.probe, probe)
@@ -397,13 +257,13 @@ class Child:
                 self.flush()
 
     def on_alarm(self, *_: object) -> None:
-        """Time is up for keeping answers back: from here on the supervisor gets each one at once."""
+        """End batching: from here on the supervisor receives each answer at once."""
         self.careful = True
-        if self.inside:  # else what is kept back may be half put together; `answer` sees to it
+        if self.inside:  # otherwise a frame may be half built; `answer` flushes it
             self.flush()
 
     def end_batch(self) -> None:
-        """Put the plain answers kept back into one frame."""
+        """Pack the plain answers of the batch into one frame."""
         batch, self.batch = self.batch, []
         if batch:
             head = pack_body(b"B", self.batch_first, OK, 0.0, len(batch), 0, 0, 0)
@@ -413,24 +273,27 @@ class Child:
         self.out.append(pack_header(len(payload), crc32(payload, self.seed)) + payload)
 
     def flush(self) -> None:
-        """Say everything that was kept back."""
+        """Send all collected frames."""
         self.end_batch()
-        if self.careful and not self.told:
-            self.told = True
+        if self.careful and not self.announced:
+            self.announced = True
             self.frame(CAREFUL)
         data, self.out = b"".join(self.out), []
         while data and not self.rehearsing:
             data = data[write(CHANNEL, data) :]
 
     def answer(self, kind: bytes, index: int, run: Any, argument: Any) -> bool:
-        """Run one step; keep its answer back where it is plain, else send it. True when it ended well."""
+        """Run one step and record its answer; returns whether it succeeded.
+
+        A plain answer joins the batch, any other has a frame of its own.
+        """
         captured = self.captured
         if captured.parts or captured.overflowed:
             self.captured = captured = Captured(self.stdout_limit)
         sys.stdout = captured
         value = exception = message = b""
         status = OK
-        if self.careful and not self.told:
+        if self.careful and not self.announced:
             self.flush()
         started = perf_counter()
         self.inside = True
@@ -470,7 +333,10 @@ class Child:
 
 
 def describe(error: BaseException) -> bytes:
-    """The exception's text; asking for it runs the program's code, which may fail or lie."""
+    """Read the exception's text.
+
+    This runs the program's code, which may fail or lie.
+    """
     try:
         return str(error).encode("utf-8", "surrogatepass")[:MESSAGE_BYTES]
     except BaseException:
@@ -478,14 +344,20 @@ def describe(error: BaseException) -> bytes:
 
 
 def unpack(arguments: "bytes | str") -> Any:
-    """(args, kwargs), fresh each time. As source where marshal would not keep a type (bytearray, range)."""
+    """Unpack fresh (args, kwargs).
+
+    They come as source where marshal would lose a type (bytearray, range).
+    """
     if type(arguments) is bytes:
         return loads(arguments)  # noqa: S302 - from the supervisor
     return eval(arguments, {"inf": float("inf"), "nan": float("nan")})
 
 
 def same(arguments: "bytes | str", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> bool:
-    """Quickly: are these arguments surely what they were? False also where only their order changed."""
+    """Compare arguments quickly with their packed form.
+
+    False also where only their order changed.
+    """
     try:
         return dumps((args, kwargs), 2) == arguments
     except ValueError:
@@ -496,18 +368,21 @@ AWAITED = (types.CoroutineType, types.AsyncGeneratorType)
 
 
 def settle(result: Any) -> Any:
-    """Await a coroutine to its result and collect an async generator; anything else is returned as it is."""
-    if type(result) in AWAITED:
-        return event_loop().settle(result)
+    """Await a coroutine, collect an async generator, and return anything else unchanged."""
+    if type(result) is types.CoroutineType:
+        return event_loop().run(result)
+    if type(result) is types.AsyncGeneratorType:
+        return canonical.Generated(*event_loop().collect(result, canonical.MAX_GENERATED))
     return result
 
 
 def event_loop() -> Any:
-    """The module `sandbox.jailed.loop`, made on first use: importing asyncio costs 30 ms, few need it."""
+    """Load `sandbox.jailed.loop` on first use.
+
+    asyncio costs 30 ms, and few programs need it.
+    """
     global _loop_module  # noqa: PLW0603 - a module, made once
     if _loop_module is None:
         _loop_module = types.ModuleType("loop")
-        _loop_module.__dict__["canonical"] = canonical
-        source = LOOP_SOURCE.replace("from sandbox.jailed import canonical", "")
-        exec(compile(source, "<loop>", "exec"), _loop_module.__dict__)
+        exec(compile(LOOP_SOURCE, "<loop>", "exec"), _loop_module.__dict__)
     return _loop_module

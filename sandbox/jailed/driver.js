@@ -1,5 +1,5 @@
-// The JavaScript side of the jail: load a program, answer its probes in the canonical encoding, leave.
-// The same frames as `child.py` writes, believed as little. Run as: node driver.js JOB_FD ANSWER_FD
+// The JavaScript side of the jail: load a program, answer its probes in the canonical encoding, exit.
+// It sends the frames of `child.py`, and nothing that it sends is trusted. Run as: node driver.js JOB_FD ANSWER_FD
 'use strict';
 const fs = require('fs');
 const vm = require('vm');
@@ -142,7 +142,7 @@ async function answer(kind, index, run) {
 }
 
 async function main() {
-  send('C', 0, 0, Buffer.alloc(0), '', '', '');  // each answer is sent at once: nothing is ever kept back
+  send('C', 0, 0, Buffer.alloc(0), '', '', '');  // each answer is sent at once, never in batches
   globalThis.require = require;
   if (job.script) {
     if (await answer('L', 0, () => new vm.Script(job.source, { filename: '<candidate>' }))) {

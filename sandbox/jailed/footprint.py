@@ -1,12 +1,12 @@
-"""Make forking cheap: few page-table entries to copy and drop, few pages that a child writes to.
+"""Make forking cheap: few page-table entries, few pages that a child writes.
 
-A fork copies, and the child's end drops, an entry for each page the zygote holds: 2,400 of them, a fifth of all that a
-candidate costs. A huge page has one entry for 512 pages, so the allocators are made to work in whole huge pages.
-And after a hundred imports the allocators' free places are scattered over the whole heap: a child that takes them
-copies a page for each. So every such place is taken, once, in the zygote; what a child allocates then comes
-from fresh memory, side by side.
+A fork copies an entry for each page that the zygote holds, and the child's end drops it: 2,400 entries, a fifth of the
+cost of a candidate. A huge page has one entry for 512 pages, so the allocators are made to work in whole huge pages.
+After a hundred imports the allocators' free places are scattered over the whole heap, and a child that takes them
+copies one page for each. So the zygote takes every such place, once. What a child allocates then comes from fresh
+memory, side by side.
 
-It changes speed only: nothing here is needed for a right answer, and a kernel without huge pages just refuses them.
+This changes speed only: no answer depends on it, and a kernel without huge pages just refuses them.
 """
 
 from __future__ import annotations
@@ -16,23 +16,20 @@ import functools
 import marshal
 import sys
 import types
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
 
 LARGE = tuple(1 << n for n in range(16, 10, -1))
 SMALL = 512
-"""Largest size that Python's own allocator serves; larger ones are malloc's."""
+"""Largest size that Python's own allocator serves; malloc serves larger ones."""
 MOST_BYTES = 1 << 20
-"""Taken for one size before it is given up: an allocator that works otherwise."""
+"""Most bytes taken for one size; an allocator that needs more works differently, and is left alone."""
 
 HUGE = 2 << 20
 """Bytes of a huge page, on x86-64 and on ARM with 4 KiB pages."""
 ARENA = 1 << 20
 """Bytes that Python's own allocator asks the kernel for at a time."""
 ROOM = 2 * HUGE
-"""What the usual imports need of it."""
+"""Bytes of arenas that the usual imports need."""
 MADV_COLLAPSE, PROT_NONE, MAP_PRIVATE_ANONYMOUS = 25, 0, 0x22
 
 _taken: "list[object]" = []
@@ -40,13 +37,15 @@ _blocks: "list[int]" = []
 
 
 def make_room() -> None:
-    """Before anything is imported: let both allocators go on where whole huge pages fit.
+    """Move both allocators to where whole huge pages fit.
 
-    Else the arenas would lie one by one between the libraries. Nothing is kept of what is filled here but one small
-    object for each arena, so that it is not given back.
+    Call it before any other import.
+
+    Otherwise the arenas would lie one by one between the libraries. One small object per arena is kept, so that the
+    arena is not returned to the kernel.
     """
     libc = _libc()
-    # malloc: its memory grows upwards, from the next boundary on. It copes with a break that others move.
+    # malloc: its memory grows upwards, from the next boundary on. It tolerates a break that others move.
     end = libc.sbrk(0)
     libc.sbrk(-end % HUGE)
     # Arenas: the kernel places them downwards, from the next boundary on when the rest above it is taken.
@@ -64,7 +63,12 @@ def make_room() -> None:
 
 
 def collapse() -> None:
-    """After the last import: huge pages under what lies there. Refused by the kernel where something else does."""
+    """Put huge pages under the allocated memory.
+
+    Call it after the last import.
+
+    The kernel refuses a block that something else shares.
+    """
     libc = _libc()
     libc.sbrk(max(0, _blocks[0] + HUGE - libc.sbrk(0)))
     for block in _blocks:
@@ -82,10 +86,10 @@ def _libc() -> ctypes.CDLL:
 
 
 def fill_holes() -> None:
-    """Take every free place of both allocators, for good."""
+    """Allocate every free place of both allocators, for good."""
     malloc = ctypes.CDLL(None).malloc
     malloc.restype, malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
-    for size in LARGE:  # the largest first: small ones would be cut out of what is left of them
+    for size in LARGE:  # the largest first: small ones would be cut out of their remains
         _fill(size, functools.partial(malloc, size), 2)
     for size in range(2 * SMALL, 16, -16):
         _fill(size, functools.partial(malloc, size), 3)
@@ -96,17 +100,19 @@ def fill_holes() -> None:
     _fill(16, functools.partial(_keep, object), 4, whole_pool=True)
 
 
-def _keep(make: "Callable[..., object]", *arguments: object) -> int:
+def _keep(make: Callable[..., object], *arguments: object) -> int:
     made = make(*arguments)
     _taken.append(made)
     return id(made)
 
 
-def _fill(size: int, allocate: "Callable[[], int]", sequence: int, whole_pool: bool = False) -> None:
-    """Allocate until `sequence` steps in a row are the same: no old place is left.
+def _fill(size: int, allocate: Callable[[], int], sequence: int, whole_pool: bool = False) -> None:
+    """Allocate until `sequence` steps in a row are equal.
 
-    With `whole_pool` on to the start of the next pool: a pool's first page holds its head and its first places,
-    so a fresh one costs a child one page, not two.
+    Then no old place is left.
+
+    With `whole_pool`, continue to the start of the next pool. A pool's first page holds its head and its first places,
+    so a fresh pool costs a child one page, not two.
     """
     before, step, row = 0, 0, 0
     for _ in range(MOST_BYTES // size):
@@ -119,17 +125,20 @@ def _fill(size: int, allocate: "Callable[[], int]", sequence: int, whole_pool: b
 
 
 def image(module: types.ModuleType) -> bytes:
-    """The module's code as bytes, read while its file can still be read."""
+    """Read the module's code as bytes, while its file is still readable."""
     loader: object = module.__spec__.loader  # type: ignore[union-attr]
     return marshal.dumps(loader.get_code(module.__name__))  # type: ignore[attr-defined]
 
 
 def anew(module: types.ModuleType, code: bytes) -> types.ModuleType:
-    """The module made once more: its functions, code and constants side by side in fresh memory."""
+    """Make the module once more, side by side in fresh memory.
+
+    That covers its functions, code and constants.
+    """
     made = types.ModuleType(module.__name__)
     made.__file__ = module.__file__
     sys.modules[module.__name__] = made
     package, _, name = module.__name__.rpartition(".")
     setattr(sys.modules[package], name, made)
-    exec(marshal.loads(code), made.__dict__)  # noqa: S302 - our own
+    exec(marshal.loads(code), made.__dict__)  # noqa: S302 - the sandbox's own code
     return made

@@ -1,8 +1,8 @@
-"""Give up every power, by system call: privileges, file access (Landlock), system calls (seccomp).
+"""Give up privileges, file access (Landlock) and system calls (seccomp).
 
-The jail's interpreter has nothing of ours installed, so this is `ctypes` on libc and nothing else; the
-seccomp filters are the jail's policy, written out below. Two filters stack: the zygote's allow-list, which
-its children inherit, and the child's, which takes fork, wait, kill and descriptor passing away again.
+The jail's interpreter has none of this project's packages installed, so this module uses `ctypes` on libc and nothing
+else. The policy is in `sandbox.jailed.syscalls`. Two filters stack: the zygote's allow-list, which its children
+inherit, and the child's filter, which also removes fork, wait, kill and descriptor passing.
 
 What is not covered: bugs of the kernel itself, and side channels of shared hardware.
 """
@@ -14,10 +14,16 @@ import functools
 import os
 import platform
 import struct
+from collections.abc import Callable
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from sandbox.jailed.syscalls import (
+    ALLOWED,
+    CALLS,
+    COMMAND_DENIED,
+    FORBIDDEN,
+    PROCESSES_AND_SIGNALS,
+    ZYGOTE_ONLY,
+)
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 SIGKILL, SIGXCPU = 9, 24
@@ -28,7 +34,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Unsupported(Exception):
-    """This kernel or processor lacks what the jail relies on."""
+    """Raised where this kernel or processor lacks what the jail relies on."""
 
 
 def _checked(result: int, what: str) -> int:
@@ -39,12 +45,15 @@ def _checked(result: int, what: str) -> int:
 
 
 def drop_privileges(uid: int) -> None:
-    """Become the dedicated user for good: from root, inside a jail made without a user namespace."""
+    """Become the dedicated user for good, and rule out new privileges.
+
+    Only root changes the user here: its jail has no user namespace.
+    """
     if os.getuid() == 0 and uid != 0:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-    # A change of user forgets this, and in tier 2 nobody has asked for it before: die with the parent.
+    # Die with the parent. A change of user resets this, and in tier 2 nothing has set it before.
     _checked(_libc.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "parent's death")
     _checked(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     _checked(_libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable")
@@ -58,14 +67,19 @@ _FS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many access rights an AB
 
 
 def landlock_abi() -> int:
-    """The kernel's Landlock version, 0 where there is none (asked by system call: /sys may not say)."""
+    """The kernel's Landlock version, 0 for none.
+
+    Read by system call, since /sys may not show it.
+    """
     return max(0, int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)))
 
 
 def restrict_files(readable: list[str]) -> int:
-    """Deny every file operation but reading below `readable`, and TCP, abstract sockets and signals out.
+    """Deny every file operation except reading below `readable`.
 
-    Returns the ABI that was used; 0 means the kernel has no Landlock and nothing was restricted.
+    TCP is denied too, and so are abstract sockets and signals to the outside.
+
+    Returns the Landlock version that was used. With 0 the kernel has no Landlock, and nothing was restricted.
     """
     abi = landlock_abi()
     if abi == 0:
@@ -96,78 +110,10 @@ def restrict_files(readable: list[str]) -> int:
 
 _ARCHES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 
-# name: (x86_64, aarch64); None where the architecture has no such call.
-CALLS = {
-    "read": (0, 63), "write": (1, 64), "open": (2, None), "close": (3, 57), "stat": (4, None),
-    "fstat": (5, 80), "lstat": (6, None), "poll": (7, None), "lseek": (8, 62), "mmap": (9, 222),
-    "mprotect": (10, 226), "munmap": (11, 215), "brk": (12, 214), "rt_sigaction": (13, 134),
-    "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "ioctl": (16, 29), "pread64": (17, 67),
-    "readv": (19, 65), "writev": (20, 66), "access": (21, None), "select": (23, None),
-    "sched_yield": (24, 124), "mremap": (25, 216), "madvise": (28, 233), "dup": (32, 23), "dup2": (33, None),
-    "dup3": (292, 24), "pause": (34, None), "nanosleep": (35, 101), "getitimer": (36, 102),
-    "alarm": (37, None), "setitimer": (38, 103), "getpid": (39, 172), "exit": (60, 93), "uname": (63, 160),
-    "fcntl": (72, 25), "getcwd": (79, 17), "readlink": (89, None), "gettimeofday": (96, 169),
-    "getrlimit": (97, 163), "getrusage": (98, 165), "sysinfo": (99, 179), "times": (100, 153),
-    "getuid": (102, 174), "getgid": (104, 176), "geteuid": (107, 175), "getegid": (108, 177),
-    "getresuid": (118, 148), "getresgid": (120, 150), "getgroups": (115, 158),
-    "getppid": (110, 173), "sigaltstack": (131, 132), "gettid": (186, 178), "time": (201, None),
-    "futex": (202, 98), "sched_getaffinity": (204, 123), "getdents64": (217, 61),
-    "set_tid_address": (218, 96), "restart_syscall": (219, 128), "clock_gettime": (228, 113),
-    "clock_getres": (229, 114), "clock_nanosleep": (230, 115), "exit_group": (231, 94),
-    "openat": (257, 56), "newfstatat": (262, 79), "readlinkat": (267, 78), "faccessat": (269, 48),
-    "ppoll": (271, 73), "pselect6": (270, 72), "set_robust_list": (273, 99), "prlimit64": (302, 261),
-    "getrandom": (318, 278), "statx": (332, 291), "rseq": (334, 293), "faccessat2": (439, 439),
-    "close_range": (436, 436), "pipe2": (293, 59),
-    # The zygote alone:
-    "clone": (56, 220), "fork": (57, None), "vfork": (58, None), "clone3": (435, 435), "wait4": (61, 260),
-    "waitid": (247, 95), "kill": (62, 129), "sendmsg": (46, 211), "recvmsg": (47, 212),
-    "sendto": (44, 206), "recvfrom": (45, 207), "shutdown": (48, 210), "prctl": (157, 167),
-    "seccomp": (317, 277),
-    # Nobody; named so that using one is a reported crime and not an unknown call:
-    "execve": (59, 221), "execveat": (322, 281), "ptrace": (101, 117), "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271), "tkill": (200, 130), "tgkill": (234, 131),
-    "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240), "pidfd_open": (434, 434),
-    "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438), "socket": (41, 198),
-    "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201),
-    "accept": (43, 202), "accept4": (288, 242), "unshare": (272, 97), "setns": (308, 268),
-    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
-    "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "fsmount": (432, 432),
-    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
-    "bpf": (321, 280), "userfaultfd": (323, 282), "perf_event_open": (298, 241), "add_key": (248, 217),
-    "request_key": (249, 218), "keyctl": (250, 219), "memfd_create": (319, 279), "memfd_secret": (447, 447),
-    "inotify_init": (253, None), "inotify_init1": (294, 26), "inotify_add_watch": (254, 27),
-    "fanotify_init": (300, 262), "init_module": (175, 105), "finit_module": (313, 273),
-    "kexec_load": (246, 104), "reboot": (169, 142), "setuid": (105, 146), "setgid": (106, 144),
-    "setreuid": (113, 145), "setregid": (114, 143), "setresuid": (117, 147), "setresgid": (119, 149),
-    "setgroups": (116, 159), "setfsuid": (122, 151), "setfsgid": (123, 152), "capset": (126, 91),
-    "personality": (135, 92), "shmget": (29, 194), "shmat": (30, 196), "semget": (64, 190),
-    "msgget": (68, 186), "setpgid": (109, 154), "setsid": (112, 157), "landlock_create_ruleset": (444, 444),
-}  # fmt: skip
-
-ZYGOTE_ONLY = (
-    "clone", "wait4", "waitid", "kill", "sendmsg", "recvmsg", "sendto", "recvfrom", "prctl", "seccomp",
-)  # fmt: skip
-FORBIDDEN = (
-    "fork", "vfork", "execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "tkill",
-    "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open", "pidfd_send_signal", "pidfd_getfd",
-    "socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "unshare", "setns", "mount",
-    "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fsmount", "io_uring_setup",
-    "io_uring_enter", "io_uring_register", "bpf", "userfaultfd", "perf_event_open", "add_key", "request_key",
-    "keyctl", "memfd_create", "memfd_secret", "inotify_init", "inotify_init1", "inotify_add_watch",
-    "fanotify_init", "init_module", "finit_module", "kexec_load", "reboot", "setuid", "setgid", "setreuid",
-    "setregid", "setresuid", "setresgid", "setgroups", "setfsuid", "setfsgid", "capset", "personality",
-    "shmget", "shmat", "semget", "msgget", "setpgid", "setsid", "landlock_create_ruleset",
-)  # fmt: skip
-ALLOWED = tuple(
-    n
-    for n in CALLS
-    if n not in FORBIDDEN and n not in ("clone", "clone3", "fcntl", "ioctl", "prlimit64", "mmap")
-)
-
 # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC.
 _FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030)
 
-# glibc's fork() is clone() with exactly these flags beside the signal; a thread or a namespace needs others.
+# glibc's fork() is clone() with exactly these flags beside the signal; threads and namespaces need others.
 _FORK_FLAGS = 0x01000000 | 0x00200000 | 17  # CHILD_SETTID | CHILD_CLEARTID | SIGCHLD
 
 
@@ -191,7 +137,10 @@ def _ret(action: int) -> bytes:
 
 
 def _when(number: int | None, *body: bytes) -> bytes:
-    """`if call == number: body`; the accumulator holds the call's number, and `body` must return."""
+    """Build `if call == number: body`.
+
+    The accumulator holds the call's number, and `body` must return.
+    """
     if number is None:
         return b""
     instructions = b"".join(body)
@@ -206,22 +155,25 @@ def _prologue(arch: int, column: int) -> bytes:
 
 
 def zygote_filter() -> bytes:
-    """The allow-list: known-harmless calls pass, known crimes kill, unknown calls do not exist (ENOSYS)."""
+    """Build the zygote's allow-list.
+
+    Harmless calls pass, forbidden calls kill, and unknown calls do not exist (ENOSYS).
+    """
     arch, column = _architecture()
     low, second = 16, 24  # offsets of the first two arguments' lower halves
     body = _prologue(arch, column)
-    # mmap and mprotect pass whole: a JIT-free interpreter maps libraries, and W^X would break ctypes users.
+    # mmap and mprotect pass with any arguments: an interpreter maps libraries, and W^X would break ctypes.
     for name in ("mmap", *ALLOWED):
         body += _when(CALLS[name][column], _ret(ALLOW))
     body += _when(
         CALLS["clone"][column],
         _load(low), _ins(0x15, 0, 1, _FORK_FLAGS), _ret(ALLOW), _ret(KILL),
     )  # fmt: skip
-    body += _when(  # prlimit64 of oneself only: lowering a sibling's limits would be sabotage
+    body += _when(  # prlimit64 for the caller only: lowering a sibling's limits would be sabotage
         CALLS["prlimit64"][column],
         _load(low), _ins(0x15, 0, 1, 0), _ret(ALLOW), _ret(ERRNO | EPERM),
     )  # fmt: skip
-    body += _when(  # the others could make a descriptor send its owner signals, and the owner is whom it names
+    body += _when(  # other commands could make a descriptor send signals to any process named as its owner
         CALLS["fcntl"][column],
         _load(second), *(_ins(0x15, 0, 1, command) + _ret(ALLOW) for command in _FCNTL_COMMANDS), _ret(KILL),
     )  # fmt: skip
@@ -232,7 +184,10 @@ def zygote_filter() -> bytes:
 
 
 def child_filter() -> bytes:
-    """What the child loses beyond the zygote's filter: processes, waiting, signals, descriptor passing."""
+    """Build the child's filter, on top of the zygote's.
+
+    It removes processes, waiting, signals and descriptor passing.
+    """
     arch, column = _architecture()
     body = _prologue(arch, column)
     for name in (*ZYGOTE_ONLY, "clone3"):
@@ -240,22 +195,21 @@ def child_filter() -> bytes:
     return body + _ret(ALLOW)
 
 
-COMMAND_DENIED = (
-    "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "unshare", "setns", "mount", "umount2",
-    "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fsmount", "io_uring_setup", "io_uring_enter",
-    "io_uring_register", "bpf", "userfaultfd", "perf_event_open", "add_key", "request_key", "keyctl",
-    "fanotify_init", "init_module", "finit_module", "kexec_load", "reboot",
-)  # fmt: skip
 _NAMESPACE_FLAGS = 0x7E020000
 
 
 def command_filter() -> bytes:
-    """For a whole command (which may fork, thread and execute): the kernel's rarer doors fail with EPERM."""
+    """Build the filter for a whole command.
+
+    A command may fork, thread and execute; rarer calls fail with EPERM.
+    """
     arch, column = _architecture()
     body = _prologue(arch, column)
     for name in COMMAND_DENIED:
         body += _when(CALLS[name][column], _ret(ERRNO | EPERM))
-    body += _when(CALLS["clone3"][column], _ret(ERRNO | ENOSYS))  # its flags are in memory; libc falls back
+    body += _when(
+        CALLS["clone3"][column], _ret(ERRNO | ENOSYS)
+    )  # its flags are in memory; libc falls back to clone
     body += _when(
         CALLS["clone"][column],
         _load(16), _ins(0x45, 0, 1, _NAMESPACE_FLAGS), _ret(ERRNO | EPERM), _ret(ALLOW),
@@ -263,18 +217,18 @@ def command_filter() -> bytes:
     return body + _ret(ALLOW)
 
 
-PROCESSES_AND_SIGNALS = (
-    "fork", "vfork", "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_open", "pidfd_send_signal",
-)  # fmt: skip
 _CLONE_THREAD = 0x00010000
-_SAID_KILLED = 128 + SIGKILL
+_EXIT_AS_KILLED = 128 + SIGKILL
 
 
 def one_process_filter() -> bytes:
-    """On top of a command's filter: threads but no processes, no signals (but a thread's own, for abort), no lies.
+    """Build the filter for a runtime, on top of a command's.
 
-    SIGXCPU cannot be caught: setting its handler does nothing and reports success, since Node insists on it. And
-    the exit code by which bubblewrap reports a SIGKILL is not the program's to choose: only the host sends that one.
+    It allows threads, but no processes and no signals.
+
+    A thread may signal itself, for abort. SIGXCPU cannot be caught: setting its handler does nothing and reports
+    success, since Node insists on it. The exit code by which bubblewrap reports a SIGKILL kills the process: only the
+    host sends that signal, so a program must not imitate it.
     """
     arch, column = _architecture()
     low = 16  # offset of the first argument's lower half
@@ -291,7 +245,7 @@ def one_process_filter() -> bytes:
     )  # fmt: skip
     body += _when(
         CALLS["exit_group"][column],
-        _load(low), _ins(0x54, 0, 0, 0xFF), _ins(0x15, 0, 1, _SAID_KILLED), _ret(KILL), _ret(ALLOW),
+        _load(low), _ins(0x54, 0, 0, 0xFF), _ins(0x15, 0, 1, _EXIT_AS_KILLED), _ret(KILL), _ret(ALLOW),
     )  # fmt: skip
     return body + _ret(ALLOW)
 
@@ -301,19 +255,21 @@ class _Program(ctypes.Structure):
 
 
 def load_filter(code: bytes) -> _Program:
-    """Prepare a filter once, so that a child only has to install it."""
+    """Prepare a filter once, so that a child only installs it."""
     return _Program(len(code) // 8, code)
 
 
-def installer(code: bytes) -> "Callable[[], int]":
-    """What a fresh child calls to install a filter; it answers 0, or the filter is not there.
+def installer(code: bytes) -> Callable[[], int]:
+    """Prepare a call that installs a filter in a fresh child.
 
-    Everything is prepared: each object that a fresh child touches is a page that the kernel copies.
+    It returns 0, or the filter is not installed.
+
+    Everything is made beforehand: each object that a fresh child touches is a page that the kernel copies.
     """
     program = ctypes.byref(load_filter(code))
     return functools.partial(ctypes.CDLL(None).prctl, PR_SET_SECCOMP, 2, program, 0, 0)
 
 
 def install_filter(program: _Program) -> None:
-    """From here on the kernel holds this process, and all it starts, to the filter."""
+    """Apply the filter to this process and its children, for good."""
     _checked(_libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0), "seccomp filter")

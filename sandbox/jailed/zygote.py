@@ -1,17 +1,17 @@
-"""The warmed, locked process that forks one child for each candidate.
+"""The warmed, locked process that forks one child per candidate.
 
-Started once for each jail: gives up its privileges, imports what candidates usually import, freezes that
-memory, restricts itself (Landlock and the first seccomp filter), and then only forks, waits and kills at the
-supervisor's word. It holds no secret, reads no result, and is single-threaded.
+It starts once per jail. It gives up its privileges, imports what candidates usually import, freezes that memory and
+restricts itself (Landlock and the first seccomp filter). Then it only forks, waits, and kills when the supervisor
+requests it. It holds no secret, reads no result, and has one thread.
 
-Messages (one a packet): in, `F` slots with the children's sockets attached (`f` where their jobs are there
-already), `K` slot to kill it; out, `R` when ready, `X` and for each child that ended its slot, wait status and
-CPU seconds; `!` slot where fork failed.
+Messages, one per packet. In: `F` slots with the children's sockets attached (`f` where their jobs were sent already),
+`K` slot to kill it. Out: `A` with the Landlock version (`E` with an error instead), then `R` when ready; `X` with slot,
+wait status and CPU seconds of each child that ended; `!` slot where fork failed.
 """
 
 from __future__ import annotations
 
-import _socket  # `socket` itself brings 900 KB of enums into every fork
+import _socket  # `socket` itself adds 900 KB of enums to every fork
 import gc
 import os
 import resource
@@ -23,7 +23,7 @@ from os import _exit, closerange, dup2
 from signal import set_wakeup_fd
 from typing import Any
 
-from sandbox.jailed import canonical, footprint, lockdown
+from sandbox.jailed import canonical, footprint, lockdown, streams
 from sandbox.jailed import child as child_module
 from sandbox.jailed.child import CHANNEL
 
@@ -31,13 +31,13 @@ EXIT = struct.Struct("<Iid")
 SLOT = struct.Struct("<I")
 FD = struct.Struct("=i")
 MOST_FORKS = 16
-"""Children asked for in one message, at most."""
+"""Most children requested in one message."""
 REHEARSALS = 20
-"""Times the child's work is done in the zygote, so that the interpreter has specialised its code."""
+"""Rehearsals of a child's work in the zygote, so that the interpreter has specialised its code."""
 
 
 class Zygote:
-    """One supervisor's connection, and the children alive."""
+    """The connection to the supervisor, and the living children."""
 
     def __init__(self, control: _socket.socket) -> None:
         self.control = control
@@ -76,7 +76,7 @@ class Zygote:
         for fd in fds:
             os.close(fd)
         if data[:1] == b"F":
-            # Nobody waits now: copy the pages that those forks left shared and that reporting an end writes to.
+            # No request waits now: copy the pages that the forks left shared and that reporting an end writes to.
             os.kill(os.getpid(), signal.SIGCHLD)
         return True
 
@@ -92,7 +92,7 @@ class Zygote:
         self.pids[pid] = slot
 
     def reap(self) -> None:
-        """Report the children that have ended, several in one message where they ended together."""
+        """Report ended children, several in one message where they ended together."""
         ended: list[bytes] = []
         while self.pids and len(ended) < MOST_FORKS:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -108,7 +108,7 @@ class Zygote:
 
 
 def run_child(fd: int, ahead: bool) -> None:
-    """Become the child: nothing of the zygote's left open, every limit set, then the job."""
+    """Become the child: close descriptors, install the filter, do the job."""
     try:
         set_wakeup_fd(-1)
         dup2(fd, CHANNEL)
@@ -137,22 +137,25 @@ INSTALL_CHILD_FILTER: Any = None
 
 
 def main(control_fd: int, uid: int, readable: list[str], root: str, path: list[str], warm: list[str]) -> None:
-    # 1. What needs files of ours, which may be out of reach later.
+    # 1. Read the sandbox's own files, which may be out of reach later. Each module follows those that it imports.
     with open(os.path.join(os.path.dirname(__file__), "loop.py")) as file:
         loop_source = file.read()
-    ours = [(module, footprint.image(module)) for module in (canonical, child_module, sys.modules[__name__])]
-    if not root.startswith("/ucoder"):  # tier 2: root's own interpreter may be out of the user's reach later
+    modules = (canonical, streams, child_module, sys.modules[__name__])
+    images = [(module, footprint.image(module)) for module in modules]
+    if not root.startswith(
+        "/ucoder"
+    ):  # tier 2: root's interpreter may be out of the dedicated user's reach later
         warm_up(warm)
     lockdown.drop_privileges(uid)
-    # 2. What candidates usually import; then our own modules again, in memory of their own.
+    # 2. Import what candidates usually import, then make the modules above again in fresh memory.
     sys.path[:] = [p for p in sys.path if p not in ("", root)] + path
     warm_up(warm)
     gc.collect()
     footprint.fill_holes()
-    *_, zygote = [footprint.anew(module, code) for module, code in ours]
+    *_, zygote = [footprint.anew(module, code) for module, code in images]
     for name in [n for n in sys.modules if n.split(".")[0] == "sandbox"]:
-        del sys.modules[name]  # a candidate may have a module of that name itself
-    # 3. Nothing can be reached any more.
+        del sys.modules[name]  # a candidate may import a module of that name
+    # 3. Lock everything, and serve.
     control = _socket.socket(fileno=control_fd)
     try:
         zygote.lock_and_serve(control, readable, loop_source)
@@ -161,32 +164,35 @@ def main(control_fd: int, uid: int, readable: list[str], root: str, path: list[s
         raise
 
 
-def warm_up(modules: "list[str]") -> None:
-    """Import what candidates usually import, but leave out what those modules do after each fork.
+def warm_up(modules: list[str]) -> None:
+    """Import what candidates usually import, without hooks after each fork.
 
-    `random` would reseed itself there: that costs a tenth of a millisecond in every child, and makes a
-    candidate's behaviour differ from run to run. Its seed is the hash seed instead.
+    `random` would reseed itself there. That costs a tenth of a millisecond in every child, and makes the behaviour of a
+    candidate differ from run to run. Its seed is the hash seed instead.
     """
     register, os.register_at_fork = os.register_at_fork, lambda **_: None
     for name in modules:
         try:
             __import__(name)
         except ImportError:
-            continue  # a module that this interpreter does not have is simply not warm
+            continue  # a module that this interpreter lacks is simply not warm
     os.register_at_fork = register
     if "random" in sys.modules:
         sys.modules["random"].seed(int(os.environ.get("PYTHONHASHSEED", "0")))
 
 
 def lock_and_serve(control: _socket.socket, readable: list[str], loop_source: str) -> None:
-    """The last steps: from here on nothing can be opened, started or reached."""
-    global CHILD, INSTALL_CHILD_FILTER  # noqa: PLW0603 - prepared once, so that a child only uses them
+    """Apply all restrictions and serve.
+
+    From here on nothing can be opened, started or reached.
+    """
+    global CHILD, INSTALL_CHILD_FILTER  # noqa: PLW0603 - prepared once, so that a child only reads them
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     if null > 2:
         os.close(null)
-    for what, limit in CHILD_LIMITS:  # inherited by every child; the zygote needs no more either
+    for what, limit in CHILD_LIMITS:  # inherited by every child, and enough for the zygote
         resource.setrlimit(what, (limit, limit))
     abi = lockdown.restrict_files(readable)
     lockdown.install_filter(lockdown.load_filter(lockdown.zygote_filter()))

@@ -1,4 +1,4 @@
-"""One sandbox for each isolation tier this host offers; a test that takes `box` runs on every one of them."""
+"""One sandbox per isolation tier of this host; a test that takes `box` runs on each of them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from sandbox.jailed.lockdown import landlock_abi
 from sandbox.pool import Sandbox
-from sandbox.tiers import TIER_2_LANDLOCK, landlock_here, namespaces
+from sandbox.tiers import TIER_2_LANDLOCK, namespaces
 
 
 def _open(tier: int) -> Sandbox:
-    """Skip only for what the host lacks: a jail that is built and does not hold must fail."""
+    """Open a sandbox; skip only where the host lacks a feature, since a jail that does not isolate must fail."""
     if shutil.which("bwrap") is None or (tier == 1 and namespaces()):
         pytest.skip("bubblewrap cannot build a jail on this host: see `ucoder sandbox doctor`")
-    if tier == 2 and landlock_here() < TIER_2_LANDLOCK:
-        pytest.skip(f"tier 2 needs Landlock {TIER_2_LANDLOCK}, this kernel has {landlock_here()}")
+    if tier == 2 and landlock_abi() < TIER_2_LANDLOCK:
+        pytest.skip(f"tier 2 needs Landlock {TIER_2_LANDLOCK}, this kernel has {landlock_abi()}")
     return Sandbox(2, force_tier=tier)
 
 

@@ -1,4 +1,4 @@
-"""The replay table of recorded samples stays what it is: inputs, signatures and rules together decide it.
+"""The replay table of recorded samples does not change: inputs, signatures and rules decide it together.
 
 The first tasks of the recorded file only: all 82 take minutes (`ucoder consensus replay`, docs/consensus.md).
 A change is made on purpose only: write the new table with `python -m tests.sandbox.test_golden_replay`.

@@ -1,4 +1,4 @@
-"""Canonical values: one spelling for one value, bounded reading of anything."""
+"""Canonical values: one spelling per value, and bounded reading of any bytes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_every_value_equals_itself_and_survives_reading(obj: object) -> None:
     )
 )
 def test_reading_gives_the_same_data_back(obj: object) -> None:
-    """Not so for sets that hold both False and 0.0: two values here, one member in Python."""
+    """Except sets that hold both False and 0.0: two values here, one member in Python."""
     value = Value.of(obj)
     assert Value.of(value.python()) == value
 
@@ -90,7 +90,7 @@ def test_reading_damaged_values_is_bounded(obj: object, chance: st.DataObject) -
 @example([1, True])
 @example((0, False))
 @example("\ud800 and \u00e9")
-def test_quick_and_thorough_writing_agree(obj: object) -> None:
+def test_both_writers_agree(obj: object) -> None:
     thorough = _Writer(1 << 26, describe=False)
     thorough.write(obj)
     assert encode(obj) == b"".join(thorough.parts)
@@ -99,22 +99,22 @@ def test_quick_and_thorough_writing_agree(obj: object) -> None:
 @given(st.lists(st.sampled_from([b"S1:", b"Z1:", b"d1:", b"l1:", b"t1:"]), max_size=100))
 @example([b"S1:"] * 100)
 @example([b"d1:"] * 100)
-def test_members_that_python_could_not_hold_are_read_in_proportion(levels: list[bytes]) -> None:
-    """Python has no set of lists, but JavaScript has, and a hostile child nests what it likes."""
+def test_reading_unhashable_members_takes_linear_memory(levels: list[bytes]) -> None:
+    """Python has no set of lists, but JavaScript has, and a hostile child may nest them."""
     written = b"".join(levels) + b"l0:" + b"N" * levels.count(b"d1:")
     value = Value.parse(written)
     assert value == Value.parse(written)
     assert len(repr(value.python())) < 20 * len(written)
 
 
-def test_members_that_python_could_not_hold_are_shown_and_told_apart() -> None:
+def test_unhashable_members_are_shown_and_distinguished() -> None:
     assert Value.parse(b"S2:l1:i1;l1:i2;").text() in ("{[1], [2]}", "{[2], [1]}")
     assert Value.parse(b"d1:S1:i1;N").text() == "{{1}: None}"
     assert len(Value.parse(b"S3:l1:i1;l1:i1;l1:i2;").python()) == 2  # type: ignore[arg-type]
 
 
-def test_checking_never_hashes_what_a_child_wrote() -> None:
-    """Numbers of one and the same hash: a set compares each with all before it, and needs minutes for these."""
+def test_checking_never_hashes_bytes_from_a_child() -> None:
+    """All numbers have the same hash: a set would compare each with all before it, for minutes."""
     members = sorted(b"i%x;" % (n * (2**61 - 1)) for n in range(1, 100_001))
     assert not Value.parse(b"S100000:" + b"".join(members)).opaque
     assert not Value.parse(b"d100000:" + b"".join(member + b"N" for member in members)).opaque
@@ -194,7 +194,7 @@ class Tree:
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_all_that_a_described_object_holds_is_part_of_it(left: object, right: object) -> None:
+def test_a_described_object_is_written_with_its_whole_state(left: object, right: object) -> None:
     for obj in (left, right):
         assert Value.parse(encode(obj, describe=True)) == Value.parse(
             encode(copy.deepcopy(obj), describe=True)
@@ -220,7 +220,7 @@ class Partial(functools.partial):  # type: ignore[type-arg]
     ],
     ids=lambda obj: type(obj).__name__,
 )  # fmt: skip
-def test_an_object_that_holds_something_out_of_sight_is_opaque_when_described(obj: object) -> None:
+def test_a_described_object_with_hidden_state_is_opaque(obj: object) -> None:
     assert Value.parse(encode(obj, describe=True)).opaque
 
 
@@ -240,7 +240,7 @@ def test_cycles_and_depth_are_bounded() -> None:
     assert Value.of(deep).opaque
 
 
-def test_text_is_cut_for_people_and_never_fails() -> None:
+def test_text_is_cut_to_its_width_and_never_fails() -> None:
     assert Value.of("a" * 500).text(20).endswith("…")
     assert "bytes of data" in Value.of(1 << 100_000).text()
     assert Value.of("\ud800").text()

@@ -1,4 +1,4 @@
-"""A second language through the same interface: one module, the same probes, frames and outcomes."""
+"""JavaScript runs through the same interface: the same probes, frames and outcomes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ import pytest
 
 from sandbox.errors import ArgumentError, ProgramError, SandboxUnavailable
 from sandbox.host import node as javascript
-from sandbox.host.job_run import Run
+from sandbox.host.interpreter import locate
+from sandbox.host.jail import JailConfig
+from sandbox.host.job_run import JobRun
 from sandbox.limits import MIB, Limits
 from sandbox.outcome import JobResult, Status
 from sandbox.pool import Sandbox
@@ -43,7 +45,7 @@ def values(result: JobResult) -> list[object]:
 
 
 def nodes() -> list[int]:
-    """The jails of Node that this process has started and not yet reaped."""
+    """List the jails of Node that this process has started and not yet reaped."""
     found = []
     for task in Path("/proc/self/task").iterdir():
         with suppress(OSError):
@@ -54,7 +56,7 @@ def nodes() -> list[int]:
 
 
 def marked(mark: bytes) -> list[int]:
-    """All processes of this host that have `mark` in their environment or on their command line."""
+    """List the host's processes with `mark` in their environment or command line."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -64,7 +66,7 @@ def marked(mark: bytes) -> list[int]:
 
 
 def until(condition: Callable[[], bool]) -> bool:
-    """Whether it becomes true, in far more time than it needs."""
+    """Wait up to 30 seconds for a condition; returns whether it became true."""
     end = time.monotonic() + 30
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
@@ -84,7 +86,7 @@ def test_the_same_behaviour_is_the_same_value_in_both_languages(tier_1: Sandbox)
     assert js.outcomes[0].value == Value.of({"total": 6, "twice": [6, 2, 4]})
 
 
-def test_every_probe_works(tier_1: Sandbox) -> None:
+def test_every_kind_of_probe_works(tier_1: Sandbox) -> None:
     source = (
         "class Stack { constructor() { this.xs = []; }\n"
         "push(x) { this.xs.push(x); return this; } pop() { return this.xs.pop(); } }\n"
@@ -156,15 +158,15 @@ def test_programs_that_do_not_compile_and_bad_arguments(tier_1: Sandbox) -> None
     ],
     ids=["buffers", "shared", "resizable", "objects", "strings", "at-once", "threads"],
 )
-def test_memory_is_limited_outside_of_v8s_heap_too(tier_1: Sandbox, source: str) -> None:
+def test_memory_is_limited_inside_and_outside_of_the_heap(tier_1: Sandbox, source: str) -> None:
     limits = Limits(probe_wall_s=20.0, job_wall_s=20.0, cpu_s=20, memory_bytes=64 * MIB)
     result = run(tier_1, f"function f() {{ const kept = []; {source} }}", Call("f"), limits=limits)
-    # Where it died after its answer, that is void.
+    # Where it dies after its answer, the answer is void.
     assert result.outcomes[0].status in (Status.EXCEPTION, Status.SIGNAL, Status.PROTOCOL)
     assert values(run(tier_1, "", Expression("1"))) == [1]
 
 
-def test_what_fits_into_the_memory_limit_is_not_refused(tier_1: Sandbox) -> None:
+def test_memory_within_the_limit_can_be_used(tier_1: Sandbox) -> None:
     limits = Limits(probe_wall_s=20.0, job_wall_s=20.0, cpu_s=20, memory_bytes=64 * MIB)
     for source in (
         "Buffer.alloc(48 << 20, 1).length >> 20",
@@ -186,7 +188,7 @@ def test_what_fits_into_the_memory_limit_is_not_refused(tier_1: Sandbox) -> None
         ),
     ],
 )
-def test_a_program_starts_no_process_and_signals_none(tier_1: Sandbox, attempt: str) -> None:
+def test_a_program_cannot_start_or_signal_processes(tier_1: Sandbox, attempt: str) -> None:
     source = (
         "const cp = require('child_process');\n"
         f"function f() {{ try {{ return {attempt}.error.code; }} catch (error) {{ return error.code; }} }}"
@@ -194,7 +196,7 @@ def test_a_program_starts_no_process_and_signals_none(tier_1: Sandbox, attempt: 
     assert values(run(tier_1, source, Call("f"))) == ["EPERM"]
 
 
-def test_nothing_can_be_written_whoever_started_the_jail(tier_1: Sandbox) -> None:
+def test_nothing_can_be_written(tier_1: Sandbox) -> None:
     for folder in ("/", "/tmp", "/etc"):
         attempt = Expression(
             f"(() => {{ try {{ require('fs').mkdirSync('{folder}/x'); }} catch (e) {{ return e.code; }} }})()"
@@ -202,43 +204,43 @@ def test_nothing_can_be_written_whoever_started_the_jail(tier_1: Sandbox) -> Non
         assert values(run(tier_1, "", attempt)) == ["EROFS"]
 
 
-# Every Node comes to an end, and every caller gets its answer
+# Every Node ends, and every caller gets its answer
 
 
 @pytest.mark.slow
-def test_a_program_that_closes_the_answers_and_stays_is_ended(tier_1: Sandbox) -> None:
+def test_a_program_that_closes_its_channel_and_stays_is_ended(tier_1: Sandbox) -> None:
     result = run(tier_1, f"require('fs').closeSync(+process.argv[3]); {HANG}", Call("f"))
     assert [o.status for o in (result.load, *result.outcomes)] == [Status.WALL] * 2
     assert nodes() == []
 
 
 @pytest.mark.slow
-def test_standard_input_that_nobody_reads_holds_nobody_up(tier_1: Sandbox) -> None:
+def test_unread_standard_input_does_not_block(tier_1: Sandbox) -> None:
     assert run(tier_1, HANG, Script("x" * 300_000)).outcomes[0].status is Status.WALL
     assert values(run(tier_1, "console.log(1);", Script("x" * 300_000))) == ["1\n"]
 
 
 @pytest.mark.parametrize("code", [1, 193, 200, 255])
-def test_the_code_that_a_program_leaves_with_is_not_taken_for_a_signal(tier_1: Sandbox, code: int) -> None:
+def test_an_exit_code_is_not_confused_with_a_signal(tier_1: Sandbox, code: int) -> None:
     ending = run(tier_1, "", Expression(f"process.reallyExit({code})")).outcomes[0]
-    assert (ending.status, ending.message) == (Status.NO_RESULT, f"the process left with code {code}")
+    assert (ending.status, ending.message) == (Status.NO_RESULT, f"the process exited with code {code}")
 
 
-def test_no_program_says_that_it_was_killed_from_outside(tier_1: Sandbox) -> None:
+def test_a_program_cannot_imitate_a_kill_from_outside(tier_1: Sandbox) -> None:
     for code in (137, 256 + 137, 137 - 256):
         ending = run(tier_1, "", Expression(f"process.reallyExit({code})")).outcomes[0]
         assert ending.status is Status.SECCOMP
 
 
 @pytest.mark.slow
-def test_cpu_time_that_is_used_up_is_the_programs_fault(tier_1: Sandbox) -> None:
+def test_used_up_cpu_time_is_a_failure_of_the_program(tier_1: Sandbox) -> None:
     limits = Limits(probe_wall_s=20.0, job_wall_s=20.0, cpu_s=1)
     for source in ("", "process.on('SIGXCPU', () => 0);"):
         result = run(tier_1, source, Expression("(() => { while (true); })()"), limits=limits)
         assert result.outcomes[0].status is Status.CPU
 
 
-def test_a_node_that_is_killed_from_outside_is_started_again(tier_1: Sandbox) -> None:
+def test_a_node_killed_from_outside_is_started_again(tier_1: Sandbox) -> None:
     with ThreadPoolExecutor(1) as caller:
         result = caller.submit(run, tier_1, f"{SLEEP}1000);", Expression("5"))
         assert until(lambda: bool(nodes()))
@@ -251,7 +253,7 @@ def test_a_node_that_is_killed_from_outside_is_started_again(tier_1: Sandbox) ->
     [lambda *_: ["/nowhere/bwrap"], lambda *_: ["/bin/false"], lambda *_: 1 / 0],
     ids=["missing", "failing", "bug"],
 )
-def test_where_node_cannot_be_run_the_job_is_given_back(
+def test_a_job_ends_as_infra_where_node_cannot_run(
     tier_1: Sandbox, monkeypatch: pytest.MonkeyPatch, broken: Callable[..., list[str]]
 ) -> None:
     monkeypatch.setattr(javascript, "_command", broken)
@@ -267,7 +269,7 @@ def test_no_descriptor_is_closed_twice_or_kept(tier_1: Sandbox) -> None:
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
-async def test_cancelling_ends_the_node_that_runs(tier_1: Sandbox) -> None:
+async def test_cancelling_ends_the_running_node(tier_1: Sandbox) -> None:
     job = Job(Program(HANG, "javascript"), (Call("f"),), PATIENT)
     waiting = asyncio.create_task(tier_1.arun([job] * 4))  # two run, two wait
     assert await asyncio.to_thread(until, lambda: len(nodes()) == 2)
@@ -278,7 +280,7 @@ async def test_cancelling_ends_the_node_that_runs(tier_1: Sandbox) -> None:
     assert await asyncio.to_thread(until, lambda: not nodes())
 
 
-def test_closing_gives_jobs_back_and_takes_no_more(tier_1: Sandbox) -> None:
+def test_closing_ends_jobs_as_infra_and_refuses_new_ones(tier_1: Sandbox) -> None:
     job = Job(Program(HANG, "javascript"), (Call("f"),), PATIENT)
     with ThreadPoolExecutor(1) as caller:
         box = Sandbox(1, force_tier=1)
@@ -306,11 +308,11 @@ def test_closing_while_a_jail_is_built_leaves_nothing_running(
     monkeypatch.setattr(javascript, "LOOK_S", 0.001)
     job = Job(Program(HANG, "javascript"), (Call("f"),), PATIENT)
     for milliseconds in range(24):
-        threads = javascript.Nodes(1)
+        runtime = javascript.NodeRuntime(JailConfig(locate()), 1, 1)
         results: list[JobResult] = []
-        threads.submit(Run(job, javascript.EncodedForNode(job.probes), 1, results.append))
+        runtime.submit([JobRun(job, javascript.EncodedForNode(job.probes), 1, results.append)])
         time.sleep(milliseconds / 1000)
-        threads.close()
+        runtime.close()
         assert [r.load.status for r in results] == [Status.INFRA]
     assert until(lambda: not marked(mark))
 

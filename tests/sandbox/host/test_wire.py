@@ -1,9 +1,8 @@
-"""A child's bytes are never believed: whatever happens to them, a wrong answer does not become the right one."""
+"""A child's bytes are never trusted: no damage turns a wrong answer into the right one."""
 
 from __future__ import annotations
 
 import binascii
-import os
 import signal
 import struct
 
@@ -11,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.host.job_run import MAX_INFRA, Run, classify
-from sandbox.host.wire import BODY, HEADER, Encoded, FrameReader, ProtocolError
+from sandbox.host.job_run import MAX_INFRA, JobRun, classify
+from sandbox.host.python import EncodedForPython
+from sandbox.host.wire import BODY, HEADER, FrameReader, ProtocolError
 from sandbox.outcome import JobResult, Status
 from sandbox.program import Call, Job, Program
 from sandbox.values import Value
 
 JOB = Job(Program("def f(n): return n"), tuple(Call("f", (n,)) for n in range(4)))
-ENCODED = Encoded(JOB.probes)
+ENCODED = EncodedForPython(JOB.probes)
 EXPECTED = [Value.of(n) for n in range(4)]
 
 
@@ -35,9 +35,9 @@ def honest(seed: int) -> bytes:
 
 
 def judge(make: bytes | None, status: int = 0, mutate: object = None) -> JobResult:
-    """What the supervisor makes of a child that wrote these bytes and ended with this wait status."""
+    """Judge a child that wrote these bytes and ended with this wait status."""
     finished: list[JobResult] = []
-    run = Run(JOB, ENCODED, 1, finished.append)
+    run = JobRun(JOB, ENCODED, 1, finished.append)
     run.begin()
     assert run.reader is not None
     data = honest(run.reader.seed) if make is None else make
@@ -90,9 +90,9 @@ def test_random_bytes_never_raise_and_never_pass(noise: bytes) -> None:
     assert all(outcome.status is not Status.OK for outcome in result.outcomes)
 
 
-def test_a_program_without_probes_that_leaves_without_an_end_is_never_a_pass() -> None:
+def test_a_program_without_probes_needs_an_end_frame_to_pass() -> None:
     finished: list[JobResult] = []
-    run = Run(Job(JOB.program, ()), Encoded(()), 1, finished.append)
+    run = JobRun(Job(JOB.program, ()), EncodedForPython(()), 1, finished.append)
     run.begin()
     assert run.reader is not None
     run.feed(frame(run.reader.seed, b"L"))
@@ -100,8 +100,8 @@ def test_a_program_without_probes_that_leaves_without_an_end_is_never_a_pass() -
     assert run.result().load.status is Status.NO_RESULT
 
 
-def test_answers_kept_back_by_a_child_that_died_are_asked_for_again() -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+def test_a_batch_lost_with_its_child_is_run_again() -> None:
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     run.begin()
     assert run.reader is not None
     run.feed(frame(run.reader.seed, b"S"))
@@ -115,8 +115,8 @@ def test_answers_kept_back_by_a_child_that_died_are_asked_for_again() -> None:
     assert [o.status if o else None for o in run.outcomes] == [Status.OK, Status.SIGNAL, None, None]
 
 
-def test_a_child_killed_from_outside_after_its_last_answer_is_asked_again() -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+def test_a_child_killed_from_outside_after_its_last_answer_is_run_again() -> None:
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     for attempt in range(MAX_INFRA):
         run.begin()
         assert run.reader is not None
@@ -127,8 +127,8 @@ def test_a_child_killed_from_outside_after_its_last_answer_is_asked_again() -> N
     assert {o.status for o in run.result().outcomes} == {Status.INFRA}
 
 
-def test_a_child_that_is_killed_once_and_then_left_alone_has_its_answers() -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+def test_a_child_killed_once_answers_in_its_second_run() -> None:
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     for status in (signal.SIGKILL, 0):
         run.begin()
         assert run.reader is not None
@@ -138,10 +138,8 @@ def test_a_child_that_is_killed_once_and_then_left_alone_has_its_answers() -> No
 
 
 @pytest.mark.parametrize(("cpu_s", "timed_out"), [(0.0, True), (1e6, False)])
-def test_a_child_that_stays_after_its_last_answer_until_a_limit_ends_it_is_never_a_pass(
-    cpu_s: float, timed_out: bool
-) -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+def test_a_child_that_stays_after_its_last_answer_is_never_a_pass(cpu_s: float, timed_out: bool) -> None:
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     run.begin()
     assert run.reader is not None
     run.feed(honest(run.reader.seed))
@@ -149,27 +147,27 @@ def test_a_child_that_stays_after_its_last_answer_until_a_limit_ends_it_is_never
     assert {o.status for o in run.result().outcomes} == {Status.PROTOCOL}
 
 
-@pytest.mark.parametrize("kept_back", [True, False])
-def test_a_hang_is_charged_to_its_probe_at_once_where_nothing_was_kept_back(kept_back: bool) -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_hang_ends_its_probe_at_once_where_answers_are_not_batched(batched: bool) -> None:
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     run.begin()
     assert run.reader is not None
     seed = run.reader.seed
-    said = frame(seed, b"L") + frame(seed, b"P", 0, EXPECTED[0].canonical)
-    run.feed(said if kept_back else said + frame(seed, b"C"))
+    sent = frame(seed, b"L") + frame(seed, b"P", 0, EXPECTED[0].canonical)
+    run.feed(sent if batched else sent + frame(seed, b"C"))
     assert not run.child_ended(signal.SIGKILL, 0.0, True)
     first = run.outcomes[1]
-    assert first is None if kept_back else first is not None and first.status is Status.WALL
+    assert first is None if batched else first is not None and first.status is Status.WALL
 
 
 @pytest.mark.parametrize("status", [0, 1 << 8, signal.SIGSEGV])
-def test_a_child_that_ends_before_it_began_says_nothing_about_its_program(status: int) -> None:
+def test_a_child_that_ends_before_its_first_frame_is_infra(status: int) -> None:
     assert {outcome.status for outcome in judge(b"", status).outcomes} == {Status.INFRA}
 
 
 @pytest.mark.parametrize("kinds", [b"SS", b"LS", b"SCS", b"CC", b"SCLC"])
-def test_what_is_said_once_is_said_once(kinds: bytes) -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+def test_frames_out_of_order_are_refused(kinds: bytes) -> None:
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     run.begin()
     assert run.reader is not None
     for kind in kinds:
@@ -179,12 +177,12 @@ def test_what_is_said_once_is_said_once(kinds: bytes) -> None:
 
 
 def test_only_answers_are_progress() -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     run.begin()
     assert run.reader is not None
     seed = run.reader.seed
-    said = [frame(seed, b"S"), frame(seed, b"C"), frame(seed, b"L")]
-    assert [run.feed(data) for data in said] == [False, False, True]
+    sent = [frame(seed, b"S"), frame(seed, b"C"), frame(seed, b"L")]
+    assert [run.feed(data) for data in sent] == [False, False, True]
 
 
 @pytest.mark.parametrize("status", [1 << 8, 11, 31])
@@ -204,13 +202,13 @@ def test_non_zero_status_after_a_full_answer_is_never_a_pass(status: int) -> Non
         (5 << 8, 0.1, Status.NO_RESULT),
     ],
 )
-def test_ends_are_told_apart(status: int, cpu_s: float, expected: Status) -> None:
+def test_ends_are_distinguished(status: int, cpu_s: float, expected: Status) -> None:
     assert classify(int(status), cpu_s, False, JOB).status is expected
     assert classify(int(status), cpu_s, True, JOB).status is Status.WALL
 
 
-def test_infrastructure_failures_are_retried_and_then_reported_as_such() -> None:
-    run = Run(JOB, ENCODED, 1, lambda _: None)
+def test_failures_of_the_sandbox_are_retried_and_then_reported() -> None:
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
     for _ in range(MAX_INFRA - 1):
         run.begin()
         assert not run.infra_failed("gone")
@@ -221,4 +219,3 @@ def test_infrastructure_failures_are_retried_and_then_reported_as_such() -> None
 def test_frames_larger_than_any_answer_are_refused_before_they_are_read() -> None:
     with pytest.raises(ProtocolError):
         FrameReader(0, JOB).feed(struct.pack("<II", 1 << 30, 0))
-    assert os.environ is not None

@@ -1,0 +1,169 @@
+"""Probes of every kind show what a program does."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.limits import Limits
+from sandbox.outcome import Status
+from sandbox.pool import Sandbox
+from sandbox.program import Call, Check, Expression, Job, Program, Script, Sequence
+from sandbox.values import Mutated, Value
+from tests.sandbox.helpers import answers
+
+
+def test_calls_expressions_and_checks(box: Sandbox) -> None:
+    source = "def f(a, b=1): return a + b\nclass A:\n    @staticmethod\n    def g(): return 'g'"
+    probes = (Call("f", (1,)), Call("f", (1,), {"b": 5}), Call("A.g"), Expression("f(2) * 10"))
+    assert answers(box, source, *probes) == [2, 6, "g", 30]
+    assert answers(box, source, Check("assert f(1) == 2"), Check("assert f(1) == 3")) == [
+        None,
+        ("exception", "AssertionError"),
+    ]
+
+
+def test_exception_type_and_message_are_separate(box: Sandbox) -> None:
+    outcome = box.run_one(Job(Program("def f(): raise KeyError('here')"), (Call("f"),))).outcomes[0]
+    assert (outcome.status, outcome.exception, outcome.message) == (Status.EXCEPTION, "KeyError", "'here'")
+
+
+def test_call_sequence_exercises_a_class(box: Sandbox) -> None:
+    stack = "class Stack:\n    def __init__(self): self.xs = []\n"
+    stack += "    def push(self, x): self.xs.append(x); return self\n"
+    other = stack + "    def pop(self): return self.xs.pop(0)"
+    stack += "    def pop(self): return self.xs.pop()"
+    steps = (Call("push", (1,)), Call("push", (2,)), Call("pop"))
+    jobs = [
+        Job(Program(s), (Sequence(Call("Stack"), steps),)) for s in (stack, stack + "\n# the same", other)
+    ]
+    first, second, different = (result.outcomes[0].value for result in box.run(jobs))
+    assert first is not None
+    assert first == second
+    assert first != different
+    assert first.python()[2] == 2  # type: ignore[index]
+
+
+def test_scripts_read_stdin_and_print_and_share_nothing(box: Sandbox) -> None:
+    source = "import sys\nn = int(input())\nrest = sys.stdin.read().split()\nprint(n * 2, *rest)\nsys.exit(0)"
+    assert answers(box, source, Script("21\na b"), Script("4\n"), Script("x")) == [
+        "42 a b\n",
+        "8\n",
+        ("exception", "ValueError"),
+    ]
+
+
+FAST_IO = """
+import io, os, sys
+
+
+class Fast(io.IOBase):
+    newlines = 0
+    def __init__(self, file):
+        self.fd, self.writable, self.buffer = file.fileno(), "r" not in file.mode, io.BytesIO()
+    def read(self):
+        while data := os.read(self.fd, max(os.fstat(self.fd).st_size, 8192)):
+            self.buffer.write(data)
+        return self.buffer.getvalue()
+    def flush(self):
+        if self.writable:
+            os.write(self.fd, self.buffer.getvalue())
+"""
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print(open(0).read()[::-1], end='')",
+        "import os\nos.write(1, os.read(0, 100)[::-1])",
+        "import os, sys\nos.write(sys.stdout.fileno(), os.read(sys.stdin.fileno(), 100)[::-1])",
+        "import sys\nopen(1, 'w').write(sys.stdin.read()[::-1])",
+        "import sys, io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)\nprint(input()[::-1], end='')",
+        "import sys\nsys.stdout = sys.__stdout__\nprint(sys.__stdin__.readline()[::-1], end='')",
+        "import atexit, os\natexit.register(lambda: os.write(1, b'cba'))",
+        "print('cba', end='')\nexit()\nprint('not reached')",
+        "print('cba', end='')\nquit(0)",
+        "import os\nprint('a', end='')\nos.write(1, b'cb')",
+        FAST_IO + "given, out = Fast(sys.stdin), Fast(sys.stdout)\nout.buffer.write(given.read()[::-1])\nout.flush()",
+    ],
+)  # fmt: skip
+def test_scripts_use_their_descriptors_as_in_an_ordinary_process(box: Sandbox, source: str) -> None:
+    assert answers(box, source, Script("abc"), Script("abc")) == ["cba", "cba"]
+
+
+def test_a_script_reads_all_of_a_long_text_or_fails(box: Sandbox) -> None:
+    text = "0123456789" * 6_000
+    both = "import os, sys\nprint(sys.stdin.read() == b''.join(iter(lambda: os.read(0, 999), b'')).decode())"
+    assert answers(box, both, Script(text), Script("")) == ["True\n", "True\n"]
+    assert answers(box, both, Script(text * 2)) == [("exception", "OSError")]
+    assert answers(box, "import sys\nprint(len(sys.stdin.read()))", Script(text * 20)) == ["1200000\n"]
+
+
+def test_a_script_that_writes_too_much_to_its_descriptor_ends_as_output(box: Sandbox) -> None:
+    for source in ("os.write(1, b'x' * 70_000)", "while True: os.write(1, b'x' * 999)"):
+        assert answers(box, f"import os\n{source}", Script()) == [("output", "")]
+    assert answers(box, "import os\nos.close(1)\nprint('x')", Script()) == ["x\n"]
+
+
+def test_exit_and_quit_exist(box: Sandbox) -> None:
+    assert (
+        answers(box, "def f(): exit(3)\ndef g(): quit()", Call("f"), Call("g"))
+        == [("exception", "SystemExit")] * 2
+    )
+
+
+def test_async_functions_and_generators_are_run(box: Sandbox) -> None:
+    source = (
+        "import asyncio\nasync def f(x):\n    await asyncio.sleep(0.001)\n    return x\n"
+        "async def both(): return await asyncio.gather(f(1), f(2))\n"
+        "def run(): return asyncio.run(both())\n"
+        "async def gen():\n    yield 1\n    yield 2\n"
+        "def count():\n    n = 0\n    while True:\n        yield n\n        n += 1"
+    )
+    f, both, run, gen, count = answers(box, source, *(Call(n) for n in ("f", "both", "run", "gen", "count")))
+    assert f == ("exception", "TypeError")
+    assert (both, run) == ([1, 2], [1, 2])
+    assert repr(gen) == "<yields 1, 2>"
+    assert count.more  # type: ignore[attr-defined]
+    assert len(count.items) == 1000  # type: ignore[attr-defined]
+
+
+def test_mutation_counts_and_the_order_of_a_dict_does_not(box: Sandbox) -> None:
+    source = (
+        "def f(xs): xs.sort(); return {1, 2}\ndef g(d): d['b'] = d.pop('b'); return 0\ndef h(b): b.append(1)"
+    )
+    sort, reorder, grow = answers(
+        box, source, Call("f", ([2, 1],)), Call("g", ({"b": 1, "a": 2},)), Call("h", (bytearray(),))
+    )
+    assert isinstance(sort, Mutated)
+    assert sort.args == ([1, 2],)
+    assert reorder == 0
+    assert isinstance(grow, Mutated)
+
+
+@pytest.mark.parametrize(
+    "value", [range(3), bytearray(b"x"), [range(2), float("inf")], 1j, {1, 2}, {(1, 2): None}, "\ud800"]
+)
+def test_arguments_arrive_as_they_are(box: Sandbox, value: object) -> None:
+    assert answers(box, "def f(x): return x", Call("f", (value,))) == [value]
+
+
+def test_probes_share_no_argument(box: Sandbox) -> None:
+    shared = [1]
+    source = "def f(xs):\n    xs.append(0)\n    return len(xs)"
+    assert [a.result for a in answers(box, source, *(Call("f", (shared,)) for _ in range(3)))] == [2, 2, 2]  # type: ignore[attr-defined]
+
+
+def test_numpy_arrays_are_values_where_numpy_is_installed() -> None:
+    pytest.importorskip("numpy")
+    source = "import numpy\ndef f(): return numpy.arange(4).reshape(2, 2)\ndef g(): return numpy.float64(0.5)"
+    limits = Limits(probe_wall_s=30, job_wall_s=60, cpu_s=30, memory_bytes=4 << 30)
+    with Sandbox(1) as box:
+        array, scalar = box.run_one(Job(Program(source), (Call("f"), Call("g")), limits)).outcomes
+    assert array.value is not None, array
+    assert array.value.text() == "array([0, 1, 2, 3], shape=(2, 2), dtype=int64)"
+    assert scalar.value == Value.of(0.5)
+
+
+@pytest.mark.parametrize("module", ["asyncio", "decimal", "fractions", "statistics"])
+def test_usual_modules_can_be_imported_in_every_tier(box: Sandbox, module: str) -> None:
+    assert answers(box, f"import {module}", Expression(f"{module}.__name__")) == [module]
