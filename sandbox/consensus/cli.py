@@ -1,4 +1,4 @@
-"""`ucoder consensus`: replay recorded samples through every rule, and refit the default rule."""
+"""Provide `ucoder consensus`: replay recorded samples through every rule, refit the default rule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--plot", "plot_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a PNG here."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-@click.option("--samples", type=click.IntRange(min=1), help="Draw N candidates a task (default: all).")
+@click.option("--samples", type=click.IntRange(min=1), help="Draw N candidates per task (default: all).")
 @click.option("--rule", "names", multiple=True, help="Only these rules (repeat the option for several).")
 @click.option("--seed", default=0, show_default=True, help="Seed of inputs and draws.")
 def replay(
