@@ -207,7 +207,7 @@ def _distinguishing(
     sandbox: Sandbox,
     seed: int,
 ) -> ProbeSet:
-    """Probes that tell the largest clusters apart; none where there is at most one cluster."""
+    """Return probes that separate the largest clusters; none where there are fewer than two."""
     none = ("",) * len(programs), (0.0,) * len(programs)
     labels = behaviour_of(Evidence(tuple(outcomes), *none)).labels
     members = np.flatnonzero((labels >= 0).any(axis=1)) if labels.size else np.arange(0)

@@ -150,10 +150,10 @@ def quoted(docstring: str) -> list[str]:
 
 def _generated(target: Target, seen: Sequence[Call], budget: int, seed: int) -> Iterator[tuple[Call, str]]:
     """Yield edge cases, then mutations and typical values in turn, each call with its origin."""
-    optional = [p for p in target.parameters if not p.keyword_only]
-    found = parameter_kinds(optional, seen, target.docstring)
+    positional = [p for p in target.parameters if not p.keyword_only]
+    found = parameter_kinds(positional, seen, target.docstring)
     hints = call_hints(target, seen)
-    if not optional:
+    if not positional:
         yield Call(target.name), "edge"
         return
     fixed = _required_keywords(target, hints)
