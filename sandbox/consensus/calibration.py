@@ -1,4 +1,4 @@
-"""Fit the default rule on recorded tasks: weights of its features, and a calibrated confidence.
+"""Fit the default rule on recorded tasks: weights and calibrated confidence.
 
 Plain numpy, seconds of work. Everything is fitted K-fold over tasks. A replay of a task that the shipped file
 was fitted on uses the parameters of the fold without that task (`Joint.out_of_fold`). Every other task gets the
@@ -69,7 +69,10 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """All fitted parameters: `folds[k]` are fitted without the tasks whose key maps to k in `seen`."""
+    """The fitted parameters, for all tasks and per fold.
+
+    `folds[k]` are fitted without the tasks whose key maps to k in `seen`.
+    """
 
     everything: Parameters
     folds: tuple[Parameters, ...] = ()
@@ -80,13 +83,16 @@ class Fitted:
 
 
 def task_key(prompt: str) -> str:
-    """Return a short hash of the prompt: it names a task without storing its text."""
+    """Return a hash that names a task without storing its text."""
     return hashlib.sha256(" ".join(prompt.split()).encode()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=1)
 def shipped() -> Fitted:
-    """Load the parameters that come with the package (fitted by `ucoder consensus fit`)."""
+    """Load the parameters that come with the package.
+
+    `ucoder consensus fit` wrote them.
+    """
     data = json.loads(
         resources.files("sandbox.consensus").joinpath("rules/fitted.json").read_text(encoding="utf-8")
     )
@@ -118,9 +124,10 @@ def softmax(scores: Floats) -> Floats:
 
 
 def fit_weights(rows: Sequence[Row], names: Sequence[str], steps: int = 300) -> dict[str, float]:
-    """Fit weights w so that a cluster drawn from softmax(features @ w) is most likely right.
+    """Fit the weights of the features.
 
-    Conditional logit with a Gaussian prior, by gradient ascent with an adaptive step.
+    They maximise the chance that a cluster drawn from softmax(features @ weights) is right. Conditional logit
+    with a Gaussian prior, by gradient ascent with an adaptive step.
     """
     useful = [row for row in rows if len(row.right) and row.right.max() > 0]
     if not useful:
@@ -147,7 +154,10 @@ def fit_weights(rows: Sequence[Row], names: Sequence[str], steps: int = 300) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """The clusters of all decisions in one table; decision i starts at row `starts[i]`."""
+    """The clusters of all decisions in one table.
+
+    Decision i starts at row `starts[i]`.
+    """
 
     features: Floats
     right: Floats
@@ -155,7 +165,7 @@ class _Problem:
     weight: Floats
 
     def likelihood(self, weights: Floats) -> tuple[float, Floats]:
-        """Return the logarithm of the posterior up to a constant, and its gradient."""
+        """Return the log-posterior, up to a constant, and its gradient."""
         decision = np.repeat(np.arange(len(self.starts)), np.diff([*self.starts, len(self.right)]))
         scores = self.features @ weights
         chance = np.exp(scores - np.maximum.reduceat(scores, self.starts)[decision])
@@ -167,7 +177,10 @@ class _Problem:
 
 
 def fit_confidence(inputs: Floats, right: Floats, weight: Floats) -> Confidence:
-    """Fit a logistic regression by Newton's method, on inputs scaled to unit spread, with a Gaussian prior."""
+    """Fit a logistic regression by Newton's method.
+
+    Inputs are scaled to unit spread; a Gaussian prior pulls their weights towards 0.
+    """
     if not len(right):
         return Confidence()
     centre, spread = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-9)
@@ -179,9 +192,8 @@ def fit_confidence(inputs: Floats, right: Floats, weight: Floats) -> Confidence:
         slope = table.T @ (weight * (right - chance)) - prior @ found
         bend = (table * (weight * chance * (1 - chance))[:, None]).T @ table + prior
         step = np.linalg.solve(bend, slope)
-        found = found + step / max(
-            1.0, float(np.abs(step).max())
-        )  # at most 1 per step, or it may diverge where the slope is steep
+        # A step changes no weight by more than 1: where the slope is steep it could diverge.
+        found = found + step / max(1.0, float(np.abs(step).max()))
     slopes = found[1:] / spread
     share, agreement, log_candidates = (round(float(value), 5) for value in slopes)
     return Confidence(round(float(found[0] - slopes @ centre), 5), share, agreement, log_candidates)
@@ -192,9 +204,10 @@ def _logistic(value: Floats) -> Floats:
 
 
 def fit(rows: Sequence[Row], keys: Sequence[str], names: Sequence[str]) -> Fitted:
-    """Fit weights and confidence for every fold and for all; `keys` are the tasks' keys.
+    """Fit weights and confidence for every fold and for all tasks.
 
-    The confidence is fitted on out-of-fold winners: their weights were fitted without their task.
+    `keys` are the tasks' keys. The confidence is fitted on out-of-fold winners: their weights were fitted
+    without their task.
     """
     fold = {key: int(key, 16) % N_FOLDS for key in keys}
     weights = [fit_weights([r for r in rows if fold[r.task] != k], names) for k in range(N_FOLDS)]
@@ -210,7 +223,7 @@ def fit(rows: Sequence[Row], keys: Sequence[str], names: Sequence[str]) -> Fitte
 
 
 def _winner(row: Row, parameters: Parameters) -> tuple[Floats, float, float]:
-    """Return the winner's confidence inputs, whether it is right, and the row's weight."""
+    """Return the winner's confidence inputs, its share right and its weight."""
     chance = softmax(parameters.score(row.features))
     best = int(chance.argmax())
     agreement = float(row.features[best, list(parameters.weights).index("agreement")])
@@ -222,7 +235,10 @@ def _winner(row: Row, parameters: Parameters) -> tuple[Floats, float, float]:
 
 
 def expected_calibration_error(confidence: Floats, right: Floats, bins: int = 10) -> float:
-    """Return the mean gap between confidence and share right, over equally wide bins weighted by size."""
+    """Return the mean gap between confidence and share right.
+
+    Over equally wide bins, weighted by size.
+    """
     index = np.minimum((confidence * bins).astype(int), bins - 1)
     total = 0.0
     for b in range(bins):

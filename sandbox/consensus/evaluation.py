@@ -1,4 +1,4 @@
-"""Measure how well rules choose on replayed tasks: table, bootstrap interval and plot."""
+"""Measure how well rules choose: table, bootstrap interval and plot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ DRAWS = 6
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """The decisions of one rule on all tasks; arrays have shape (n_tasks * n_draws,)."""
+    """The decisions of one rule on all tasks.
+
+    All arrays have shape (n_tasks * n_draws,).
+    """
 
     rule: str
     right: Floats
@@ -42,7 +45,10 @@ class RuleResult:
         return float(self.right.mean())
 
     def precision(self, share: float) -> float:
-        """Return the share of right decisions among the most confident ones; equals are averaged."""
+        """Return the share of right decisions among the most confident.
+
+        Decisions of equal confidence count with their average.
+        """
         wanted = max(1, round(share * len(self.right)))
         total, left = 0.0, wanted
         for value in np.unique(self.confidence)[::-1]:
@@ -67,7 +73,10 @@ class RuleResult:
 
 
 def samples_of(task: ReplayedTask, n: int | None, seed: int) -> list[list[int]]:
-    """Return the candidates of each draw: all in recorded order, or `DRAWS` random draws of `n`."""
+    """Return the candidates of each draw.
+
+    One draw of all in recorded order, or `DRAWS` random draws of `n`.
+    """
     total = len(task.evidence.outcomes)
     if n is None or n >= total:
         return [list(range(total))]
@@ -78,9 +87,9 @@ def samples_of(task: ReplayedTask, n: int | None, seed: int) -> list[list[int]]:
 def evaluate(
     tasks: Sequence[ReplayedTask], rules: Mapping[str, Rule], n: int | None = None, seed: int = 0
 ) -> list[RuleResult]:
-    """Evaluate every rule on the same draws of each task with an official test.
+    """Evaluate every rule on the same draws of each task.
 
-    An abstention counts as a wrong decision.
+    Tasks without an official test are left out. An abstention counts as a wrong decision.
     """
     scored = [task for task in tasks if task.correct]
     records: dict[str, list[tuple[float, float, bool]]] = {name: [] for name in rules}
@@ -101,9 +110,9 @@ def evaluate(
 
 
 def bootstrap_difference(a: RuleResult, b: RuleResult, rounds: int = 10_000) -> tuple[float, float, float]:
-    """Return the difference of pass@1 with its 95 % interval: (mean, low, high).
+    """Return the difference of pass@1 and its 95 % interval.
 
-    Tasks are resampled; the draws of one task stay together.
+    The result is (mean, low, high). Tasks are resampled; the draws of one task stay together.
     """
     difference = (a.right - b.right).reshape(a.n_tasks, -1).mean(axis=1)
     generator = np.random.default_rng(0)
@@ -113,7 +122,10 @@ def bootstrap_difference(a: RuleResult, b: RuleResult, rounds: int = 10_000) -> 
 
 
 def learn(tasks: Sequence[ReplayedTask], seed: int = 0) -> Fitted:
-    """Fit the default rule on all candidates and on draws of 8 and 30, with equal weights."""
+    """Fit the default rule on recorded tasks.
+
+    Each task counts three times with equal weight: with all candidates, and with draws of 30 and of 8.
+    """
     rows = []
     for task in tasks:
         if not task.correct:
@@ -130,7 +142,7 @@ def learn(tasks: Sequence[ReplayedTask], seed: int = 0) -> Fitted:
 
 
 def plot(results: Sequence[RuleResult], default: str, path: Path) -> None:
-    """Plot precision against coverage for every rule, and reliability of the default rule."""
+    """Plot precision against coverage, and reliability of the default rule."""
     import matplotlib
 
     matplotlib.use("Agg")

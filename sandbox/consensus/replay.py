@@ -1,4 +1,4 @@
-"""Run recorded samples: candidates and generated tests of many tasks become evidence for the rules.
+"""Run recorded samples, so that many tasks become evidence for the rules.
 
 A recorded file has one JSON object per line: `task_id, prompt, entry_point, solutions[], tests[], check`
 (gzip or plain). Every distinct program runs once in the sandbox on the probes of its task. The official test
@@ -40,7 +40,10 @@ Progress = Callable[[str, int, int], None]
 
 
 class RecordingError(ValueError):
-    """The recorded file cannot be used; the message names the line and the error."""
+    """The error of a recorded file that cannot be used.
+
+    The message names the line and the error.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,10 @@ class RecordedTask:
 
 @dataclass(frozen=True, slots=True)
 class ReplayedTask:
-    """A task with the evidence of its programs: one row per recorded solution, in recorded order."""
+    """A task with the evidence of its programs.
+
+    There is one row per recorded solution, in recorded order.
+    """
 
     task: RecordedTask
     probes: tuple[Probe, ...]
@@ -67,7 +73,7 @@ class ReplayedTask:
     """Whether each solution passes the official test; empty where there is none."""
 
     def subset(self, chosen: Sequence[int]) -> tuple[Evidence, tuple[bool, ...]]:
-        """Return the evidence and the official results of some solutions, in the given order."""
+        """Return evidence and official results of some solutions, in given order."""
         evidence = replace(
             self.evidence,
             outcomes=tuple(self.evidence.outcomes[i] for i in chosen),
@@ -78,7 +84,10 @@ class ReplayedTask:
 
 
 def load(path: Path) -> list[RecordedTask]:
-    """Read a recorded file; raises `RecordingError` for a line that cannot be used."""
+    """Read a recorded file.
+
+    Raises `RecordingError`, which names the line that cannot be used.
+    """
     opener = gzip.open if path.read_bytes()[:2] == b"\x1f\x8b" else open
     tasks = []
     try:
@@ -120,7 +129,10 @@ def _parse(line: str, where: str) -> RecordedTask:
 
 
 def cut_body(solution: str) -> str:
-    """Cut a sampled continuation at the first top-level line after the function's body."""
+    """Cut a sampled continuation at the end of the function's body.
+
+    That is the first line at the top level.
+    """
     kept: list[str] = []
     quote = ""
     for line in solution.split("\n"):
@@ -207,7 +219,7 @@ def _distinguishing(
     sandbox: Sandbox,
     seed: int,
 ) -> ProbeSet:
-    """Return probes that separate the largest clusters; none where there are fewer than two."""
+    """Return probes that separate the largest clusters, if there are two."""
     none = ("",) * len(programs), (0.0,) * len(programs)
     labels = behaviour_of(Evidence(tuple(outcomes), *none)).labels
     members = np.flatnonzero((labels >= 0).any(axis=1)) if labels.size else np.arange(0)

@@ -30,7 +30,10 @@ Matrix = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Tests:
-    """Distinct (probe, expected value) pairs, how often each was asserted, and which candidates pass."""
+    """The distinct pairs of probe and expected value.
+
+    With each, how often it was asserted and which candidates pass.
+    """
 
     probes: NDArray[np.int64]
     """Probe index of each test, shape (n_tests,)."""
@@ -45,7 +48,10 @@ class Tests:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Labels and test results, all that the rules compute with. Shapes: n candidates, m probes."""
+    """The labels and test results that rules compute with.
+
+    Shapes: n candidates, m probes.
+    """
 
     labels: Labels
     """Shape (n, m); see the module's docstring."""
@@ -70,7 +76,10 @@ class Behaviour:
         return self.labels >= 0
 
     def voters(self) -> NDArray[np.intp]:
-        """Return candidates that gave at least one comparable value; all where there are no probes."""
+        """Return candidates that gave at least one comparable value.
+
+        Without probes these are all candidates.
+        """
         if self.n_probes == 0:
             return np.arange(self.n_candidates)
         return np.flatnonzero(self.answered.any(axis=1))
@@ -88,7 +97,10 @@ class Behaviour:
 
 
 def behaviour_of(evidence: Evidence) -> Behaviour:
-    """Compute labels and test results of the evidence. Never raises, whatever the outcomes."""
+    """Compute labels and test results of the evidence.
+
+    Never raises, whatever the outcomes.
+    """
     keys = [[_key(outcome) for outcome in row] for row in evidence.outcomes]
     n_probes = len(keys[0]) if keys else 0
     labels = np.full((len(keys), n_probes), CRASH, dtype=np.int32)
@@ -110,7 +122,10 @@ def behaviour_of(evidence: Evidence) -> Behaviour:
 
 
 def _key(outcome: Outcome) -> bytes | int:
-    """Return what is compared: the result's canonical bytes, plus printed text where nothing is returned."""
+    """Return what is compared: the canonical bytes of the result.
+
+    Printed text is added where nothing is returned.
+    """
     value = outcome.value
     if value is None or outcome.status is not Status.OK:
         return UNKNOWN if outcome.status is Status.INFRA else CRASH
@@ -128,7 +143,10 @@ def _key(outcome: Outcome) -> bytes | int:
 
 
 def _result(value: Value) -> Value:
-    """Return the result without the changed arguments: where there is one, it alone is compared."""
+    """Return the result without the changed arguments.
+
+    Where there is a result, it alone is compared.
+    """
     try:
         return value.result
     except (Malformed, ValueError):
@@ -162,7 +180,10 @@ def _tests(votes: Sequence[Vote], labels: Labels, values: list[list[bytes]]) -> 
 
 @lru_cache(maxsize=65_536)
 def loosely(data: bytes) -> bytes:
-    """Return canonical bytes that are equal exactly when `==` holds: `True`, `1` and `1.0` are one value."""
+    """Return canonical bytes that are equal exactly when `==` holds.
+
+    `True`, `1` and `1.0` are one value.
+    """
     try:
         return Value.of(_as_number(Value(data).python(), 0)).canonical
     except (Malformed, ValueError, TypeError, RecursionError, OverflowError):
@@ -188,7 +209,10 @@ def _as_number(value: object, depth: int) -> object:
 
 
 def group(rows: NDArray[np.generic], members: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Group members with equal rows, in order of first appearance; `rows` has one row per member."""
+    """Group members with equal rows, in order of first appearance.
+
+    `rows` has one row per member.
+    """
     found: dict[bytes, list[int]] = {}
     packed = np.ascontiguousarray(rows)
     for row, member in zip(packed, members, strict=True):
@@ -202,14 +226,15 @@ _SPACE = re.compile(r"\s+")
 
 @lru_cache(maxsize=4096)
 def normal_text(source: str) -> str:
-    """Return the text without comments, each run of white space as one space."""
+    """Return the text without comments and repeated white space."""
     return _SPACE.sub(" ", _COMMENT.sub("", source)).strip()
 
 
 def duplicates(sources: Sequence[str]) -> NDArray[np.int64]:
-    """Count for every candidate the candidates with the same text, comments and white space aside.
+    """Count the candidates with the same text, for every candidate.
 
-    Text is compared, not syntax trees: parsing 128 candidates would cost more than all else here together.
+    Comments and white space do not count. Text is compared, not syntax trees: parsing 128 candidates would
+    cost more than all else here together.
     """
     normal = [normal_text(source) for source in sources]
     counts: dict[str, int] = {}

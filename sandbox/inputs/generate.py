@@ -1,4 +1,4 @@
-"""Generate values of a kind: small edge cases, and typical values drawn at random.
+"""Generate values of a kind: edge cases and typical values.
 
 Typical means what a caller would pass: small numbers, short lists, words made of the characters that the
 examples and the docstring use. Extreme values mostly leave the specification, where correct programs disagree.
@@ -48,13 +48,16 @@ class Hints:
 
     @property
     def reach(self) -> int:
-        """The largest absolute value of typical integers: three in four numbers seen do not exceed it."""
+        """The largest absolute value of typical integers.
+
+        About three in four of the numbers seen do not exceed it.
+        """
         seen = sorted(abs(int(n)) for n in self.numbers if abs(n) < 1e9)
         return min(max(12, seen[len(seen) * 3 // 4] if seen else 0), 200)
 
     @property
     def negative(self) -> bool:
-        """Whether negative numbers are plausible: some were seen, or no numbers at all."""
+        """Whether negative numbers were seen, or no numbers at all."""
         return not self.numbers or any(n < 0 for n in self.numbers)
 
     @property
@@ -64,7 +67,7 @@ class Hints:
 
 
 def hints_of(values: Iterable[object]) -> Hints:
-    """Collect strings and numbers out of nested values, at most 5000 of them."""
+    """Collect strings and numbers out of nested values (at most 5000)."""
     strings: dict[str, None] = {}
     numbers: dict[int | float, None] = {}
     pending = list(itertools.islice(values, 400))
@@ -165,7 +168,10 @@ _HASHABLE = {"int", "float", "bool", "str", "bytes", "none", "choice"}
 
 
 def draw(kinds: tuple[Kind, ...], hints: Hints, count: int, seed: int) -> Iterator[tuple[object, ...]]:
-    """Yield `count` argument tuples, first the smallest one: the same ones for the same seed."""
+    """Yield `count` argument tuples, first the smallest one.
+
+    The same seed gives the same tuples.
+    """
     if count <= 0 or not kinds:
         return
     random = Random(seed)  # noqa: S311 - inputs, not secrets
@@ -209,7 +215,10 @@ def typical(kind: Kind, hints: Hints, random: Random, depth: int = 0) -> object:
 
 
 def _forms(kind: Kind, hints: Hints, depth: int) -> list[Form]:
-    """Return the forms of a kind's values, all equally likely; a union has those of all its parts."""
+    """Return the forms of a kind's values, all equally likely.
+
+    A union has the forms of all its parts.
+    """
     known = _known_strings(hints)
     match kind.name:
         case "union":
@@ -254,7 +263,10 @@ def _one_of(values: Sequence[T], random: Random) -> T:
 
 
 def _integer(low: int, high: int, random: Random) -> int:
-    """Draw an integer in [low, high]; of a wide range, one of its ends or their neighbours."""
+    """Draw an integer in [low, high].
+
+    A wide range gives one of its ends or their neighbours.
+    """
     if high - low > _WIDE:
         return random.choices((low, low + 1, high - 1, high), (2, 1, 1, 2))[0]
     return random.randint(low, high)
@@ -295,7 +307,10 @@ def _container(kind: Kind, hints: Hints, random: Random, depth: int) -> object:
 
 
 def _key_pool(key: Kind, hints: Hints, depth: int) -> list[object] | None:
-    """Return all keys of a kind that has few, simplest first; None for a kind that has many."""
+    """Return all keys of a kind that has few, simplest first.
+
+    None for a kind that has many.
+    """
     low, high = hints.range
     if key.name == "int" and high - low <= _FEW_KEYS:
         return [*range(high + 1), *range(-1, low - 1, -1)]
@@ -307,7 +322,10 @@ def _key_pool(key: Kind, hints: Hints, depth: int) -> list[object] | None:
 
 
 def _dictionary(pool: list[object] | None, key: Form, value: Form, random: Random) -> dict[object, object]:
-    """Draw distinct keys out of `pool`, or from `key` where there is none. Many repeated keys end it early."""
+    """Draw distinct keys out of `pool`, or from `key` without one.
+
+    Many repeated keys end the draw early.
+    """
     longest = _LONGEST_DICT if pool is None else min(_LONGEST_DICT, len(pool))
     tries = 3 if pool is None else 1
     found: dict[object, object] = {}

@@ -1,8 +1,8 @@
-"""Define the rule of the UCoder paper (arXiv 2512.17385) and the baselines of its ablation.
+"""Define the rule of the UCoder paper (arXiv 2512.17385) and its baselines.
 
-UCoder's signature of a candidate is its pass/fail vector over the generated tests. It merges all candidates that
-pass nothing into one cluster, whatever they return. These rules are here for comparison and to reproduce the
-paper; they are not the default (`docs/consensus.md` has the figures).
+UCoder's signature of a candidate is its pass/fail vector over the generated tests. It
+merges all candidates that pass nothing into one cluster, whatever they return. These rules are here for
+comparison and to reproduce the paper; they are not the default (`docs/consensus.md` has the figures).
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ from sandbox.consensus.types import Decision, Evidence
 
 
 def test_matrix(behaviour: Behaviour) -> Matrix:
-    """Return pass/fail over all tests, asserts and the author's examples alike: shape (n, n_tests)."""
+    """Return pass/fail over all tests, shape (n, n_tests).
+
+    Asserts and the author's examples count alike.
+    """
     return np.concatenate([behaviour.tests.passed, behaviour.constraints.passed], axis=1)
 
 
 def execution_success(behaviour: Behaviour) -> NDArray[np.float64]:
-    """Return e(r), the share of inputs without a crash (not the share of passed tests), shape (n,).
+    """Return e(r), the share of inputs without a crash, shape (n,).
 
-    All inputs count, with or without an expected value, to reproduce the figure measured before with this rule
-    (`docs/consensus.md`). A failure of the sandbox is not a crash of the candidate.
+    It is not the share of passed tests. All inputs count, with or without an expected value, to reproduce the
+    figure measured before with this rule (`docs/consensus.md`). A failure of the sandbox is not a crash of
+    the candidate.
     """
     return np.asarray((behaviour.labels != CRASH).mean(axis=1), dtype=np.float64)
 
@@ -80,7 +84,9 @@ class UCoder:
 
 @dataclass(frozen=True, slots=True)
 class RandomPassing:
-    """Choose a random candidate that passes every test: the first, as samples come in random order.
+    """Choose a random candidate that passes every test.
+
+    That is the first one, as samples come in random order.
 
     Why: a baseline of the paper's ablation. It shows what tests give without consensus.
     """
@@ -106,7 +112,9 @@ class RandomPassing:
 
 @dataclass(frozen=True, slots=True)
 class OutputHash:
-    """Choose the largest cluster of equal outputs on all probes; a crash is an output like any other.
+    """Choose the largest cluster of equal outputs on all probes.
+
+    A crash is an output like any other here.
 
     Why: a baseline of the paper's ablation. It shows what outputs give without tests.
     """
@@ -162,7 +170,9 @@ def _perplexity(log_probability: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SuccessRate:
-    """Choose the candidate that passes most tests, if it passes at least `threshold` of them.
+    """Choose the candidate that passes most tests.
+
+    It must pass at least the share `threshold` of them.
 
     Why: a baseline of the paper's ablation. It shows what counting tests gives without clusters.
     """

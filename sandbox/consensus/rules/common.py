@@ -24,13 +24,19 @@ class Scored:
 
 
 def fluency(evidence: Evidence) -> NDArray[np.float64]:
-    """Return mean log-probabilities, with minus infinity for NaN so that comparisons stay defined."""
+    """Return mean log-probabilities, with minus infinity for NaN.
+
+    NaN would leave comparisons undefined.
+    """
     values = np.array(evidence.log_probabilities, dtype=np.float64)
     return np.where(np.isnan(values), -math.inf, values)
 
 
 def order(members: Members, *keys: NDArray[np.generic]) -> Members:
-    """Sort members by descending keys, the first key first; equal ones stay in sampled order."""
+    """Sort members by descending keys, the first key first.
+
+    Equal members stay in sampled order.
+    """
     if not keys:
         return members
     columns = [-key[members].astype(np.float64) for key in reversed(keys)]
@@ -71,7 +77,10 @@ def best_first(
     confidence: Callable[[Sequence[Scored]], float],
     reason: Callable[[Scored], str],
 ) -> Decision:
-    """Decide for the cluster with the highest score; of equals, the one sampled first."""
+    """Decide for the cluster with the highest score.
+
+    Of equal clusters, the one sampled first wins.
+    """
     ranked = sorted(clusters, key=lambda item: (-item.score, int(item.members.min())))
     if not ranked:
         return abstain(rule, "No candidate is left to choose from.", (), behaviour.n_candidates)

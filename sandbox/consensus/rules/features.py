@@ -1,7 +1,8 @@
-"""Compute the features of the default rule: a few numbers per output cluster, comparable within one problem.
+"""Compute the features of the default rule.
 
-Every feature is a sum over candidates x probes or candidates x tests, so the cost is linear in both. They were
-chosen out of some fifty by the out-of-fold likelihood of the right cluster on recorded tasks
+They are a few numbers per output cluster, comparable within one problem. Every feature is a sum over
+candidates x probes or candidates x tests, so the cost is linear in both. They were chosen out of some fifty
+by the out-of-fold likelihood of the right cluster on recorded tasks
 (`docs/experiments/2026-11-21-consensus-features.md` names those that were left out).
 """
 
@@ -33,7 +34,10 @@ FEW = 80
 
 
 def clusters_of(behaviour: Behaviour, evidence: Evidence) -> list[Members]:
-    """Cluster candidates by equal outputs; the most fluent first, then the text sampled most often."""
+    """Cluster candidates by equal outputs.
+
+    In a cluster the most fluent comes first, then the text sampled most often.
+    """
     voters = behaviour.voters()
     copies, fluent = duplicates(evidence.sources), fluency(evidence)
     return [order(members, fluent, copies) for members in group(behaviour.labels[voters], voters)]
@@ -68,7 +72,10 @@ def _sums(values: Floats, clusters: list[Members]) -> Floats:
 
 
 def probe_relevance(behaviour: Behaviour) -> Floats:
-    """Return the weight of each probe: 0 where candidates do not differ, lower the more of them crash."""
+    """Return the weight of each probe, shape (m,).
+
+    It is 0 where candidates do not differ, and lower the more of them crash.
+    """
     weight = np.zeros(behaviour.n_probes)
     informative = behaviour.informative()
     weight[informative] = behaviour.answered.mean(axis=0)[informative] ** 2
@@ -76,15 +83,19 @@ def probe_relevance(behaviour: Behaviour) -> Floats:
 
 
 def _support(tests: Tests) -> Floats:
-    """Return for each candidate the share of generated asserts that it passes, repetitions included."""
+    """Return the share of generated asserts that each candidate passes.
+
+    Repeated asserts count repeatedly.
+    """
     total = tests.counts.sum()
     return np.asarray(tests.passed @ tests.counts / total) if total > 0 else np.zeros(len(tests.passed))
 
 
 def _constancy(behaviour: Behaviour, relevance: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """Measure how constant candidates are: share of the most frequent answer, and one value on the core.
+    """Measure how constant the answers of candidates are.
 
-    Many wrong candidates agree because they are stubs that always return the same value.
+    Returns the share of the most frequent answer, and whether the core probes have one answer only. Many
+    wrong candidates agree because they are stubs that always return the same value.
     """
     informative = np.flatnonzero(relevance)
     core = np.flatnonzero(relevance >= CORE)
@@ -95,7 +106,10 @@ def _constancy(behaviour: Behaviour, relevance: Floats, rows: NDArray[np.intp]) 
 
 
 def _longest_run(ordered: Labels) -> Floats:
-    """Count for each row its most frequent non-negative value; rows are in ascending order."""
+    """Count the most frequent non-negative value of each row.
+
+    Each row is in ascending order.
+    """
     longest, current = np.zeros(len(ordered)), np.zeros(len(ordered))
     before = np.full(len(ordered), -1)
     for column in ordered.T:
@@ -112,9 +126,10 @@ def _one_value(values: Labels) -> Floats:
 
 
 def _texts(sources: tuple[str, ...]) -> tuple[Floats, Floats]:
-    """Return log(length / median length) of each text, at most 0, and whether it ends in `return`.
+    """Return the brevity of each text, and whether it ends in `return`.
 
-    Comments, white space and the shared start and end are left out: they are the surrounding document.
+    Brevity is log(length / median length), at most 0. Comments, white space and the shared start and end are
+    left out: they are the surrounding document.
     """
     texts = [normal_text(source) for source in sources]
     shared = _common_start(min(texts), max(texts))  # what the first and the last in order share, all share

@@ -34,7 +34,7 @@ same import and agree on the empty string.
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """Choose an output cluster: examples first, then the weighted features in one score.
+    """Choose an output cluster by examples, then by weighted features.
 
     Why: no single signal decides. Outputs, asserts and texts are weak each and together better
     (`docs/consensus.md` has the figures).
@@ -45,7 +45,10 @@ class Joint:
     """None stands for the parameters that come with the package."""
 
     def out_of_fold(self, prompt: str, fitted: Fitted | None = None) -> Joint:
-        """Return this rule with parameters fitted without the task of `prompt`, for unbiased figures."""
+        """Return this rule with parameters fitted without the task of `prompt`.
+
+        This keeps figures on recorded tasks unbiased.
+        """
         if self.parameters is not None:
             return self
         fitted = fitted or shipped()

@@ -1,4 +1,4 @@
-"""Define selection rules of other papers, for comparison: CodeT, B4, SRank and the soft output vote.
+"""Define rules of other papers: CodeT, B4, SRank and soft vote.
 
 Each follows the definitions of its paper. Their confidences are their own scores scaled into [0, 1]; only the
 default rule's confidence is calibrated.
@@ -20,7 +20,9 @@ from sandbox.consensus.types import Decision, Evidence
 
 @dataclass(frozen=True, slots=True)
 class CodeT:
-    """Score clusters of one set of passed tests by sqrt(cluster size) x tests passed.
+    """Score clusters by sqrt(cluster size) x tests passed.
+
+    Candidates that pass exactly the same tests are one cluster.
 
     Why: a right program agrees with other programs and with tests at once; the root keeps many similar wrong
     programs from outweighing tests (CodeT, arXiv 2207.10397, Section 2.2, "Dual execution agreement").
@@ -53,7 +55,9 @@ class CodeT:
 
 @dataclass(frozen=True, slots=True)
 class B4:
-    """Score clusters by the posterior that exactly they and the tests they pass are right.
+    """Score clusters by a posterior over candidates and tests.
+
+    The hypothesis is that exactly the cluster and the tests it passes are right.
 
     Why: candidates and tests are both uncertain, so both are estimated together, with Beta priors
     (B4, arXiv 2409.08692, the approximated optimal strategy). `beta_0` is the prior against a wrong candidate
@@ -109,20 +113,26 @@ class B4:
 
 
 def _log_beta(successes: int, trials: int, alpha: float = 1.0, beta: float = 1.0) -> float:
-    """Return log B(successes + alpha, failures + beta): a Bernoulli likelihood integrated over a Beta prior."""
+    """Return log B(successes + alpha, failures + beta).
+
+    This is a Bernoulli likelihood integrated over its Beta prior.
+    """
     a, b = successes + alpha, trials - successes + beta
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
 def output_clusters(behaviour: Behaviour, evidence: Evidence) -> list[NDArray[np.intp]]:
-    """Cluster candidates by equal outputs, most fluent first; those without answers are left out."""
+    """Cluster candidates by equal outputs, most fluent first.
+
+    Candidates without answers are left out.
+    """
     voters = behaviour.voters()
     return [order(members, fluency(evidence)) for members in group(behaviour.labels[voters], voters)]
 
 
 @dataclass(frozen=True, slots=True)
 class SRank:
-    """Score output clusters by size x pass rate of all clusters, weighted by overlap.
+    """Score output clusters by overlap-weighted size x pass rate of all.
 
     Why: near misses of the right program still agree with it on many inputs, so overlapping clusters support
     each other (SRank, arXiv 2311.03366, the final ranking R = I V).
@@ -151,7 +161,10 @@ class SRank:
 
 
 def _overlap(labels: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Return the share of probes with equal values for two clusters, shape (n_clusters, n_clusters)."""
+    """Return the share of equal values between clusters.
+
+    Shape (n_clusters, n_clusters).
+    """
     if labels.shape[1] == 0:
         return np.ones((len(labels), len(labels)))
     return np.stack([((labels == row) & (row >= 0)).mean(axis=1) for row in labels])
@@ -159,7 +172,7 @@ def _overlap(labels: NDArray[np.int32]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class SoftVote:
-    """Choose the candidate whose outputs agree most with the others, averaged over probes.
+    """Choose the candidate whose outputs agree most with the others.
 
     Why: one wrong output need not put a candidate out of every large cluster (Functional Majority Voting,
     arXiv 2604.15618, the soft vote).
@@ -189,10 +202,11 @@ def mean_agreement(
     weights: NDArray[np.float64] | None = None,
     relevance: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Return for every candidate the mean share of other candidates that give its value, shape (n,).
+    """Return the mean agreement with other candidates, shape (n,).
 
-    `weights` are those of candidates, shape (n,); `relevance` those of probes, shape (m,). A crash agrees with
-    nothing. Linear in candidates x probes: values are counted, pairs are not compared.
+    For each probe it is the share of other candidates that give the same value. `weights` are those of
+    candidates, shape (n,); `relevance` those of probes, shape (m,). A crash agrees with nothing. Linear in
+    candidates x probes: values are counted, pairs are not compared.
     """
     n, m = labels.shape
     importance = np.ones(m) if relevance is None else relevance

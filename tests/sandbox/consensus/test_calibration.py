@@ -1,4 +1,4 @@
-"""Fitting and calibration on invented problems with a known answer; reading recorded files."""
+"""Fitting and calibration on invented problems; reading recorded files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FEATURES = ("decisive", "agreement")
 
 
 def rows(n: int) -> list[Row]:
-    """Problems in which the first feature decides, with some noise, and the second is irrelevant."""
+    """Make problems in which the first feature decides, with some noise."""
     generator = np.random.default_rng(0)
     found = []
     for i in range(n):
@@ -94,7 +94,7 @@ def test_confidence_stays_in_range_and_rises_with_the_share(share, agreement, n,
 
 
 def test_fitted_confidence_is_the_share_that_was_right():
-    """Winners with much agreement were right in 80 %, those with little in 20 %; the rest is noise."""
+    """Winners with agreement were right in 80 %, others in 20 %."""
     generator = np.random.default_rng(0)
     agreement = generator.integers(0, 2, 2000).astype(float)
     inputs = np.column_stack([generator.normal(size=2000), agreement, generator.normal(size=2000)])

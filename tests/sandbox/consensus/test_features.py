@@ -21,7 +21,10 @@ CRASH = Outcome(Status.EXCEPTION, exception="ValueError")
 
 
 def evidence(rows: list[str], sources: list[str], asserts: str = "") -> Evidence:
-    """One letter per outcome (`!` crashes); `asserts` has the letter expected on each probe, or a space."""
+    """Make evidence with one letter per outcome (`!` crashes).
+
+    `asserts` has the letter expected on each probe, or a space.
+    """
     return Evidence(
         tuple(tuple(CRASH if c == "!" else Outcome(Status.OK, Value.of(c)) for c in row) for row in rows),
         tuple(sources),
@@ -75,7 +78,7 @@ def test_support_is_the_share_of_passed_asserts():
 @pytest.mark.parametrize("parameters", [shipped().everything, *shipped().folds])
 @pytest.mark.parametrize("passed", range(4))
 def test_passing_one_more_assert_never_hurts(parameters, passed):
-    """The recorded tasks have poor asserts, so fitting could reward the opposite; other tasks have better ones."""
+    """Poor asserts of recorded tasks must not make fitting reward the opposite."""
     rows = ["a" * passed + "zyxw"[passed:], "a" * (passed + 1) + "zyxw"[passed + 1 :]]
     decision = Joint(parameters=parameters).decide(evidence(rows, ["text 1", "text 2"], asserts="aaaa"))
     assert decision.winner == 1

@@ -226,7 +226,7 @@ def test_the_authors_example_outweighs_a_majority():
 
 
 def test_an_example_outweighs_everything_else_together():
-    """A short stub passes the example; a hundred long programs agree and pass every assert."""
+    """A stub passes the example; a hundred others agree and pass every assert."""
     rows = [[ok(0), *(ok(p) for p in range(20))]] * 100 + [[ok(1)] * 21]
     sources = [f"text {i} " + "x" * 2000 + "\nreturn x" for i in range(100)] + ["stub"]
     asserts = [(p + 1, p) for p in range(20)]
