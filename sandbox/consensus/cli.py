@@ -34,7 +34,8 @@ def replay(
 ) -> None:
     """Compare all rules on the recorded samples in FILE.
 
-    Prints how often each rule chooses a right candidate. The programs run in the sandbox; the official tests are used for scoring only.
+    Prints how often each rule chooses a right candidate. The programs run in the sandbox; the official tests are
+    used for scoring only.
     """
     from sandbox.consensus.evaluation import bootstrap_difference, evaluate, plot
     from sandbox.consensus.rules import DEFAULT_RULE, RULES
