@@ -1,8 +1,8 @@
-"""Fitting the default rule on recorded tasks: weights of its features, and a calibrated confidence.
+"""Fit the default rule on recorded tasks: weights and calibrated confidence.
 
-Plain numpy, seconds of work. Everything is fitted K-fold over tasks: for a recorded task that the shipped file
-was fitted on, a replay uses the parameters of the fold that never saw it (`Joint.out_of_fold`); any other task
-gets the parameters fitted on all.
+Plain numpy, seconds of work. Everything is fitted K-fold over tasks. A replay of a task that the shipped file
+was fitted on uses the parameters of the fold without that task (`Joint.out_of_fold`). Every other task gets the
+parameters fitted on all.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 N_FOLDS = 5
 RIDGE = 1.0
-"""Strength of the pull of every weight of a feature of unit spread towards 0 (a Gaussian prior's precision)."""
+"""Precision of the Gaussian prior of each weight, for features of unit spread: pulls weights towards 0."""
 CONFIDENCE_RIDGE = 20.0
-"""The same for the confidence; stronger, for the many draws of one task are not as many tasks."""
+"""The same for the confidence. Stronger, because the draws of one task are not independent tasks."""
 CERTAIN = 1e-4
-"""Shares nearer than this to 0 and 1 count as this near."""
+"""Shares are clipped to [CERTAIN, 1 - CERTAIN] before their logit is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """A logistic regression: how often a winner like this one was right.
+    """A logistic regression: how often similar winners were right.
 
-    Three inputs, because the softmax share alone is too sure of itself where few candidates compete, and
-    because agreement of all candidates says how hard the problem is.
+    Three inputs: the softmax share alone is overconfident where few candidates compete, and agreement between
+    candidates measures how hard the problem is.
     """
 
     intercept: float = 0.0
@@ -50,7 +50,7 @@ class Confidence:
 
 
 def confidence_inputs(share: float, agreement: float, n_candidates: int) -> Floats:
-    """What the confidence is computed from, shape (3,)."""
+    """Return the inputs of the confidence, shape (3,)."""
     inside = min(max(share, CERTAIN), 1 - CERTAIN)
     return np.array([math.log(inside / (1 - inside)), agreement, math.log(max(n_candidates, 1))])
 
@@ -63,13 +63,16 @@ class Parameters:
     confidence: Confidence = Confidence()
 
     def score(self, features: Floats) -> Floats:
-        """Scores of clusters; `features` has one row a cluster."""
+        """Return one score per cluster; `features` has shape (n_clusters, n_features)."""
         return np.asarray(features @ np.array(list(self.weights.values())))
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The shipped parameters: `folds[k]` never saw the tasks whose key maps to k."""
+    """The fitted parameters, for all tasks and per fold.
+
+    `folds[k]` are fitted without the tasks whose key maps to k in `seen`.
+    """
 
     everything: Parameters
     folds: tuple[Parameters, ...] = ()
@@ -80,13 +83,16 @@ class Fitted:
 
 
 def task_key(prompt: str) -> str:
-    """A short hash that names a task by its prompt, without storing any of its text."""
+    """Return a hash that names a task without storing its text."""
     return hashlib.sha256(" ".join(prompt.split()).encode()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=1)
 def shipped() -> Fitted:
-    """The parameters that come with the package (fitted by `ucoder consensus fit`)."""
+    """Load the parameters that come with the package.
+
+    `ucoder consensus fit` wrote them.
+    """
     data = json.loads(
         resources.files("sandbox.consensus").joinpath("rules/fitted.json").read_text(encoding="utf-8")
     )
@@ -101,11 +107,13 @@ def _parameters(data: dict[str, dict[str, float]]) -> Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One decision to learn from: the clusters' features and the share of right candidates in each."""
+    """One decision to learn from: features and right candidates of its clusters."""
 
     task: str
     features: Floats
+    """Shape (n_clusters, n_features)."""
     right: Floats
+    """Share of right candidates in each cluster, shape (n_clusters,)."""
     weight: float
     n_candidates: int
 
@@ -116,9 +124,10 @@ def softmax(scores: Floats) -> Floats:
 
 
 def fit_weights(rows: Sequence[Row], names: Sequence[str], steps: int = 300) -> dict[str, float]:
-    """Weights w that maximise the chance that a cluster drawn from softmax(features @ w) is right.
+    """Fit the weights of the features.
 
-    Conditional logit with a Gaussian prior, by gradient ascent with a step that adapts.
+    They maximise the chance that a cluster drawn from softmax(features @ weights) is right. Conditional logit
+    with a Gaussian prior, by gradient ascent with an adaptive step.
     """
     useful = [row for row in rows if len(row.right) and row.right.max() > 0]
     if not useful:
@@ -145,7 +154,10 @@ def fit_weights(rows: Sequence[Row], names: Sequence[str], steps: int = 300) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """All clusters of all decisions in one table; decision i starts at row `starts[i]`."""
+    """The clusters of all decisions in one table.
+
+    Decision i starts at row `starts[i]`.
+    """
 
     features: Floats
     right: Floats
@@ -153,7 +165,7 @@ class _Problem:
     weight: Floats
 
     def likelihood(self, weights: Floats) -> tuple[float, Floats]:
-        """Logarithm of the posterior up to a constant, and its gradient."""
+        """Return the log-posterior, up to a constant, and its gradient."""
         decision = np.repeat(np.arange(len(self.starts)), np.diff([*self.starts, len(self.right)]))
         scores = self.features @ weights
         chance = np.exp(scores - np.maximum.reduceat(scores, self.starts)[decision])
@@ -165,7 +177,10 @@ class _Problem:
 
 
 def fit_confidence(inputs: Floats, right: Floats, weight: Floats) -> Confidence:
-    """Logistic regression by Newton's method; inputs are brought to unit spread, then pulled towards 0."""
+    """Fit a logistic regression by Newton's method.
+
+    Inputs are scaled to unit spread; a Gaussian prior pulls their weights towards 0.
+    """
     if not len(right):
         return Confidence()
     centre, spread = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-9)
@@ -177,7 +192,8 @@ def fit_confidence(inputs: Floats, right: Floats, weight: Floats) -> Confidence:
         slope = table.T @ (weight * (right - chance)) - prior @ found
         bend = (table * (weight * chance * (1 - chance))[:, None]).T @ table + prior
         step = np.linalg.solve(bend, slope)
-        found = found + step / max(1.0, float(np.abs(step).max()))  # never further than 1, where it is steep
+        # A step changes no weight by more than 1: where the slope is steep it could diverge.
+        found = found + step / max(1.0, float(np.abs(step).max()))
     slopes = found[1:] / spread
     share, agreement, log_candidates = (round(float(value), 5) for value in slopes)
     return Confidence(round(float(found[0] - slopes @ centre), 5), share, agreement, log_candidates)
@@ -188,9 +204,10 @@ def _logistic(value: Floats) -> Floats:
 
 
 def fit(rows: Sequence[Row], keys: Sequence[str], names: Sequence[str]) -> Fitted:
-    """Weights and confidence for every fold and for all; `keys` are the tasks' keys.
+    """Fit weights and confidence for every fold and for all tasks.
 
-    The confidence is fitted on winners that were chosen by weights which had not seen their task.
+    `keys` are the tasks' keys. The confidence is fitted on out-of-fold winners: their weights were fitted
+    without their task.
     """
     fold = {key: int(key, 16) % N_FOLDS for key in keys}
     weights = [fit_weights([r for r in rows if fold[r.task] != k], names) for k in range(N_FOLDS)]
@@ -206,7 +223,7 @@ def fit(rows: Sequence[Row], keys: Sequence[str], names: Sequence[str]) -> Fitte
 
 
 def _winner(row: Row, parameters: Parameters) -> tuple[Floats, float, float]:
-    """What the confidence is computed from, whether the winner is right, and the row's weight."""
+    """Return the winner's confidence inputs, its share right and its weight."""
     chance = softmax(parameters.score(row.features))
     best = int(chance.argmax())
     agreement = float(row.features[best, list(parameters.weights).index("agreement")])
@@ -218,7 +235,10 @@ def _winner(row: Row, parameters: Parameters) -> tuple[Floats, float, float]:
 
 
 def expected_calibration_error(confidence: Floats, right: Floats, bins: int = 10) -> float:
-    """Mean distance between confidence and share right, over equally wide bins, weighted by their size."""
+    """Return the mean gap between confidence and share right.
+
+    Over equally wide bins, weighted by size.
+    """
     index = np.minimum((confidence * bins).astype(int), bins - 1)
     total = 0.0
     for b in range(bins):

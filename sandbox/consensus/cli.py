@@ -1,4 +1,4 @@
-"""`ucoder consensus`: replay recorded samples through every rule, and refit the default rule."""
+"""Provide `ucoder consensus`: replay recorded samples, refit the default rule."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "--plot", "plot_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a PNG here."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-@click.option("--samples", type=click.IntRange(min=1), help="Draw N candidates a task (default: all).")
+@click.option("--samples", type=click.IntRange(min=1), help="Draw N candidates per task (default: all).")
 @click.option("--rule", "names", multiple=True, help="Only these rules (repeat the option for several).")
 @click.option("--seed", default=0, show_default=True, help="Seed of inputs and draws.")
 def replay(
     file: Path, plot_path: Path | None, as_json: bool, samples: int | None, names: tuple[str, ...], seed: int
 ) -> None:
-    """Run every rule over the recorded samples in FILE and print how often it chooses a right one.
+    """Compare all rules on the recorded samples in FILE.
 
-    The programs run in the sandbox; the official tests are used for scoring only.
+    Prints how often each rule chooses a right candidate. The programs run in the sandbox; the official tests are
+    used for scoring only.
     """
     from sandbox.consensus.evaluation import bootstrap_difference, evaluate, plot
     from sandbox.consensus.rules import DEFAULT_RULE, RULES
@@ -84,9 +85,9 @@ def replay(
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of inputs and draws.")
 def fit(file: Path, out: Path, seed: int) -> None:
-    """Fit the default rule's weights and calibration on the recorded samples in FILE.
+    """Fit the default rule on the recorded samples in FILE.
 
-    The shipped parameters are `sandbox/consensus/rules/fitted.json`.
+    Writes its weights and its calibration. The shipped parameters are `sandbox/consensus/rules/fitted.json`.
     """
     from sandbox.consensus.evaluation import learn
 

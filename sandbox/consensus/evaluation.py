@@ -1,4 +1,4 @@
-"""How well rules choose on replayed tasks: the table, the bootstrap interval and the plot."""
+"""Measure how well rules choose: table, bootstrap interval and plot."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ from sandbox.consensus.types import Rule
 
 Floats = NDArray[np.float64]
 DRAWS = 6
-"""How often N candidates are drawn from each task when fewer than all are asked for."""
+"""Number of random draws from each task where fewer candidates than all take part."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """One rule on all tasks; arrays have one entry a decision (tasks x draws)."""
+    """The decisions of one rule on all tasks.
+
+    All arrays have shape (n_tasks * n_draws,).
+    """
 
     rule: str
     right: Floats
@@ -42,7 +45,10 @@ class RuleResult:
         return float(self.right.mean())
 
     def precision(self, share: float) -> float:
-        """Share right among the most confident part of the tasks; of equals, their average."""
+        """Return the share of right decisions among the most confident.
+
+        Decisions of equal confidence count with their average.
+        """
         wanted = max(1, round(share * len(self.right)))
         total, left = 0.0, wanted
         for value in np.unique(self.confidence)[::-1]:
@@ -55,7 +61,7 @@ class RuleResult:
         return total / wanted
 
     def as_dict(self) -> dict[str, object]:
-        """The JSON form; all figures are shares in [0, 1]."""
+        """Return the JSON form; all figures are shares in [0, 1]."""
         return {
             "rule": self.rule,
             "pass_at_1": round(self.pass_at_1, 4),
@@ -67,7 +73,10 @@ class RuleResult:
 
 
 def samples_of(task: ReplayedTask, n: int | None, seed: int) -> list[list[int]]:
-    """Which candidates take part: all in recorded order, or `DRAWS` random draws of `n`."""
+    """Return the candidates of each draw.
+
+    One draw of all in recorded order, or `DRAWS` random draws of `n`.
+    """
     total = len(task.evidence.outcomes)
     if n is None or n >= total:
         return [list(range(total))]
@@ -78,12 +87,15 @@ def samples_of(task: ReplayedTask, n: int | None, seed: int) -> list[list[int]]:
 def evaluate(
     tasks: Sequence[ReplayedTask], rules: Mapping[str, Rule], n: int | None = None, seed: int = 0
 ) -> list[RuleResult]:
-    """Every rule on the same draws of every task that has an official test. Abstaining counts as not right."""
+    """Evaluate every rule on the same draws of each task.
+
+    Tasks without an official test are left out. An abstention counts as a wrong decision.
+    """
     scored = [task for task in tasks if task.correct]
     records: dict[str, list[tuple[float, float, bool]]] = {name: [] for name in rules}
     for task in scored:
         for chosen in samples_of(task, n, seed):
-            evidence, correct = task.draw(chosen)
+            evidence, correct = task.subset(chosen)
             for name, rule in rules.items():
                 decision = (rule.out_of_fold(task.task.prompt) if isinstance(rule, Joint) else rule).decide(
                     evidence
@@ -98,7 +110,10 @@ def evaluate(
 
 
 def bootstrap_difference(a: RuleResult, b: RuleResult, rounds: int = 10_000) -> tuple[float, float, float]:
-    """Difference of pass@1 with its 95 % interval, resampling tasks (draws of one task stay together)."""
+    """Return the difference of pass@1 and its 95 % interval.
+
+    The result is (mean, low, high). Tasks are resampled; the draws of one task stay together.
+    """
     difference = (a.right - b.right).reshape(a.n_tasks, -1).mean(axis=1)
     generator = np.random.default_rng(0)
     means = difference[generator.integers(0, len(difference), (rounds, len(difference)))].mean(axis=1)
@@ -107,14 +122,17 @@ def bootstrap_difference(a: RuleResult, b: RuleResult, rounds: int = 10_000) -> 
 
 
 def learn(tasks: Sequence[ReplayedTask], seed: int = 0) -> Fitted:
-    """Fit the default rule: on all candidates once, and on draws of 8 and 30, each kind with the same weight."""
+    """Fit the default rule on recorded tasks.
+
+    Each task counts three times with equal weight: with all candidates, and with draws of 30 and of 8.
+    """
     rows = []
     for task in tasks:
         if not task.correct:
             continue
         for n, weight in ((None, 1.0), (30, 1.0 / DRAWS), (8, 1.0 / DRAWS)):
             for chosen in samples_of(task, n, seed + 1):
-                evidence, correct = task.draw(chosen)
+                evidence, correct = task.subset(chosen)
                 behaviour = behaviour_of(evidence)
                 clusters = features.clusters_of(behaviour, evidence)
                 matrix = features.matrix(behaviour, evidence, clusters)
@@ -124,7 +142,7 @@ def learn(tasks: Sequence[ReplayedTask], seed: int = 0) -> Fitted:
 
 
 def plot(results: Sequence[RuleResult], default: str, path: Path) -> None:
-    """Precision against coverage for every rule, and the reliability diagram of the default rule."""
+    """Plot precision against coverage, and reliability of the default rule."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -144,11 +162,11 @@ def plot(results: Sequence[RuleResult], default: str, path: Path) -> None:
     left.set(xlabel="tasks answered, most confident first (%)", ylabel="right (%)", ylim=(0, 100))
     left.legend(fontsize=8)
     left.grid(alpha=0.3)
-    ours = next(result for result in results if result.rule == default)
-    index = np.minimum((ours.confidence * 10).astype(int), 9)
+    chosen = next(result for result in results if result.rule == default)
+    index = np.minimum((chosen.confidence * 10).astype(int), 9)
     bins = [b for b in range(10) if (index == b).any()]
-    xs = [ours.confidence[index == b].mean() for b in bins]
-    ys = [ours.right[index == b].mean() for b in bins]
+    xs = [chosen.confidence[index == b].mean() for b in bins]
+    ys = [chosen.right[index == b].mean() for b in bins]
     sizes = [20 + 400 * float((index == b).mean()) for b in bins]
     right.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfectly calibrated")
     right.scatter(xs, ys, s=sizes, label=f"{default} (area: share of tasks)")

@@ -1,8 +1,8 @@
-"""Recorded samples, run for real: candidates and generated tests of many tasks become evidence for the rules.
+"""Run recorded samples, so that many tasks become evidence for the rules.
 
-A recorded file has one JSON object a line: `task_id, prompt, entry_point, solutions[], tests[], check`
-(gzip or plain). Every distinct program runs once in the sandbox on the probes of its task; the official test
-`check` runs in a job of its own and is used for scoring only: no input, cluster or weight ever sees it.
+A recorded file has one JSON object per line: `task_id, prompt, entry_point, solutions[], tests[], check`
+(gzip or plain). Every distinct program runs once in the sandbox on the probes of its task. The official test
+`check` runs in a job of its own and is used for scoring only, never for inputs, clusters or weights.
 """
 
 from __future__ import annotations
@@ -30,23 +30,26 @@ PROBE_BUDGET = 300
 REFINE_BUDGET = 96
 """Neighbours of disagreeing inputs that are tried on one representative of each cluster."""
 REFINE_KEPT = 32
-"""Of those, the ones that tell representatives apart and are run on every candidate."""
+"""How many of those are run on every candidate: the ones that separate representatives best."""
 REPRESENTATIVES = 24
 
 PROBE_LIMITS = Limits(probe_wall_s=0.2, job_wall_s=1.0, cpu_s=2)
 CHECK_LIMITS = Limits(probe_wall_s=3.0, job_wall_s=4.0, cpu_s=4)
 
 Progress = Callable[[str, int, int], None]
-"""Called with a task's name, how many tasks are done, and how many there are."""
+"""Called with a task's name, the number of tasks done, and the number of all tasks."""
 
 
 class RecordingError(ValueError):
-    """The recorded file cannot be used; the message says what is wrong with it and where."""
+    """The error of a recorded file that cannot be used.
+
+    The message names the line and the error.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedTask:
-    """One task as it was recorded, its solutions already cut to the function's body."""
+    """One recorded task, its solutions already cut to the function's body."""
 
     task_id: str
     prompt: str
@@ -58,17 +61,20 @@ class RecordedTask:
 
 @dataclass(frozen=True, slots=True)
 class ReplayedTask:
-    """A task with what its programs did. `evidence` has one row a recorded solution, in recorded order."""
+    """A task with the evidence of its programs.
+
+    There is one row per recorded solution, in recorded order.
+    """
 
     task: RecordedTask
     probes: tuple[Probe, ...]
     origins: tuple[str, ...]
     evidence: Evidence
     correct: tuple[bool, ...] = field(default=())
-    """What the official test says of each solution; empty where there is no official test."""
+    """Whether each solution passes the official test; empty where there is none."""
 
-    def draw(self, chosen: Sequence[int]) -> tuple[Evidence, tuple[bool, ...]]:
-        """The evidence and the truth of some of the solutions, in the given order."""
+    def subset(self, chosen: Sequence[int]) -> tuple[Evidence, tuple[bool, ...]]:
+        """Return evidence and official results of some solutions, in given order."""
         evidence = replace(
             self.evidence,
             outcomes=tuple(self.evidence.outcomes[i] for i in chosen),
@@ -79,7 +85,10 @@ class ReplayedTask:
 
 
 def load(path: Path) -> list[RecordedTask]:
-    """Read a recorded file; raises `RecordingError` with the line that cannot be used."""
+    """Read a recorded file.
+
+    Raises `RecordingError`, which names the line that cannot be used.
+    """
     opener = gzip.open if path.read_bytes()[:2] == b"\x1f\x8b" else open
     tasks = []
     try:
@@ -121,7 +130,10 @@ def _parse(line: str, where: str) -> RecordedTask:
 
 
 def cut_body(solution: str) -> str:
-    """The part of a sampled continuation that belongs to the function: up to the first top-level line."""
+    """Cut a sampled continuation at the end of the function's body.
+
+    That is the first line at the top level.
+    """
     kept: list[str] = []
     quote = ""
     for line in solution.split("\n"):
@@ -192,7 +204,7 @@ def _distinguishing(
     sandbox: Sandbox,
     seed: int,
 ) -> ProbeSet:
-    """Probes that tell the largest clusters apart; none where there is at most one cluster."""
+    """Return probes that separate the largest clusters, if there are two."""
     none = ("",) * len(programs), (0.0,) * len(programs)
     labels = behaviour_of(Evidence(tuple(outcomes), *none)).labels
     members = np.flatnonzero((labels >= 0).any(axis=1)) if labels.size else np.arange(0)

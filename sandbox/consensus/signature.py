@@ -1,9 +1,9 @@
-"""Behaviour signatures: what every candidate did on every probe, as small integers.
+"""Turn outcomes into behaviour signatures: one small integer per candidate and probe.
 
-Outcomes become labels: equal values of one probe share a non-negative label; a crash, an opaque value and a
-failure of the sandbox have labels of their own below zero and never count as agreement. Expected values
-become tests: a pass/fail matrix, compared the way Python's `==` compares (`1 == 1.0 == True`), within the
-float tolerance of the canonical encoding. Linear in candidates x probes.
+Equal values of one probe share a non-negative label. A crash, an opaque value and a failure of the sandbox have
+negative labels and never count as agreement. Expected values become tests, a pass/fail matrix. They are compared
+like Python's `==` (`1 == 1.0 == True`), within the float tolerance of the canonical encoding.
+The cost is linear in candidates x probes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sandbox.program import Vote
 from sandbox.values import Malformed, Value
 
 CRASH, OPAQUE, UNKNOWN = -1, -2, -3
-"""Labels for: no value; a value that equals nothing; not known because the sandbox itself failed."""
+"""Labels for a crash, for a value that equals nothing, and for a failure of the sandbox itself."""
 
 Labels = NDArray[np.int32]
 Matrix = NDArray[np.bool_]
@@ -30,12 +30,15 @@ Matrix = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Tests:
-    """Distinct (probe, expected value) pairs with how often each was asserted, and who passes them."""
+    """The distinct pairs of probe and expected value.
+
+    With each, how often it was asserted and which candidates pass.
+    """
 
     probes: NDArray[np.int64]
     """Probe index of each test, shape (n_tests,)."""
     counts: NDArray[np.int64]
-    """How many asserts say so, shape (n_tests,)."""
+    """Number of asserts of each test, shape (n_tests,)."""
     passed: Matrix
     """Shape (n_candidates, n_tests)."""
 
@@ -45,7 +48,10 @@ class Tests:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """All that the rules compute with. Shapes: n candidates, m probes."""
+    """The labels and test results that rules compute with.
+
+    Shapes: n candidates, m probes.
+    """
 
     labels: Labels
     """Shape (n, m); see the module's docstring."""
@@ -66,19 +72,22 @@ class Behaviour:
 
     @property
     def answered(self) -> Matrix:
-        """Where a candidate gave a comparable value."""
+        """True where a candidate gave a comparable value, shape (n, m)."""
         return self.labels >= 0
 
     def voters(self) -> NDArray[np.intp]:
-        """Candidates that gave at least one comparable value; all of them where there are no probes."""
+        """Return candidates that gave at least one comparable value.
+
+        Without probes these are all candidates.
+        """
         if self.n_probes == 0:
             return np.arange(self.n_candidates)
         return np.flatnonzero(self.answered.any(axis=1))
 
     def informative(self) -> NDArray[np.intp]:
-        """Probes on which at least two candidates gave different values.
+        """Return probes on which at least two candidates gave different values.
 
-        Where all agree a probe tells nobody apart, and where all crash it left the specification.
+        Where all agree a probe separates nothing; where all crash it is outside the specification.
         """
         if self.n_candidates == 0:
             return np.arange(0)
@@ -88,7 +97,10 @@ class Behaviour:
 
 
 def behaviour_of(evidence: Evidence) -> Behaviour:
-    """Turn evidence into labels and test results. Never raises on outcomes of any kind."""
+    """Compute labels and test results of the evidence.
+
+    Never raises, whatever the outcomes.
+    """
     keys = [[_key(outcome) for outcome in row] for row in evidence.outcomes]
     n_probes = len(keys[0]) if keys else 0
     labels = np.full((len(keys), n_probes), CRASH, dtype=np.int32)
@@ -110,7 +122,10 @@ def behaviour_of(evidence: Evidence) -> Behaviour:
 
 
 def _key(outcome: Outcome) -> bytes | int:
-    """What is compared: the result's canonical bytes, with the printed text where nothing is returned."""
+    """Return what is compared: the canonical bytes of the result.
+
+    Printed text is added where nothing is returned.
+    """
     value = outcome.value
     if value is None or outcome.status is not Status.OK:
         return UNKNOWN if outcome.status is Status.INFRA else CRASH
@@ -128,7 +143,10 @@ def _key(outcome: Outcome) -> bytes | int:
 
 
 def _result(value: Value) -> Value:
-    """The returned value without the changed arguments: a call is judged by its result where it has one."""
+    """Return the result without the changed arguments.
+
+    Where there is a result, it alone is compared.
+    """
     try:
         return value.result
     except (Malformed, ValueError):
@@ -162,7 +180,10 @@ def _tests(votes: Sequence[Vote], labels: Labels, values: list[list[bytes]]) -> 
 
 @lru_cache(maxsize=65_536)
 def loosely(data: bytes) -> bytes:
-    """Canonical bytes equal exactly when Python's `==` holds: `True`, `1` and `1.0` are one value."""
+    """Return canonical bytes that are equal exactly when `==` holds.
+
+    `True`, `1` and `1.0` are one value.
+    """
     try:
         return Value.of(_as_number(Value(data).python(), 0)).canonical
     except (Malformed, ValueError, TypeError, RecursionError, OverflowError):
@@ -188,7 +209,10 @@ def _as_number(value: object, depth: int) -> object:
 
 
 def group(rows: NDArray[np.generic], members: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Members with equal rows, in order of first appearance. `rows` has one row for each member."""
+    """Group members with equal rows, in order of first appearance.
+
+    `rows` has one row per member.
+    """
     found: dict[bytes, list[int]] = {}
     packed = np.ascontiguousarray(rows)
     for row, member in zip(packed, members, strict=True):
@@ -202,14 +226,15 @@ _SPACE = re.compile(r"\s+")
 
 @lru_cache(maxsize=4096)
 def normal_text(source: str) -> str:
-    """The text without comments, and with single spaces for white space."""
+    """Return the text without comments and repeated white space."""
     return _SPACE.sub(" ", _COMMENT.sub("", source)).strip()
 
 
 def duplicates(sources: Sequence[str]) -> NDArray[np.int64]:
-    """For every candidate the number of candidates with the same text, comments and white space aside.
+    """Count the candidates with the same text, for every candidate.
 
-    Text, not syntax trees: parsing 128 candidates would cost more than everything else here together.
+    Comments and white space do not count. Text is compared, not syntax trees: parsing 128 candidates would
+    cost more than all else here together.
     """
     normal = [normal_text(source) for source in sources]
     counts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Read examples out of asserts: calls with the value that is expected of them.
+"""Read examples out of asserts: calls with their expected values.
 
 Arguments and expected values must be literals (`sandbox.inputs.literals`). Other asserts are left out.
 """
@@ -29,10 +29,11 @@ class Example:
 
 
 def from_asserts(text: str, function: str) -> list[Example]:
-    """Read weak examples from generated tests: `assert f(x) == y`, `assert f(x)`, `assert not f(x)`.
+    """Read weak examples from generated tests.
 
-    The text may break off in the middle, repeat `assert` with nothing after it, or hold other code.
-    At most `MAX_ASSERTS_PER_TEXT` examples are read.
+    They are `assert f(x) == y`, `assert f(x)`, `assert not f(x)`, and closeness of numbers. The text may
+    break off in the middle, repeat `assert` with nothing after it, or hold other code. At most
+    `MAX_ASSERTS_PER_TEXT` examples are read.
     """
     found: list[Example] = []
     short = function.rpartition(".")[2]
@@ -73,7 +74,10 @@ def _read_test(test: ast.expr, function: str) -> Example | None:
 
 
 def read_comparison(test: ast.Compare, function: str) -> Example | None:
-    """Read `f(x) == y` or `f(x) is y`, either way round, or a bound on a difference (`<`)."""
+    """Read `f(x) == y` or `f(x) is y`, either way round.
+
+    Also read a bound on a difference, `abs(f(x) - y) < e`.
+    """
     operator, left, right = test.ops[0], test.left, test.comparators[0]
     if not isinstance(operator, ast.Eq | ast.Is):
         if isinstance(operator, ast.Lt | ast.LtE):
@@ -91,7 +95,7 @@ def read_comparison(test: ast.Compare, function: str) -> Example | None:
 
 
 def _read_closeness(test: ast.expr, function: str) -> Example | None:
-    """Read `math.isclose(f(x), y)`, or `abs(f(x) - y)` from the left of a `<`."""
+    """Read `math.isclose(f(x), y)` or the `abs(f(x) - y)` of a bound."""
     if not isinstance(test, ast.Call):
         return None
     name = ast.unparse(test.func).rpartition(".")[2] if len(ast.dump(test.func)) < 300 else ""

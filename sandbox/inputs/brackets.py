@@ -1,4 +1,4 @@
-"""Follow brackets through text that need not parse: prose, or code that is still being written.
+"""Follow brackets through prose and unfinished code.
 
 One scan serves all callers. It counts round, square and curly brackets alike and does not check that their
 kinds match. Callers differ in how they read string literals (`Strings`).
@@ -23,7 +23,7 @@ class Strings(Enum):
 def bracket_depths(
     text: str, start: int = 0, end: int | None = None, strings: Strings = Strings.ESCAPED
 ) -> Iterator[tuple[int, int]]:
-    """Yield the position of each bracket in `text[start:end]` and the depth after it.
+    """Yield each bracket's position in `text[start:end]` and the depth after it.
 
     The depth starts at 0 and becomes negative at a bracket that closes nothing.
     """
@@ -44,9 +44,10 @@ def bracket_depths(
 
 
 def after_closing(text: str, start: int, longest: int) -> int | None:
-    """Return the position after the bracket that closes the one at `start`, which must open.
+    """Return the position after the bracket that closes the one at `start`.
 
-    None where it is not closed within `longest` characters. Strings are skipped, with their escapes.
+    There must be an opening bracket at `start`. None where it is not closed within `longest` characters.
+    Strings are skipped, with their escapes.
     """
     scan = bracket_depths(text, start, start + longest)
     return next((position + 1 for position, depth in scan if depth == 0), None)
@@ -62,6 +63,9 @@ def n_open(text: str) -> int:
 
 
 def first_unopened(text: str) -> int | None:
-    """Return the position of the first bracket that closes nothing, or None. Strings are not recognised."""
+    """Return the position of the first bracket that closes nothing.
+
+    None where there is no such bracket. Strings are not recognised.
+    """
     scan = bracket_depths(text, strings=Strings.IGNORED)
     return next((position for position, depth in scan if depth < 0), None)

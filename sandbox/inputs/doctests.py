@@ -1,4 +1,4 @@
-"""Read the examples that an author wrote in a docstring: doctests, arrows, and calls in the prose.
+"""Read examples in docstrings: doctests, arrows, and calls in the prose.
 
 The author vouches for doctests and arrows. Weaker wording gives a weak example, or an input without a value.
 """
@@ -20,7 +20,10 @@ MAX_EXAMPLES = 32
 
 
 def from_docstring(docstring: str, function: str) -> list[Example]:
-    """Read the author's examples: doctests first, then calls in the prose (`f(1) -> 2`, `f(1) == 2`)."""
+    """Read the author's examples: doctests first, then calls in the prose.
+
+    Calls look like `f(1) -> 2` or `f(1) == 2`.
+    """
     found = list(_doctests(docstring, function))
     prose = "\n".join(line for line in docstring.splitlines() if not line.lstrip().startswith((">>>", "...")))
     found += _prose_examples(prose, function)
@@ -62,7 +65,10 @@ def _doctests(docstring: str, function: str) -> Iterator[Example]:
 
 
 def _with_want(probe: Probe, want: str) -> Example:
-    """Read what a doctest prints: all of it, or its first line where prose follows at once."""
+    """Read the expected output of a doctest.
+
+    Only the first line counts where prose follows at once.
+    """
     for text in (want, want.split("\n", 1)[0]):
         try:
             return Example(probe, parse_literal(text))
@@ -133,7 +139,10 @@ def _expected_after(call: Call, rest: str, before: str) -> Example:
 
 
 def _leading_literal(text: str) -> object:
-    """Read the literal that starts a line of prose. Prose may follow it, arithmetic may not."""
+    """Read the literal that starts a line of prose.
+
+    Prose may follow it, arithmetic may not.
+    """
     line = text.split("\n", 1)[0][:300]
     ends = [match.start() for match in re.finditer(r"$|`|[.,;:](?=\s|$)|\s+(?=[A-Za-z#(])|\s*$", line)]
     for end in sorted(set(ends), reverse=True):

@@ -1,4 +1,4 @@
-"""Generate values of a kind: small edge cases, and typical values drawn at random.
+"""Generate values of a kind: edge cases and typical values.
 
 Typical means what a caller would pass: small numbers, short lists, words made of the characters that the
 examples and the docstring use. Extreme values mostly leave the specification, where correct programs disagree.
@@ -8,7 +8,7 @@ The distribution, and why:
 * Lists are short: 0 to 6 elements at the top, 0 to 4 inside, about half of that on average. A program that is
   wrong on a long list is usually wrong on a short one, and short inputs keep a run of 300 probes cheap.
 * Integers are uniform within what the examples reach, at least up to 12. A range of more than 127 steps gives
-  its two lowest and its two highest values only.
+  its two lowest and its two highest values only; the published figures were measured with this limitation.
 * Strings are, with equal chances, random characters, a known string, or a known string and random characters.
 * The first value is the smallest one: zero, empty, the first choice. Programs often differ there.
 
@@ -18,6 +18,7 @@ replay figures (docs/results.md) hold for these draws exactly, and a test freeze
 
 from __future__ import annotations
 
+import functools
 import itertools
 import string
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,7 +33,7 @@ WORDS = ("hello", "world", "Python", "abc", "racecar", "The quick brown fox", "a
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the examples and the docstring say about plausible values."""
+    """Plausible values, collected from the examples and the docstring."""
 
     strings: tuple[str, ...] = ()
     """Whole strings seen."""
@@ -42,21 +43,31 @@ class Hints:
 
     @property
     def characters(self) -> str:
+        """The characters of generated strings, never empty."""
         return self.alphabet or string.ascii_lowercase[:6] + "AB z"
 
     @property
     def reach(self) -> int:
-        """How large typical integers get: what most of those seen stay below."""
+        """The largest absolute value of typical integers.
+
+        About three in four of the numbers seen do not exceed it.
+        """
         seen = sorted(abs(int(n)) for n in self.numbers if abs(n) < 1e9)
         return min(max(12, seen[len(seen) * 3 // 4] if seen else 0), 200)
 
     @property
     def negative(self) -> bool:
+        """Whether negative numbers were seen, or no numbers at all."""
         return not self.numbers or any(n < 0 for n in self.numbers)
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The lowest and the highest typical integer."""
+        return (-self.reach if self.negative else 0), self.reach
 
 
 def hints_of(values: Iterable[object]) -> Hints:
-    """Collect strings and numbers out of nested values (bounded)."""
+    """Collect strings and numbers out of nested values (at most 5000)."""
     strings: dict[str, None] = {}
     numbers: dict[int | float, None] = {}
     pending = list(itertools.islice(values, 400))
@@ -77,7 +88,7 @@ def hints_of(values: Iterable[object]) -> Hints:
 
 
 def edge_cases(kind: Kind, hints: Hints, depth: int = 0) -> list[object]:
-    """Small and boundary values of `kind`, most ordinary first."""
+    """Return small and boundary values of `kind`, most ordinary first."""
     if depth > 3:
         return [None]
     match kind.name:
@@ -142,22 +153,25 @@ def _container_edges(kind: Kind, hints: Hints, depth: int) -> list[object]:
 
 T = TypeVar("T")
 Form = Callable[[Random], object]
-"""Draws one value of one shape."""
+"""Draws one value of one form, such as a known string."""
 
 _MORE = {1: 0.5, 2: 79 / 128, 3: 0.690625, 4: 71 / 96, 6: 823 / 1024, 8: 0.84296875}
-"""Chance of one more element, by the greatest length: it makes the mean length about half of that."""
+"""Chance of one more element, by the greatest length. The mean length is then about half of the greatest."""
 _LONGEST_TEXT, _LONGEST_BYTES, _LONGEST_DICT, _LONGEST_LIST, _LONGEST_INNER_LIST = 8, 6, 4, 6, 4
 _KNOWN_TEXT_DEPTH = 3
 """Strings nested as deep as this are known ones only."""
 _WIDE = 127
-"""A range of more steps than this gives its ends only."""
+"""A range of more steps than this gives its ends only (see the module's docstring)."""
 _FEW_KEYS = 255
 """Integer keys from a range of up to this many steps are drawn without repetition."""
 _HASHABLE = {"int", "float", "bool", "str", "bytes", "none", "choice"}
 
 
 def draw(kinds: tuple[Kind, ...], hints: Hints, count: int, seed: int) -> Iterator[tuple[object, ...]]:
-    """Yield `count` argument tuples, first the smallest one: the same ones for the same seed."""
+    """Yield `count` argument tuples, first the smallest one.
+
+    The same seed gives the same tuples.
+    """
     if count <= 0 or not kinds:
         return
     random = Random(seed)  # noqa: S311 - inputs, not secrets
@@ -201,7 +215,10 @@ def typical(kind: Kind, hints: Hints, random: Random, depth: int = 0) -> object:
 
 
 def _forms(kind: Kind, hints: Hints, depth: int) -> list[Form]:
-    """The shapes of a kind's values, all equally likely; a union has those of all its parts."""
+    """Return the forms of a kind's values, all equally likely.
+
+    A union has the forms of all its parts.
+    """
     known = _known_strings(hints)
     match kind.name:
         case "union":
@@ -223,8 +240,15 @@ def _forms(kind: Kind, hints: Hints, depth: int) -> list[Form]:
             return [lambda random: None]
         case "choice":
             return [lambda random: _one_of(kind.choices, random)]
-        case "int" | "float" | "bytes":
-            return [lambda random: _number_or_bytes(kind, hints, random)]
+        case "int":
+            low, high = hints.range
+            return [lambda random: _integer(low, high, random)]
+        case "float":
+            low, high = hints.range
+            return [lambda random: _integer(4 * low, 4 * high, random) / 4]
+        case "bytes":
+            byte = functools.partial(_integer, 0, 127)
+            return [lambda random: bytes(_items(_LONGEST_BYTES, byte, random))]
         case _:
             return [lambda random: _container(kind, hints, random, depth)]
 
@@ -234,66 +258,60 @@ def _known_strings(hints: Hints) -> tuple[str, ...]:
 
 
 def _one_of(values: Sequence[T], random: Random) -> T:
-    """One of the values; a single value costs no draw."""
+    """Draw one of the values; a single value needs no draw."""
     return values[0] if len(values) == 1 else random.choice(values)
 
 
-def _number_or_bytes(kind: Kind, hints: Hints, random: Random) -> int | float | bytes:
-    high = hints.reach
-    low = -high if hints.negative else 0
-    match kind.name:
-        case "int":
-            return _integer(low, high, random)
-        case "float":
-            return _integer(4 * low, 4 * high, random) / 4
-        case _:
-            return bytes(_items(_LONGEST_BYTES, lambda: _integer(0, 127, random), random))
-
-
 def _integer(low: int, high: int, random: Random) -> int:
-    """An integer in [low, high]; of a wide range one of its ends or their neighbours."""
+    """Draw an integer in [low, high].
+
+    A wide range gives one of its ends or their neighbours.
+    """
     if high - low > _WIDE:
         return random.choices((low, low + 1, high - 1, high), (2, 1, 1, 2))[0]
     return random.randint(low, high)
 
 
-def _items(longest: int, element: Callable[[], T], random: Random) -> list[T]:
+def _items(longest: int, element: Callable[[Random], T], random: Random) -> list[T]:
     """Draw up to `longest` elements."""
     items: list[T] = []
     while len(items) < longest and random.random() < _MORE[longest]:
-        items.append(element())
+        items.append(element(random))
     return items
 
 
 def _text(hints: Hints, random: Random) -> str:
-    return "".join(_items(_LONGEST_TEXT, lambda: _one_of(hints.characters, random), random))
+    return "".join(_items(_LONGEST_TEXT, lambda random: _one_of(hints.characters, random), random))
 
 
 def _container(kind: Kind, hints: Hints, random: Random, depth: int) -> object:
-    def inner(part: Kind) -> object:
-        return typical(part, hints, random, depth + 1)
+    def inner(part: Kind) -> Form:
+        return lambda random: typical(part, hints, random, depth + 1)
 
     longest = _LONGEST_LIST if depth == 0 else _LONGEST_INNER_LIST
     match kind.name:
         case "list":
-            return _items(longest, lambda: inner(kind.parts[0]), random)
+            return _items(longest, inner(kind.parts[0]), random)
         case "set" | "frozenset":
             element = kind.parts[0] if kind.parts[0].name in _HASHABLE else INT
-            items = _items(longest, lambda: inner(element), random)
+            items = _items(longest, inner(element), random)
             return frozenset(items) if kind.name == "frozenset" else set(items)
         case "tuple":
-            return tuple(inner(part) for part in kind.parts)
+            return tuple(inner(part)(random) for part in kind.parts)
         case "dict":
             key = kind.parts[0] if kind.parts[0].name in _HASHABLE else STR
             pool = _key_pool(key, hints, depth + 1)
-            return _dictionary(pool, lambda: inner(key), lambda: inner(kind.parts[1]), random)
+            return _dictionary(pool, inner(key), inner(kind.parts[1]), random)
         case _:
             raise ValueError(f"no values for the kind {kind.name!r}")
 
 
 def _key_pool(key: Kind, hints: Hints, depth: int) -> list[object] | None:
-    """All keys of a kind that has few, simplest first; None for a kind that has many."""
-    low, high = (-hints.reach if hints.negative else 0), hints.reach
+    """Return all keys of a kind that has few, simplest first.
+
+    None for a kind that has many.
+    """
+    low, high = hints.range
     if key.name == "int" and high - low <= _FEW_KEYS:
         return [*range(high + 1), *range(-1, low - 1, -1)]
     if key.name == "str" and depth >= _KNOWN_TEXT_DEPTH:
@@ -303,10 +321,11 @@ def _key_pool(key: Kind, hints: Hints, depth: int) -> list[object] | None:
     return [None] if key.name == "none" else None
 
 
-def _dictionary(
-    pool: list[object] | None, key: Callable[[], object], value: Callable[[], object], random: Random
-) -> dict[object, object]:
-    """Draw keys out of `pool`, or with `key` where there is none, until keys repeat too often."""
+def _dictionary(pool: list[object] | None, key: Form, value: Form, random: Random) -> dict[object, object]:
+    """Draw distinct keys out of `pool`, or from `key` without one.
+
+    Many repeated keys end the draw early.
+    """
     longest = _LONGEST_DICT if pool is None else min(_LONGEST_DICT, len(pool))
     tries = 3 if pool is None else 1
     found: dict[object, object] = {}
@@ -315,9 +334,9 @@ def _dictionary(
         if random.random() >= _MORE[longest]:
             break
         for _ in range(tries):
-            drawn = key() if pool is None else pool.pop(random.randrange(len(pool)))
+            drawn = key(random) if pool is None else pool.pop(random.randrange(len(pool)))
             if drawn not in found:
-                found[drawn] = value()
+                found[drawn] = value(random)
                 break
         else:
             repeated += 1

@@ -1,4 +1,4 @@
-"""Describe types of plain data as kinds, read from annotations or learned from values.
+"""Describe types of plain data, read from annotations or from values.
 
 A kind is a small description, not a Python type. No annotation is evaluated for it, and examples are enough to
 learn it: `[3, 1]` gives a list of integers.
@@ -37,7 +37,10 @@ _DICTS = {"dict", "Dict", "Mapping", "MutableMapping", "DefaultDict", "OrderedDi
 
 
 def of_annotation(node: ast.expr | None, depth: int = 0) -> Kind | None:
-    """Return the kind that an annotation describes; None without one and for types that are not plain data."""
+    """Return the kind that an annotation describes.
+
+    None without an annotation, and for types that are not plain data.
+    """
     if node is None or depth > 6:
         return None
     if isinstance(node, ast.Constant):
@@ -65,7 +68,10 @@ def _of_constant_annotation(node: ast.Constant, depth: int) -> Kind | None:
 
 
 def _bare_container(name: str) -> Kind | None:
-    """Return the kind of a container named without its element, which stays open (`any`)."""
+    """Return the kind of a container named without its element.
+
+    The element stays open (`any`).
+    """
     if name in _LISTS:
         return Kind("list", (ANY,))
     if name in _SETS:
@@ -115,7 +121,7 @@ def _union(alternatives: Iterable[Kind | None]) -> Kind | None:
 
 
 def of_value(value: object, depth: int = 0) -> Kind | None:
-    """Return the kind of one value; None for values that are not plain data."""
+    """Return the kind of one value; None unless it is plain data."""
     if depth > 5:
         return ANY
     if isinstance(value, bool):
@@ -138,7 +144,10 @@ def of_value(value: object, depth: int = 0) -> Kind | None:
 
 
 def merge(kinds: Iterable[Kind | None]) -> Kind | None:
-    """Return the narrowest kind that covers all `kinds`: int and float give float, two lists one list."""
+    """Return the narrowest kind that covers all `kinds`.
+
+    Int and float give float, two lists one list.
+    """
     result: Kind | None = None
     for kind in kinds:
         if kind is not None:

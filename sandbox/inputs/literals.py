@@ -1,7 +1,7 @@
-"""Read plain data out of syntax: literals, small arithmetic and calls with literal arguments.
+"""Read plain data out of syntax.
 
-Everything is read with `ast`: sizes are bounded and nothing is evaluated. What cannot be read that way is
-refused, never guessed.
+That is literals, small arithmetic, and calls with literal arguments. Everything is read with `ast`: sizes are
+bounded and nothing is evaluated. What cannot be read that way is refused, never guessed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class NotALiteral(ValueError):
 
 
 def literal(node: ast.expr, depth: int = 0) -> object:
-    """Return the plain data of a literal expression, with small arithmetic on numbers.
+    """Return the plain data of a literal expression or of small arithmetic.
 
     Raises `NotALiteral` for everything else, `list * int` and other ways to grow without bound included.
     """
@@ -70,7 +70,10 @@ def _collect(node: ast.expr, items: list[object]) -> object:
 
 
 def _builtin_value(node: ast.Call, depth: int) -> object:
-    """Return the value of `set()`, `list([...])` or `float("inf")`: there is no literal for some values."""
+    """Return the value of `set()`, `list([...])` or `float("inf")`.
+
+    Some values have no literal.
+    """
     name = node.func.id if isinstance(node.func, ast.Name) else ""
     if name in ("set", "frozenset", "tuple", "list", "dict") and not node.keywords and len(node.args) <= 1:
         makers: dict[str, Callable[..., object]] = {"set": set, "frozenset": frozenset, "tuple": tuple}
@@ -125,7 +128,10 @@ def parse_literal(text: str) -> object:
 
 
 def as_call(node: ast.expr, function: str) -> Call | None:
-    """Return `node` as a call of `function` with literal arguments; None if it is anything else."""
+    """Return `node` as a call of `function` with literal arguments.
+
+    None if it is anything else.
+    """
     if not isinstance(node, ast.Call) or len(ast.dump(node.func)) > 500:
         return None
     called = ast.unparse(node.func)

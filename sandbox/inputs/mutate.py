@@ -1,4 +1,4 @@
-"""Mutate known inputs: the neighbours of a plausible input are mostly plausible too.
+"""Mutate known inputs: neighbours of a plausible input are mostly plausible.
 
 Each mutation is one small change to one argument. So kinds mostly survive, and so do relations between
 arguments, such as a list and an index into it.
@@ -30,7 +30,10 @@ def mutate_call(call: Call, hints: Hints, random: Random) -> Call:
 
 
 def mutate(value: object, hints: Hints, random: Random, depth: int = 0) -> object:
-    """Return a value of the same kind, one small step away. `value` itself is not changed."""
+    """Return a value of the same kind, one small step away.
+
+    `value` itself is not changed.
+    """
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):

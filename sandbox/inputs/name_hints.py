@@ -1,4 +1,4 @@
-"""Guess a parameter's kind from its name, and otherwise from the words of the docstring."""
+"""Guess a parameter's kind from its name, otherwise from the docstring."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ _DOC_HINTS: tuple[tuple[str, Kind], ...] = (
 
 
 def kind_of_name(name: str, docstring: str = "") -> Kind:
-    """Guess from the parameter's name, then from the docstring; an integer where neither gives a hint."""
+    """Guess from the parameter's name, then from the docstring.
+
+    The guess is an integer where neither gives a hint.
+    """
     lowered = name.lower()
     for pattern, kind in _NAME_PATTERNS:
         if re.search(pattern, lowered):

@@ -1,4 +1,4 @@
-"""Find the kind of each parameter, from the most reliable evidence that there is."""
+"""Find the kind of each parameter from the most reliable evidence."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from sandbox.program import Call
 
 
 def parameter_kind(parameter: Parameter, seen: Iterable[object], docstring: str = "") -> Kind:
-    """Return the kind of a parameter, by annotation, values seen, default, or name, in this order.
+    """Return the kind of a parameter.
 
-    An annotation that leaves its elements open (`list`) is filled in from the weaker evidence.
+    Evidence in this order: annotation, values seen, default, name. An annotation that leaves its elements
+    open (`list`) is filled in from the weaker evidence.
     """
     annotated = of_annotation(parameter.annotation)
     observed = merge(_common(of_value(value) for value in seen))
@@ -55,7 +56,10 @@ def _common(kinds: Iterable[Kind | None]) -> list[Kind]:
 
 
 def _fill(kind: Kind, weaker: Kind) -> Kind:
-    """Replace the `any` parts of `kind` by those of `weaker`, or by integers and strings."""
+    """Replace the `any` parts of `kind` by those of `weaker`.
+
+    Where these do not fit, by integers and strings.
+    """
     if kind == ANY:
         return weaker if weaker.name not in ("union", "none") else Kind("union", (INT, STR))
     if not kind.parts:

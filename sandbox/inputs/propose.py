@@ -46,11 +46,12 @@ def propose(
     budget: int = 16,
     seed: int = 0,
 ) -> ProbeSet:
-    """Propose up to `budget` probes for `function` (`name`, or `Class.method`), defined in `source`.
+    """Propose up to `budget` probes for a function defined in `source`.
 
-    `source` needs the signature and the docstring; the body may be missing and the rest may not parse.
-    `examples` are calls seen elsewhere; `tests` are texts of generated asserts. There are fewer probes, or
-    none, where the function is not found or its parameters cannot be filled with plain data.
+    `function` is `name` or `Class.method`. `source` needs the signature and the docstring; the body may be
+    missing and the rest may not parse. `examples` are calls seen elsewhere; `tests` are texts of generated
+    asserts. There are fewer probes, or none, where the function is not found or its parameters cannot be
+    filled with plain data.
     """
     target = find_target(source, function)
     if target is None or budget <= 0:
@@ -82,7 +83,10 @@ def propose(
 
 
 class Collector:
-    """Collect distinct probes up to the budget, and turn method calls into call sequences."""
+    """Collect distinct probes up to the budget.
+
+    Calls of methods become call sequences that build an object first.
+    """
 
     def __init__(self, target: Target, budget: int) -> None:
         self.target, self.budget = target, budget
@@ -129,18 +133,18 @@ def _key(probe: Probe) -> str:
 
 
 def _is_plain(probe: Probe) -> bool:
-    """Check that the arguments are small enough to travel into the sandbox and back."""
+    """Check that the arguments are small enough to be sent."""
     return len(repr(probe)) <= 20_000
 
 
 def call_hints(target: Target, calls: Sequence[Call]) -> generate.Hints:
-    """Collect strings, characters and numbers of the calls and of the docstring's quoted literals."""
+    """Collect strings and numbers of the calls and the docstring's quotes."""
     values: list[object] = [value for call in calls for value in (*call.args, *call.kwargs.values())]
     return generate.hints_of([*values, *quoted(target.docstring)])
 
 
 def quoted(docstring: str) -> list[str]:
-    """Return short quoted strings of the docstring: words and symbols that inputs may hold."""
+    """Return short quoted strings of the docstring, as inputs may hold them."""
     found = []
     for quote in ("'", '"', "`"):
         pieces = docstring.split(quote)
@@ -149,11 +153,14 @@ def quoted(docstring: str) -> list[str]:
 
 
 def _generated(target: Target, seen: Sequence[Call], budget: int, seed: int) -> Iterator[tuple[Call, str]]:
-    """Yield edge cases, then mutations and typical values in turn, each call with its origin."""
-    optional = [p for p in target.parameters if not p.keyword_only]
-    found = parameter_kinds(optional, seen, target.docstring)
+    """Yield edge cases, then mutations and typical values in turn.
+
+    Each call comes with its origin.
+    """
+    positional = [p for p in target.parameters if not p.keyword_only]
+    found = parameter_kinds(positional, seen, target.docstring)
     hints = call_hints(target, seen)
-    if not optional:
+    if not positional:
         yield Call(target.name), "edge"
         return
     fixed = _required_keywords(target, hints)
@@ -209,7 +216,10 @@ def edge_calls(
 
 
 def _constructions(target: Target) -> Iterator[Call]:
-    """Yield a few ways to build the object of a method: edge cases for its required parameters."""
+    """Yield a few ways to build the object of a method.
+
+    Required parameters get edge cases.
+    """
     required = [p for p in target.constructor if p.default is None and not p.keyword_only]
     required_keywords = [p for p in target.constructor if p.default is None and p.keyword_only]
     found = parameter_kinds(required, (), "")

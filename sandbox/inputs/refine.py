@@ -1,4 +1,4 @@
-"""Find distinguishing inputs after a first clustering, near those on which candidates disagree.
+"""Find distinguishing inputs, near those on which candidates disagree.
 
 Two steps keep the cost of a large budget small. Many neighbours of such inputs are proposed and run on one
 representative of each cluster. The few that separate representatives are then run on every candidate.
@@ -34,7 +34,7 @@ def refine(
     budget: int = 16,
     seed: int = 0,
 ) -> ProbeSet:
-    """Propose up to `budget` new probes near those of `tried` on which candidates disagree.
+    """Propose up to `budget` probes near those on which candidates disagree.
 
     Crashes do not count as disagreement. `labels` are the candidates' labels on `tried`
     (`sandbox.consensus.signature.behaviour_of(...).labels`), shape (n_candidates, len(tried)).
@@ -83,7 +83,7 @@ def _as_call(probe: Probe, function: str) -> Call | None:
 
 
 def disagreement(labels: Labels) -> NDArray[np.float64]:
-    """Return for every probe the chance that two random candidates answer it differently.
+    """Return each probe's chance that two random candidates answer differently.
 
     In [0, 1]: zero where all agree and where all crash.
     """
@@ -101,10 +101,11 @@ def disagreement(labels: Labels) -> NDArray[np.float64]:
 def choose_distinguishing(
     labels: Labels, count: int, weights: NDArray[np.float64] | None = None
 ) -> list[int]:
-    """Choose up to `count` probes, each splitting most pairs not yet split; best first (greedy).
+    """Choose greedily up to `count` probes, best first.
 
-    `labels` has shape (n_candidates, n_probes), `weights` (n_candidates,): the importance of candidates, or of
-    the clusters they represent. Probes that split nothing are left out.
+    Each splits most of the pairs of candidates not yet split. `labels` has shape (n_candidates, n_probes),
+    `weights` (n_candidates,): the importance of candidates, or of the clusters they represent. Probes that
+    split nothing are left out.
     """
     n, m = labels.shape
     weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -123,7 +124,10 @@ def choose_distinguishing(
 
 
 def _split_gain(blocks: NDArray[np.int64], column: Labels, weight: NDArray[np.float64]) -> float:
-    """Return the weight of the pairs in one block that the probe splits. Crashes split nothing."""
+    """Return the weight of the pairs that a probe splits.
+
+    Only pairs within one block count, and crashes split nothing.
+    """
     gain = 0.0
     for block in np.unique(blocks):
         inside = (blocks == block) & (column >= 0)

@@ -46,7 +46,10 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def parse_quietly(source: str) -> ast.Module | None:
-    """Parse without warnings about escapes; return None for text that is not Python (yet)."""
+    """Parse without warnings about escapes.
+
+    Returns None for text that is not Python (yet).
+    """
     if len(source) > MAX_SOURCE_CHARS:
         return None
     try:
@@ -58,9 +61,9 @@ def parse_quietly(source: str) -> ast.Module | None:
 
 
 def find_target(source: str, function: str) -> Target | None:
-    """Find `function` (`name` or `Class.name`) in `source`; None where no signature can be read.
+    """Find `function` (`name` or `Class.name`) in `source`.
 
-    Of several definitions the last one counts, as in Python.
+    None where no signature can be read. Of several definitions the last one counts, as in Python.
     """
     owner_name, _, name = function.rpartition(".")
     tree = parse_quietly(source)
@@ -85,7 +88,7 @@ def _find_in_tree(tree: ast.Module, owner_name: str, name: str) -> Target | None
 
 
 def _find_in_fragment(source: str, owner_name: str, name: str) -> Target | None:
-    """Read signature and docstring alone, out of text that does not parse as a whole."""
+    """Read signature and docstring out of text that does not parse."""
     matches = list(re.finditer(rf"^[ \t]*(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b", source, re.MULTILINE))
     if not matches:
         return None
@@ -105,7 +108,7 @@ def _find_in_fragment(source: str, owner_name: str, name: str) -> Target | None:
 
 
 def _with_docstring(header: list[str], rest: list[str], body_indent: str) -> FunctionNode | None:
-    """Parse the header with the docstring that follows it, if that is complete."""
+    """Parse the header with its docstring, if that is complete."""
     best = parse_quietly(textwrap.dedent("\n".join([*header, f"{body_indent}pass"])))
     if rest and re.match(r"\s*[rRuU]?(\"|')", next((line for line in rest if line.strip()), "")):
         for n_lines in range(1, min(len(rest), 200) + 1):

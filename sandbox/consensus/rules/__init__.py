@@ -1,4 +1,7 @@
-"""All consensus rules by name. To add one: write a class with `name` and `decide`, and list it here."""
+"""List all consensus rules by name.
+
+To add one, write a class with `name` and `decide` and list it here.
+"""
 
 from sandbox.consensus.rules.baselines import LowestPerplexity, OutputHash, RandomPassing, SuccessRate, UCoder
 from sandbox.consensus.rules.joint import Joint

@@ -1,8 +1,8 @@
-"""The published rule (UCoder, arXiv 2512.17385) and the arms of its ablation, as they are described.
+"""Define the rule of the UCoder paper (arXiv 2512.17385) and its baselines.
 
-The signature of a candidate is its pass/fail vector over the generated tests. That merges everything that
-passes nothing into one cluster, whatever it returns: the reason why these rules are here for comparison and
-for reproducing the paper, and are not the default (docs/consensus.md has the figures).
+UCoder's signature of a candidate is its pass/fail vector over the generated tests. It
+merges all candidates that pass nothing into one cluster, whatever they return. These rules are here for
+comparison and to reproduce the paper; they are not the default (`docs/consensus.md` has the figures).
 """
 
 from __future__ import annotations
@@ -19,28 +19,36 @@ from sandbox.consensus.types import Decision, Evidence
 
 
 def test_matrix(behaviour: Behaviour) -> Matrix:
-    """Pass/fail over all tests, asserts and the author's examples alike: shape (n, n_tests)."""
+    """Return pass/fail over all tests, shape (n, n_tests).
+
+    Asserts and the author's examples count alike.
+    """
     return np.concatenate([behaviour.tests.passed, behaviour.constraints.passed], axis=1)
 
 
 def execution_success(behaviour: Behaviour) -> NDArray[np.float64]:
-    """e(r): the share of inputs on which a candidate does not crash (not: of the tests that it passes).
+    """Return e(r), the share of inputs without a crash, shape (n,).
 
-    All inputs that were run count, with an expected value or without: only so is the figure reproduced that was
-    measured before with this rule (docs/consensus.md). A failure of the sandbox is no crash of the candidate.
+    It is not the share of passed tests. All inputs count, with or without an expected value, to reproduce the
+    figure measured before with this rule (`docs/consensus.md`). A failure of the sandbox is not a crash of
+    the candidate.
     """
     return np.asarray((behaviour.labels != CRASH).mean(axis=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
 class UCoder:
-    """Crash filter, pass/fail signatures, largest cluster, then execution success, then perplexity."""
+    """Choose the largest cluster of pass/fail signatures among candidates that seldom crash.
+
+    Within it: higher execution success, then lower perplexity. Why: independent wrong programs seldom fail the
+    same tests, so the largest cluster is likely right (Section 2, with Theorem 2.4).
+    """
 
     name: str = "ucoder"
     reliability: float = 0.8
-    """Least e(r) of a candidate that may take part."""
+    """Least e(r) of a candidate: the paper's reliability filter."""
     minimum_size: int = 1
-    """tau: the paper does not give its value; 1 switches the requirement off."""
+    """tau, the least size of a cluster. The paper does not give its value; 1 switches it off."""
 
     def decide(self, evidence: Evidence) -> Decision:
         behaviour = behaviour_of(evidence)
@@ -76,7 +84,12 @@ class UCoder:
 
 @dataclass(frozen=True, slots=True)
 class RandomPassing:
-    """A random candidate among those that pass every test; the first, as samples come in random order."""
+    """Choose a random candidate that passes every test.
+
+    That is the first one, as samples come in random order.
+
+    Why: a baseline of the paper's ablation. It shows what tests give without consensus.
+    """
 
     name: str = "random-passing"
 
@@ -99,7 +112,12 @@ class RandomPassing:
 
 @dataclass(frozen=True, slots=True)
 class OutputHash:
-    """The dominant cluster of equal outputs on all probes. A crash is an output like any other here."""
+    """Choose the largest cluster of equal outputs on all probes.
+
+    A crash is an output like any other here.
+
+    Why: a baseline of the paper's ablation. It shows what outputs give without tests.
+    """
 
     name: str = "output-hash"
 
@@ -124,7 +142,10 @@ class OutputHash:
 
 @dataclass(frozen=True, slots=True)
 class LowestPerplexity:
-    """The most fluent candidate that gives any value at all."""
+    """Choose the most fluent candidate that gives any value at all.
+
+    Why: a baseline of the paper's ablation. It shows what the model alone gives, without behaviour.
+    """
 
     name: str = "lowest-perplexity"
 
@@ -149,7 +170,12 @@ def _perplexity(log_probability: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SuccessRate:
-    """The candidate that passes most tests, if it passes at least `threshold` of them."""
+    """Choose the candidate that passes most tests.
+
+    It must pass at least the share `threshold` of them.
+
+    Why: a baseline of the paper's ablation. It shows what counting tests gives without clusters.
+    """
 
     name: str = "success-rate"
     threshold: float = 0.0

@@ -1,4 +1,4 @@
-"""What all rules share: building a decision out of scored clusters, and the ways to abstain."""
+"""Build decisions out of scored clusters, and abstentions: shared by all rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.consensus.signature import Behaviour
+from sandbox.consensus.signature import OPAQUE, UNKNOWN, Behaviour
 from sandbox.consensus.types import Cluster, Decision, Evidence
 
 Members = NDArray[np.intp]
@@ -17,20 +17,26 @@ Members = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A cluster with its score; `members` best first."""
+    """The members of a cluster, best first, and its score."""
 
     members: Members
     score: float
 
 
 def fluency(evidence: Evidence) -> NDArray[np.float64]:
-    """Mean log-probabilities, with the worst possible value for NaN so that comparisons stay defined."""
+    """Return mean log-probabilities, with minus infinity for NaN.
+
+    NaN would leave comparisons undefined.
+    """
     values = np.array(evidence.log_probabilities, dtype=np.float64)
     return np.where(np.isnan(values), -math.inf, values)
 
 
 def order(members: Members, *keys: NDArray[np.generic]) -> Members:
-    """Members by descending keys, the first key first; equal ones stay in the order they were sampled."""
+    """Sort members by descending keys, the first key first.
+
+    Equal members stay in sampled order.
+    """
     if not keys:
         return members
     columns = [-key[members].astype(np.float64) for key in reversed(keys)]
@@ -52,13 +58,13 @@ def as_clusters(scored: Sequence[Scored], n_candidates: int) -> tuple[Cluster, .
 
 
 def why_nothing(behaviour: Behaviour) -> str | None:
-    """The reason for which no rule can choose, if there is one."""
+    """Return the reason for which no rule can choose, or None."""
     if behaviour.n_candidates == 0:
         return "There is no candidate to choose from."
     if len(behaviour.voters()) == 0:
-        if bool((behaviour.labels == -3).all()):
-            return "The sandbox failed on every probe, so nothing is known about any candidate."
-        if bool((behaviour.labels == -2).any()):
+        if bool((behaviour.labels == UNKNOWN).all()):
+            return "The sandbox failed on every probe, so there are no outcomes to compare."
+        if bool((behaviour.labels == OPAQUE).any()):
             return "No candidate returned data that can be compared."
         return "Every candidate crashed on every probe input."
     return None
@@ -71,7 +77,10 @@ def best_first(
     confidence: Callable[[Sequence[Scored]], float],
     reason: Callable[[Scored], str],
 ) -> Decision:
-    """A decision for the cluster with the highest score (ties: the one sampled first)."""
+    """Decide for the cluster with the highest score.
+
+    Of equal clusters, the one sampled first wins.
+    """
     ranked = sorted(clusters, key=lambda item: (-item.score, int(item.members.min())))
     if not ranked:
         return abstain(rule, "No candidate is left to choose from.", (), behaviour.n_candidates)

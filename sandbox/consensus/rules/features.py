@@ -1,8 +1,9 @@
-"""What the default rule looks at: a few numbers for each output cluster, all comparable within one problem.
+"""Compute the features of the default rule.
 
-Every feature is a sum over candidates x probes or candidates x tests, so the cost is linear in both. They were
-chosen out of some fifty by the out-of-fold likelihood of the right cluster on recorded tasks (docs/log.md
-names those that were left out).
+They are a few numbers per output cluster, comparable within one problem. Every feature is a sum over
+candidates x probes or candidates x tests, so the cost is linear in both. They were chosen out of some fifty
+by the out-of-fold likelihood of the right cluster on recorded tasks
+(`docs/experiments/2026-11-21-consensus-features.md` names those that were left out).
 """
 
 from __future__ import annotations
@@ -27,20 +28,23 @@ NAMES = (
     "ends_in_return",
 )
 CORE = 0.64
-"""Probes that at least four in five candidates answer (0.8 squared, see `probe_relevance`) are the core."""
+"""Least relevance of core probes: four in five candidates answer (0.8 squared, see `probe_relevance`)."""
 FEW = 80
-"""Characters added to every text's length: among texts of a line or two, which is shorter says little."""
+"""Characters added to every text's length: among texts of a line or two, differences mean little."""
 
 
 def clusters_of(behaviour: Behaviour, evidence: Evidence) -> list[Members]:
-    """Candidates with equal outputs; first the most fluent one, then the one whose text was sampled most."""
+    """Cluster candidates by equal outputs.
+
+    In a cluster the most fluent comes first, then the text sampled most often.
+    """
     voters = behaviour.voters()
     copies, fluent = duplicates(evidence.sources), fluency(evidence)
     return [order(members, fluent, copies) for members in group(behaviour.labels[voters], voters)]
 
 
 def matrix(behaviour: Behaviour, evidence: Evidence, clusters: list[Members]) -> Floats:
-    """One row a cluster, one column a name in `NAMES`."""
+    """Return the features, shape (n_clusters, len(NAMES))."""
     if not clusters:
         return np.zeros((0, len(NAMES)))
     first = np.array([members[0] for members in clusters], dtype=np.intp)
@@ -62,13 +66,16 @@ def matrix(behaviour: Behaviour, evidence: Evidence, clusters: list[Members]) ->
 
 
 def _sums(values: Floats, clusters: list[Members]) -> Floats:
-    """The sum of the members' values, for each cluster."""
+    """Sum the members' values for each cluster."""
     starts = np.cumsum([0, *(len(members) for members in clusters[:-1])])
     return np.asarray(np.add.reduceat(values[np.concatenate(clusters)], starts))
 
 
 def probe_relevance(behaviour: Behaviour) -> Floats:
-    """Weight of each probe: 0 where candidates do not differ, less the more of them crash (outside the spec)."""
+    """Return the weight of each probe, shape (m,).
+
+    It is 0 where candidates do not differ, and lower the more of them crash.
+    """
     weight = np.zeros(behaviour.n_probes)
     informative = behaviour.informative()
     weight[informative] = behaviour.answered.mean(axis=0)[informative] ** 2
@@ -76,15 +83,19 @@ def probe_relevance(behaviour: Behaviour) -> Floats:
 
 
 def _support(tests: Tests) -> Floats:
-    """Share of the generated asserts, repetitions included, that a candidate passes."""
+    """Return the share of generated asserts that each candidate passes.
+
+    Repeated asserts count repeatedly.
+    """
     total = tests.counts.sum()
     return np.asarray(tests.passed @ tests.counts / total) if total > 0 else np.zeros(len(tests.passed))
 
 
 def _constancy(behaviour: Behaviour, relevance: Floats, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """For some candidates: the share of their answers that is one value, and whether the core has only one.
+    """Measure how constant the answers of candidates are.
 
-    A stub that always says the same is what many wrong candidates have in common.
+    Returns the share of the most frequent answer, and whether the core probes have one answer only. Many
+    wrong candidates agree because they are stubs that always return the same value.
     """
     informative = np.flatnonzero(relevance)
     core = np.flatnonzero(relevance >= CORE)
@@ -95,7 +106,10 @@ def _constancy(behaviour: Behaviour, relevance: Floats, rows: NDArray[np.intp]) 
 
 
 def _longest_run(ordered: Labels) -> Floats:
-    """For each row, how often its most frequent non-negative value occurs; rows are in ascending order."""
+    """Count the most frequent non-negative value of each row.
+
+    Each row is in ascending order.
+    """
     longest, current = np.zeros(len(ordered)), np.zeros(len(ordered))
     before = np.full(len(ordered), -1)
     for column in ordered.T:
@@ -106,18 +120,19 @@ def _longest_run(ordered: Labels) -> Floats:
 
 
 def _one_value(values: Labels) -> Floats:
-    """For each row, whether its non-negative values are all alike."""
+    """Return for each row whether its non-negative values are all equal."""
     low = np.where(values >= 0, values, np.iinfo(np.int32).max).min(axis=1, initial=np.iinfo(np.int32).max)
     return np.asarray(values.max(axis=1, initial=-1) <= low, dtype=np.float64)
 
 
 def _texts(sources: tuple[str, ...]) -> tuple[Floats, Floats]:
-    """How much shorter than the median each text is (a logarithm, 0 or less), and whether it ends in `return`.
+    """Return the brevity of each text, and whether it ends in `return`.
 
-    Counted without comments, white space and what all texts begin and end with: the document around them.
+    Brevity is log(length / median length), at most 0. Comments, white space and the shared start and end are
+    left out: they are the surrounding document.
     """
     texts = [normal_text(source) for source in sources]
-    shared = _common_start(min(texts), max(texts))  # of the first and the last in order: then of all
+    shared = _common_start(min(texts), max(texts))  # what the first and the last in order share, all share
     backwards = [text[shared:][::-1] for text in texts]
     shared_end = _common_start(min(backwards), max(backwards))
     length = np.log(np.array([len(text) - shared_end + FEW for text in backwards], dtype=np.float64))

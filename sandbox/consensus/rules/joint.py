@@ -1,8 +1,8 @@
-"""The default rule: one score from what candidates return, what tests expect, and who agrees with whom.
+"""Define the default rule: one score from outputs, passed tests and agreement.
 
-Candidates are clustered by their outputs. Each cluster gets a score, a weighted sum of the features in
-`sandbox.consensus.rules.features`; the softmax of the scores is what the rule believes, and a regression fitted on
-recorded tasks turns it into a confidence. The author's examples come before everything else.
+Candidates are clustered by their outputs. The score of a cluster is a weighted sum of the features in
+`sandbox.consensus.rules.features`. A regression fitted on recorded tasks turns the softmax of the scores into a
+confidence. The author's examples outweigh everything else.
 """
 
 from __future__ import annotations
@@ -18,26 +18,37 @@ from sandbox.consensus.signature import Behaviour, behaviour_of
 from sandbox.consensus.types import Decision, Evidence
 
 EXAMPLE_BONUS = 100.0
-"""Score for keeping all examples of the docstring: more than the other features together can differ by.
+"""Score for passing all examples of the docstring: more than all other features can outweigh.
 
-A bonus and not a filter, because an example can be wrong or beyond every candidate. Where none of them is kept by any
-candidate the rule abstains, for what agrees there is known to be wrong, or the example is.
+A bonus and not a filter, because an example can be wrong, or too hard for every candidate. The rule abstains where
+no candidate passes any example: either the candidates are wrong or the examples are
+(`docs/experiments/2026-11-27-abstain-when-examples-fail.md`).
 """
 MINIMUM_ANSWERS = 0.1
-"""Least share of inputs that the winner must answer: agreeing on one input and crashing on the rest says
-little (one recorded task has 87 candidates that lack the same import and agree on the empty string)."""
+"""Least share of inputs that the winner must answer.
+
+Candidates that agree on one input and crash on the rest prove little. In one recorded task 87 candidates lack the
+same import and agree on the empty string.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """Clusters by outputs; examples first, then size, agreement, types and passed asserts in one score."""
+    """Choose an output cluster by examples, then by weighted features.
+
+    Why: no single signal decides. Outputs, asserts and texts are weak each and together better
+    (`docs/consensus.md` has the figures).
+    """
 
     name: str = "joint"
     parameters: Parameters | None = None
-    """None: the parameters that come with the package."""
+    """None stands for the parameters that come with the package."""
 
     def out_of_fold(self, prompt: str, fitted: Fitted | None = None) -> Joint:
-        """This rule with parameters that were fitted without the task of `prompt` (for honest figures)."""
+        """Return this rule with parameters fitted without the task of `prompt`.
+
+        This keeps figures on recorded tasks unbiased.
+        """
         if self.parameters is not None:
             return self
         fitted = fitted or shipped()
@@ -59,8 +70,8 @@ class Joint:
         best = int(scores.argmax())
         scored = [Scored(members, float(score)) for members, score in zip(clusters, scores, strict=True)]
         reason = None
-        if kept.shape[1] and not kept[best].any():  # the best keeps the most, so nobody keeps one
-            reason = "No candidate does what an example of the docstring says."
+        if kept.shape[1] and not kept[best].any():  # the best passes the most, so no candidate passes one
+            reason = "No candidate passes an example of the docstring."
         elif behaviour.n_probes and behaviour.answered[first[best]].mean() < MINIMUM_ANSWERS:
             reason = f"The best candidates crash on more than {1 - MINIMUM_ANSWERS:.0%} of the inputs."
         if reason:

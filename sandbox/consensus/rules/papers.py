@@ -1,7 +1,7 @@
-"""Selection rules of other papers, for comparison: CodeT, B4, SRank and the soft output vote.
+"""Define rules of other papers: CodeT, B4, SRank and soft vote.
 
-Each is written from its paper's definitions. Their confidences are their own scores brought into [0, 1]; only
-the default rule's confidence is calibrated.
+Each follows the definitions of its paper. Their confidences are their own scores scaled into [0, 1]; only the
+default rule's confidence is calibrated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from sandbox.consensus.types import Decision, Evidence
 
 @dataclass(frozen=True, slots=True)
 class CodeT:
-    """sqrt(cluster size) x tests passed, clusters by the exact set of tests passed (arXiv 2207.10397)."""
+    """Score clusters by sqrt(cluster size) x tests passed.
+
+    Candidates that pass exactly the same tests are one cluster.
+
+    Why: a right program agrees with other programs and with tests at once; the root keeps many similar wrong
+    programs from outweighing tests (CodeT, arXiv 2207.10397, Section 2.2, "Dual execution agreement").
+    """
 
     name: str = "codet"
 
@@ -49,10 +55,14 @@ class CodeT:
 
 @dataclass(frozen=True, slots=True)
 class B4:
-    """Posterior of "exactly this cluster and exactly the tests it passes are right" (arXiv 2409.08692).
+    """Score clusters by a posterior over candidates and tests.
 
-    `beta_0` is the prior against a wrong test being passed by a wrong candidate; `alpha_xy` the prior towards
-    many right candidates and tests. The values are those that the paper's experiments recommend.
+    The hypothesis is that exactly the cluster and the tests it passes are right.
+
+    Why: candidates and tests are both uncertain, so both are estimated together, with Beta priors
+    (B4, arXiv 2409.08692, the approximated optimal strategy). `beta_0` is the prior against a wrong candidate
+    passing a wrong test; `alpha_xy` the prior towards many right candidates and tests. The values are those
+    that the paper's experiments recommend.
     """
 
     name: str = "b4"
@@ -73,8 +83,8 @@ class B4:
             self.name,
             behaviour,
             clusters,
-            # The unnormalised posterior compares clusters of one problem only; across problems the part of
-            # the candidates and of the tests that it calls right is what B4 itself is most sure about.
+            # The unnormalised posterior compares clusters of one problem only. Across problems, the shares of
+            # candidates and of tests that B4 estimates to be right stand in for it.
             confidence=lambda ranked: math.sqrt(
                 len(ranked[0].members)
                 / n
@@ -103,20 +113,30 @@ class B4:
 
 
 def _log_beta(successes: int, trials: int, alpha: float = 1.0, beta: float = 1.0) -> float:
-    """log B(successes + alpha, failures + beta): a Bernoulli likelihood integrated over its Beta prior."""
+    """Return log B(successes + alpha, failures + beta).
+
+    This is a Bernoulli likelihood integrated over its Beta prior.
+    """
     a, b = successes + alpha, trials - successes + beta
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
 def output_clusters(behaviour: Behaviour, evidence: Evidence) -> list[NDArray[np.intp]]:
-    """Candidates with equal outputs on every probe, most fluent first. Those without answers are in none."""
+    """Cluster candidates by equal outputs, most fluent first.
+
+    Candidates without answers are left out.
+    """
     voters = behaviour.voters()
     return [order(members, fluency(evidence)) for members in group(behaviour.labels[voters], voters)]
 
 
 @dataclass(frozen=True, slots=True)
 class SRank:
-    """Output clusters scored by size x pass rate of all clusters, by how far they agree (2311.03366)."""
+    """Score output clusters by overlap-weighted size x pass rate of all.
+
+    Why: near misses of the right program still agree with it on many inputs, so overlapping clusters support
+    each other (SRank, arXiv 2311.03366, the final ranking R = I V).
+    """
 
     name: str = "srank"
 
@@ -141,7 +161,10 @@ class SRank:
 
 
 def _overlap(labels: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Share of probes on which two clusters give the same value: shape (n_clusters, n_clusters)."""
+    """Return the share of equal values between clusters.
+
+    Shape (n_clusters, n_clusters).
+    """
     if labels.shape[1] == 0:
         return np.ones((len(labels), len(labels)))
     return np.stack([((labels == row) & (row >= 0)).mean(axis=1) for row in labels])
@@ -149,7 +172,11 @@ def _overlap(labels: NDArray[np.int32]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True)
 class SoftVote:
-    """Mean agreement of a candidate's outputs with those of the other candidates (FMV, arXiv 2604.15618)."""
+    """Choose the candidate whose outputs agree most with the others.
+
+    Why: one wrong output need not put a candidate out of every large cluster (Functional Majority Voting,
+    arXiv 2604.15618, the soft vote).
+    """
 
     name: str = "soft-vote"
 
@@ -175,9 +202,10 @@ def mean_agreement(
     weights: NDArray[np.float64] | None = None,
     relevance: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """For every candidate the weighted share of other candidates that give its value, averaged over probes.
+    """Return the mean agreement with other candidates, shape (n,).
 
-    `weights` are the candidates', `relevance` the probes'. A crash agrees with nobody. Linear in
+    For each probe it is the share of other candidates that give the same value. `weights` are those of
+    candidates, shape (n,); `relevance` those of probes, shape (m,). A crash agrees with nothing. Linear in
     candidates x probes: values are counted, pairs are not compared.
     """
     n, m = labels.shape
@@ -186,7 +214,9 @@ def mean_agreement(
         return np.zeros(n)
     weight = np.ones(n) if weights is None else weights
     valid = labels >= 0
-    cells = np.where(valid, labels, 0) + n * np.arange(m)  # labels are below n: one counter a probe and value
+    cells = np.where(valid, labels, 0) + n * np.arange(
+        m
+    )  # labels are below n: one counter per probe and value
     counts = np.bincount(
         cells[valid], weights=np.broadcast_to(weight[:, None], (n, m))[valid], minlength=n * m
     )

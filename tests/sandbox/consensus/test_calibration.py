@@ -1,4 +1,4 @@
-"""Fitting and calibration on made-up problems with a known answer; reading recorded files."""
+"""Fitting and calibration on invented problems; reading recorded files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FEATURES = ("decisive", "agreement")
 
 
 def rows(n: int) -> list[Row]:
-    """Problems in which the first feature decides with some noise and the second says nothing."""
+    """Make problems in which the first feature decides, with some noise."""
     generator = np.random.default_rng(0)
     found = []
     for i in range(n):
@@ -57,7 +57,7 @@ def test_weights_do_not_depend_on_the_unit_of_a_feature():
     assert again["agreement"] == pytest.approx(once["agreement"], abs=1e-3)
 
 
-def test_fitted_folds_never_saw_their_tasks():
+def test_folds_are_fitted_without_their_tasks():
     data = rows(40)
     fitted = fit(data, [row.task for row in data], FEATURES)
     for fold in range(len(fitted.folds)):
@@ -94,7 +94,7 @@ def test_confidence_stays_in_range_and_rises_with_the_share(share, agreement, n,
 
 
 def test_fitted_confidence_is_the_share_that_was_right():
-    """Winners with much agreement were right in 80 %, those with little in 20 %; the rest says nothing."""
+    """Winners with agreement were right in 80 %, others in 20 %."""
     generator = np.random.default_rng(0)
     agreement = generator.integers(0, 2, 2000).astype(float)
     inputs = np.column_stack([generator.normal(size=2000), agreement, generator.normal(size=2000)])
@@ -104,7 +104,7 @@ def test_fitted_confidence_is_the_share_that_was_right():
     assert confidence(0.5, 0.0, 1) == pytest.approx(0.2, abs=0.06)
 
 
-def test_calibration_error_of_a_sure_and_wrong_rule_is_one():
+def test_calibration_error_of_a_certain_but_wrong_rule_is_one():
     assert expected_calibration_error(np.ones(5), np.zeros(5)) == 1.0
     assert expected_calibration_error(np.array([0.25] * 4), np.array([1.0, 0, 0, 0])) == 0.0
 

@@ -1,4 +1,4 @@
-"""What the default rule looks at, on small evidence with known numbers."""
+"""Features of the default rule, on small evidence with known numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ CRASH = Outcome(Status.EXCEPTION, exception="ValueError")
 
 
 def evidence(rows: list[str], sources: list[str], asserts: str = "") -> Evidence:
-    """One letter an outcome (`!` crashes); `asserts` has the letter expected of each probe, or a space."""
+    """Make evidence with one letter per outcome (`!` crashes).
+
+    `asserts` has the letter expected on each probe, or a space.
+    """
     return Evidence(
         tuple(tuple(CRASH if c == "!" else Outcome(Status.OK, Value.of(c)) for c in row) for row in rows),
         tuple(sources),
@@ -31,7 +34,7 @@ def evidence(rows: list[str], sources: list[str], asserts: str = "") -> Evidence
 
 
 def table(of: Evidence) -> dict[str, list[float]]:
-    """Features by name, one number a cluster, in the order in which clusters were sampled."""
+    """Return features by name, one number per cluster, in sampled order."""
     behaviour = behaviour_of(of)
     found = matrix(behaviour, of, clusters_of(behaviour, of))
     return {name: found[:, i].tolist() for i, name in enumerate(NAMES)}
@@ -43,7 +46,7 @@ def test_copies_of_one_text_are_one_vote():
     assert RULES[DEFAULT_RULE].decide(of).winner in range(4, 8)
 
 
-def test_what_always_says_the_same_is_told_apart():
+def test_constant_candidates_are_recognised():
     of = evidence(["aaaa", "aaba", "abcd"], list("xyz"))
     found = table(of)
     assert found["constant"] == [1, 0, 0]
@@ -53,7 +56,7 @@ def test_what_always_says_the_same_is_told_apart():
     assert longer["nearly_constant"] == [1, 1, 0]
 
 
-def test_a_stub_loses_against_as_many_that_answer():
+def test_stubs_lose_against_as_many_candidates_that_answer():
     stubs = ["def f(x):\n    pass  # one", "def f(x):\n    return None", "def f(x):\n    'None'\n"]
     bodies = [f"def f(x):\n    y = x + {i}\n    return [y for y in range(y)]" for i in range(3)]
     of = evidence(["nnnn"] * 3 + ["abcd"] * 3, stubs + bodies)
@@ -75,7 +78,7 @@ def test_support_is_the_share_of_passed_asserts():
 @pytest.mark.parametrize("parameters", [shipped().everything, *shipped().folds])
 @pytest.mark.parametrize("passed", range(4))
 def test_passing_one_more_assert_never_hurts(parameters, passed):
-    """A feature with which it did would pay on the recorded tasks, whose asserts are poor; others' are better."""
+    """Poor asserts of recorded tasks must not make fitting reward the opposite."""
     rows = ["a" * passed + "zyxw"[passed:], "a" * (passed + 1) + "zyxw"[passed + 1 :]]
     decision = Joint(parameters=parameters).decide(evidence(rows, ["text 1", "text 2"], asserts="aaaa"))
     assert decision.winner == 1

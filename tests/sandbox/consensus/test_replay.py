@@ -1,4 +1,4 @@
-"""`ucoder consensus replay` on a small recorded file, through the real sandbox."""
+"""`ucoder consensus` on a small recorded file, through the real sandbox."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def recording(tmp_path):
 
 
 @pytest.mark.slow
-def test_replay_prints_the_promised_json_and_writes_the_plot(recording, tmp_path):
+def test_replay_prints_the_documented_json_and_writes_the_plot(recording, tmp_path):
     plot = tmp_path / "plot.png"
     done = CliRunner().invoke(consensus, ["replay", str(recording), "--json", "--plot", str(plot)])
     assert done.exit_code == 0, done.output
@@ -48,7 +48,7 @@ def test_replay_prints_the_promised_json_and_writes_the_plot(recording, tmp_path
     assert plot.read_bytes()[:4] == b"\x89PNG"
 
 
-def test_replay_without_official_tests_says_so(recording):
+def test_replay_without_official_tests_is_an_error(recording):
     record = json.loads(recording.read_text())
     del record["check"]
     recording.write_text(json.dumps(record))
@@ -76,10 +76,10 @@ def test_unknown_rule_is_named(recording):
     assert "There is no rule 'nonsense'" in done.output
 
 
-def test_fit_writes_parameters_that_trust_what_agrees(recording, tmp_path):
-    """Of six tasks, all solved by most candidates: the rule learns to prefer large clusters."""
+def test_fit_writes_parameters_that_reward_agreement(recording, tmp_path):
+    """Most candidates solve each task, so the rule prefers large clusters."""
     record = json.loads(recording.read_text())
-    record["solutions"] = RIGHT + WRONG[:-1]  # without the endless one, which costs seconds a task
+    record["solutions"] = RIGHT + WRONG[:-1]  # without the endless one, which costs seconds per task
     lines = [
         json.dumps(record | {"task_id": f"own/{i}", "prompt": PROMPT.replace("twice x", f"twice x ({i})")})
         for i in range(6)

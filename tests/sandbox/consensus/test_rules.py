@@ -1,4 +1,4 @@
-"""Every consensus rule: defined on any evidence, and choosing what its paper says."""
+"""Consensus rules: defined on any evidence, and choosing as their papers define."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ ODD_EVIDENCE = {
     "crash and opaque and failed": evidence([[CRASH], [OPAQUE], [SANDBOX_FAILED]]),
     "contradictory asserts": evidence([[ok(1)], [ok(2)]], asserts=[(0, 1), (0, 2), (0, 3)]),
     "contradictory constraints": evidence([[ok(1)], [ok(2)]], constraints=[(0, 1), (0, 2)]),
-    "constraint nobody keeps": evidence([[ok(1)], [ok(1)]], constraints=[(0, 7)]),
+    "constraint that no candidate passes": evidence([[ok(1)], [ok(1)]], constraints=[(0, 7)]),
     "votes for probes that do not exist": evidence([[ok(1)]], asserts=[(5, 1), (-1, 1)]),
     "nan": evidence([[ok(math.nan)], [ok(math.nan)], [ok(1.0)]], asserts=[(0, math.nan)]),
     "nan log-probabilities": evidence([[ok(1)], [ok(2)]], log_probabilities=[math.nan, math.nan]),
@@ -72,7 +72,7 @@ ODD_EVIDENCE = {
 
 
 def check(decision: Decision, of: Evidence) -> None:
-    """What the contract promises of any decision."""
+    """Check the contract of any decision."""
     members = [i for cluster in decision.clusters for i in cluster.members]
     assert len(members) == len(set(members)), "a candidate is in at most one cluster"
     assert set(members) <= set(range(len(of.outcomes)))
@@ -152,7 +152,7 @@ def test_default_rule_does_not_depend_on_the_order_of_candidates(any_of: Evidenc
     )
 
 
-def test_published_rule_filters_by_crashes_not_by_passing():
+def test_ucoder_filters_by_crashes_not_by_passing():
     rows = [[ok(1), ok(1), ok(1), ok(1), CRASH]] * 3 + [[ok(9)] * 5] * 2
     of = evidence(rows, asserts=[(p, 1) for p in range(5)])
     assert RULES["ucoder"].decide(of).winner == 0, "e(r) = 0.8 is enough"
@@ -162,25 +162,25 @@ def test_published_rule_filters_by_crashes_not_by_passing():
     assert RULES["ucoder"].decide(worse).winner == 3, "e(r) = 0.6 is not"
 
 
-def test_published_rule_merges_everything_that_passes_nothing():
+def test_ucoder_merges_all_candidates_that_pass_nothing():
     rows = [[ok(7)], [ok(8)], [ok(9)], [ok(1)], [ok(1)]]
     decision = RULES["ucoder"].decide(evidence(rows, asserts=[(0, 1)]))
     assert decision.winner in (0, 1, 2)
     assert len(decision.clusters[0].members) == 3
 
 
-def test_published_rule_breaks_ties_by_execution_success_then_perplexity():
+def test_ucoder_breaks_ties_by_execution_success_then_perplexity():
     rows = [[ok(7), ok(0)], [ok(8), ok(0)], [ok(9), ok(0)]]
     of = evidence(rows, asserts=[(0, 1)], log_probabilities=[-0.3, -0.01, -0.2])
     assert RULES["ucoder"].decide(of).winner == 1
 
 
-def test_published_rule_counts_crashes_on_inputs_without_an_expected_value():
+def test_ucoder_counts_crashes_on_inputs_without_an_expected_value():
     rows = [[ok(1), CRASH]] * 3 + [[ok(9), ok(9)]] * 2
     assert RULES["ucoder"].decide(evidence(rows, asserts=[(0, 1)])).winner == 3
 
 
-def test_published_rule_has_no_signature_without_tests():
+def test_ucoder_has_no_signature_without_tests():
     decision = RULES["ucoder"].decide(evidence([[ok(1)]] * 3))
     assert decision.winner is None
     assert "no tests" in decision.reason
@@ -203,7 +203,7 @@ def test_soft_vote_finds_the_centre():
     assert RULES["soft-vote"].decide(evidence(rows)).winner == 1
 
 
-def test_output_hash_tells_apart_what_the_asserts_do_not():
+def test_output_hash_separates_outputs_that_asserts_do_not():
     rows = [[ok(7)], [ok(8)], [ok(9)], [ok(1)], [ok(1)]]
     assert RULES["output-hash"].decide(evidence(rows, asserts=[(0, 3)])).winner == 3
 
@@ -215,18 +215,18 @@ def test_lowest_perplexity_and_success_rate():
     assert RULES["random-passing"].decide(of).winner == 0
 
 
-def test_crash_is_no_vote_for_the_default_rule():
+def test_a_crash_is_not_a_vote_for_the_default_rule():
     rows = [[CRASH, CRASH]] * 6 + [[ok(1), ok(2)]] * 2
     assert RULES[DEFAULT_RULE].decide(evidence(rows)).winner in (6, 7)
 
 
-def test_default_rule_keeps_the_authors_example_against_a_majority():
+def test_the_authors_example_outweighs_a_majority():
     rows = [[ok(0), ok(5)]] * 3 + [[ok(1), ok(5)]]
     assert RULES[DEFAULT_RULE].decide(evidence(rows, constraints=[(0, 1)])).winner == 3
 
 
 def test_an_example_outweighs_everything_else_together():
-    """One short stub that keeps the example against a hundred long programs that agree and pass every assert."""
+    """A stub passes the example; a hundred others agree and pass every assert."""
     rows = [[ok(0), *(ok(p) for p in range(20))]] * 100 + [[ok(1)] * 21]
     sources = [f"text {i} " + "x" * 2000 + "\nreturn x" for i in range(100)] + ["stub"]
     asserts = [(p + 1, p) for p in range(20)]
@@ -234,15 +234,15 @@ def test_an_example_outweighs_everything_else_together():
     assert RULES[DEFAULT_RULE].decide(of).winner == 100
 
 
-def test_agreeing_against_the_authors_only_example_is_no_consensus():
+def test_agreement_against_the_only_example_is_not_a_consensus():
     rows = [[ok(0), ok(5)]] * 5 + [[ok(2), ok(5)]] * 2
     found = RULES[DEFAULT_RULE].decide(evidence(rows, constraints=[(0, 1)]))
     assert (found.winner, found.confidence) == (None, 0.0)
-    assert found.reason == "No candidate does what an example of the docstring says."
-    assert [cluster.share for cluster in found.clusters] == [5 / 7, 2 / 7], "what they did can still be shown"
+    assert found.reason == "No candidate passes an example of the docstring."
+    assert [cluster.share for cluster in found.clusters] == [5 / 7, 2 / 7], "the clusters are still reported"
 
 
-def test_keeping_one_of_two_examples_is_enough_to_be_chosen():
+def test_passing_one_of_two_examples_is_enough_to_be_chosen():
     """One of them may be wrong."""
     rows = [[ok(0), ok(5)]] * 5 + [[ok(2), ok(6)]]
     assert RULES[DEFAULT_RULE].decide(evidence(rows, constraints=[(0, 1), (1, 6)])).winner == 5

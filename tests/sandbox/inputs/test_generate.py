@@ -62,7 +62,10 @@ FROZEN = {
 
 @pytest.mark.parametrize("kinds", KINDS)
 def test_drawn_inputs_are_frozen(kinds: str) -> None:
-    """The published replay figures hold for exactly these draws, which Hypothesis 6.170 once made."""
+    """The published replay figures hold for exactly these draws.
+
+    Hypothesis 6.170 made them before.
+    """
     assert digest(KINDS[kinds]) == FROZEN[kinds]
 
 
@@ -81,7 +84,7 @@ def test_the_first_inputs_are_the_smallest(kinds: str) -> None:
 
 
 def test_a_wide_range_gives_its_ends_only() -> None:
-    """What the frozen draws do, not what one would wish for (see the module's docstring)."""
+    """The frozen draws have this limitation (see the module's docstring)."""
     wide = hints_of(range(-200, 200))
     drawn = {args[0] for args in draw((INT,), wide, 500, 0)}
     assert drawn == {0, -wide.reach, -wide.reach + 1, wide.reach - 1, wide.reach}

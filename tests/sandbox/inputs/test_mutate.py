@@ -1,4 +1,4 @@
-"""Mutations stay close: the same type, one argument at a time, the original unchanged."""
+"""Mutations change one argument, and neither its type nor the original."""
 
 from __future__ import annotations
 
