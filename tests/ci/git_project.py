@@ -1,4 +1,4 @@
-"""A small real project in a real git repository, and patches against it, made by each test."""
+"""A small real project in a real git repository, and patches against it."""
 
 from __future__ import annotations
 
@@ -52,9 +52,23 @@ def test_cheapest():
     assert shop.cheapest([3, 1, 2]) == 1
 """
 
+_HONEST = SHOP.replace("sorted(prices)[0]", "min(prices)")
+UNSEEN = {
+    "a global named like a number": _HONEST.replace("def total", "v2 = 0\n\n\ndef total", 1).replace(
+        "return result *", "return v2 *"
+    ),
+    "another function while it loads": _HONEST.replace(
+        "def label(", "_done = globals().update(total=lambda *_: 0)\n\n\ndef label("
+    ),
+    "another function by a default": _HONEST.replace(
+        "def label(", "def _new(_=globals().pop('total')): ...\n\n\ndef label("
+    ),
+}
+"""Modules with an honest change of `cheapest`, and a hidden one that breaks `total`."""
+
 
 class Project:
-    """The repository: write files, commit them, and turn a changed file into a patch."""
+    """The repository: commits files, and turns changed files into patches."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -80,7 +94,7 @@ class Project:
         self.git("commit", "-q", "-m", "state")
 
     def diff(self, files: dict[str, str | None]) -> bytes:
-        """The patch that makes `files` so (None deletes one); the working tree is put back."""
+        """The patch that gives `files` these texts (None deletes one); the working tree is restored."""
         for name, text in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The composite action's script, run as a runner runs it."""
+"""The script of the composite action, run as a CI runner does."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SETTINGS = (
 )
 
 
-def act(project: Project, **given: str) -> tuple[int, str, str]:
-    """Exit code, outputs and step summary of the script."""
+def run_action(project: Project, **given: str) -> tuple[int, str, str]:
+    """Run the script; return its exit code, outputs and step summary."""
     folder = project.patches
     environment = dict.fromkeys(SETTINGS, "")
     environment |= {"BASE": "main", "REPOSITORY": str(project.folder), "INTENT": "change", "TIMEOUT": "60"}
@@ -52,7 +52,9 @@ def act(project: Project, **given: str) -> tuple[int, str, str]:
 def test_the_verdict_is_passed_on(project: Project) -> None:
     project.patch("with a space.patch", project.replaced("sorted(prices)[0]", "min(prices)"))
     patches = f"{project.patches}/*.patch"
-    code, outputs, summary = act(project, PATCHES=patches, INTENT="preserve", TESTS="tests/test_shop.py")
+    code, outputs, summary = run_action(
+        project, PATCHES=patches, INTENT="preserve", TESTS="tests/test_shop.py"
+    )
     assert code == 0, summary
     assert "exit-code=0\nverdict=accepted\n" in outputs
     assert f"accepted-patch={project.patches}/report/accepted.patch\n" in outputs
@@ -62,17 +64,20 @@ def test_the_verdict_is_passed_on(project: Project) -> None:
 def test_settings_are_never_commands_or_options(project: Project) -> None:
     patch = project.patch("p.patch", project.replaced("sorted(prices)[0]", "min(prices)"))
     owned = project.patches / "owned"
-    code, outputs, _ = act(project, PATCHES=patch, BASE=f"$(touch {owned})", TESTS=f"`touch {owned}`")
+    code, outputs, _ = run_action(project, PATCHES=patch, BASE=f"$(touch {owned})", TESTS=f"`touch {owned}`")
     assert code == 2
     assert "verdict=usage" in outputs
-    code, _, said = act(project, PATCHES=patch, TESTS="--help\n-p evil")
+    code, _, message = run_action(project, PATCHES=patch, TESTS="--help\n-p evil")
     assert code == 2
-    assert "not options of pytest: --help" in said
+    assert "not options of pytest: --help" in message
     assert not owned.exists()
 
 
-def test_python_starts_in_no_folder_of_the_project(tmp_path: Path) -> None:
-    """`python -m venv` takes its modules from the current folder first, and a checkout may hold a venv.py."""
+def test_python_starts_outside_the_project(tmp_path: Path) -> None:
+    """A checkout may hold a venv.py.
+
+    `python -m venv` imports from the current folder first.
+    """
     step = (ACTION / "action.yml").read_text().partition("Install UCoder beside")[2].partition("- name:")[0]
     script = step.partition("run: |\n")[2]
     runner, project = tmp_path / "runner", tmp_path / "project"
@@ -89,14 +94,14 @@ def test_python_starts_in_no_folder_of_the_project(tmp_path: Path) -> None:
     assert done.stdout.strip() == str(runner)
 
 
-def test_a_usage_error_passes_on_no_earlier_verdict(project: Project) -> None:
-    """Options that cannot be read end the command before it touches the report folder."""
+def test_a_usage_error_does_not_pass_on_an_earlier_verdict(project: Project) -> None:
+    """Invalid options end the command before it touches the report folder."""
     report = project.patches / "report"
     report.mkdir()
     for name in ("accepted.patch", "summary.md"):
         (report / name).write_text("from another run")
     patch = project.patch("p.patch", project.replaced("sorted(prices)[0]", "min(prices)"))
-    code, outputs, summary = act(project, PATCHES=patch, TIMEOUT="soon")
+    code, outputs, summary = run_action(project, PATCHES=patch, TIMEOUT="soon")
     assert code == 2
     assert "accepted-patch" not in outputs
     assert "from another run" not in summary

@@ -1,4 +1,4 @@
-"""docs/gate.md tells what the code does: its options, exit codes and schema."""
+"""docs/gate.md matches the code: options, exit codes, schema and thresholds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs/gate.md"
 
 
 def options() -> str:
-    """The option list as `ucoder gate --help` prints it at 100 columns."""
+    """Return the option list as `ucoder gate --help` prints it at 100 columns."""
     settings = gate.context_settings
     context = click.Context(
         gate, info_name="ucoder gate", max_content_width=100, terminal_width=100, **settings
@@ -34,8 +34,8 @@ def test_exit_codes_schema_and_thresholds() -> None:
         assert f"| {int(code)} | {code.name.lower()} |" in text
     assert f"`{SCHEMA}`" in text
     limits = Thresholds()
-    said = f"at least {limits.distinct} votes, {limits.share:.0%} of all votes and {limits.lead:.0%} more"
-    assert re.sub(r"\s+", " ", said.replace("%", " %")) in re.sub(r"\s+", " ", text)
+    rule = f"at least {limits.distinct} votes, {limits.share:.0%} of all votes and {limits.lead:.0%} more"
+    assert re.sub(r"\s+", " ", rule.replace("%", " %")) in re.sub(r"\s+", " ", text)
 
 
 if __name__ == "__main__":

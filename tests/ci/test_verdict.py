@@ -1,4 +1,4 @@
-"""The decision table, and what no set of candidates can make it do."""
+"""The decision table, and properties that hold for any set of patches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def plausible(form: str, behaviour: tuple[Observation, ...] = FIXED, size: int =
     return CandidatePatch(f"{form}.patch", Standing.PLAUSIBLE, "", form, size, behaviour)
 
 
-def stands(standing: Standing, reason: str = "because") -> CandidatePatch:
+def not_plausible(standing: Standing, reason: str = "because") -> CandidatePatch:
     return CandidatePatch("x.patch", standing, reason)
 
 
@@ -62,7 +62,7 @@ def test_a_small_majority_is_not_enough() -> None:
 
 
 def test_a_close_second_group_is_too_close() -> None:
-    """With the default share the lead follows by itself; it counts where the share is set lower."""
+    """The default share implies the lead, which matters only where the share is set lower."""
     votes = [*(plausible(f) for f in "abcd"), *(plausible(f, OTHER) for f in "xyz")]
     found = decide_verdict(votes, BASE, thresholds=Thresholds(share=0.5, lead=0.2))
     assert found.kind is VerdictKind.ABSTAINED
@@ -86,22 +86,28 @@ def test_the_outvoted_patch_is_noted_with_its_difference() -> None:
 
 
 def test_tampering_anywhere_ends_the_run() -> None:
-    found = verdict(*(plausible(f) for f in "abc"), stands(Standing.TAMPERING))
+    found = verdict(*(plausible(f) for f in "abc"), not_plausible(Standing.TAMPERING))
     assert (found.kind, found.winner, found.exit_code) == (VerdictKind.TAMPERING, None, ExitCode.TAMPERING)
 
 
 def test_a_sandbox_failure_anywhere_ends_the_run() -> None:
-    found = verdict(*(plausible(f) for f in "abc"), stands(Standing.INFRA))
+    found = verdict(*(plausible(f) for f in "abc"), not_plausible(Standing.INFRA))
     assert (found.kind, found.exit_code) == (VerdictKind.UNAVAILABLE, ExitCode.UNAVAILABLE)
 
 
 def test_failing_and_refused_patches_are_rejected() -> None:
-    assert verdict(stands(Standing.FAILED)).exit_code is ExitCode.REJECTED
-    assert verdict(stands(Standing.REFUSED), stands(Standing.FAILED)).exit_code is ExitCode.REJECTED
+    assert verdict(not_plausible(Standing.FAILED)).exit_code is ExitCode.REJECTED
+    assert (
+        verdict(not_plausible(Standing.REFUSED), not_plausible(Standing.FAILED)).exit_code
+        is ExitCode.REJECTED
+    )
 
 
-def test_protected_paths_go_to_a_person() -> None:
-    assert verdict(stands(Standing.NEEDS_REVIEW), stands(Standing.FAILED)).exit_code is ExitCode.ABSTAINED
+def test_protected_paths_need_human_review() -> None:
+    assert (
+        verdict(not_plausible(Standing.NEEDS_REVIEW), not_plausible(Standing.FAILED)).exit_code
+        is ExitCode.ABSTAINED
+    )
 
 
 def test_opaque_values_are_in_no_cluster() -> None:
@@ -173,7 +179,7 @@ def runs(draw: st.DrawFn) -> tuple[list[CandidatePatch], list[Observation]]:
 
 
 @given(runs(), st.sampled_from(Intent), st.lists(st.just("gap"), max_size=1))
-def test_what_is_accepted_always_earned_it(
+def test_what_is_accepted_meets_every_condition(
     made: tuple[list[CandidatePatch], list[Observation]], intent: Intent, gaps: list[str]
 ) -> None:
     candidates, base = made
@@ -215,7 +221,7 @@ def test_the_order_of_patches_does_not_change_the_verdict(
 
 
 @given(runs())
-def test_clusters_partition_what_can_be_compared(
+def test_clusters_partition_the_comparable_patches(
     made: tuple[list[CandidatePatch], list[Observation]],
 ) -> None:
     candidates, base = made

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Calls `ucoder gate` with what the action was given (see action.yml) and passes its verdict on.
+# Run `ucoder gate` with the inputs of the action (see action.yml) and pass its verdict on.
 set -euo pipefail
 IFS=$'\n'
 shopt -s nullglob globstar
@@ -7,7 +7,7 @@ shopt -s nullglob globstar
 arguments=(--base "$BASE" --repo "$REPOSITORY" --out "$REPORT" --intent "$INTENT" --timeout "$TIMEOUT")
 if [ -n "$PYTHON" ]; then arguments+=(--python "$PYTHON"); fi
 
-# One value a line; each becomes one argument whatever it contains, and is never read as an option.
+# One value per line. Each becomes one argument, whatever it contains, and is never read as an option.
 add() {
   local value
   while read -r value; do
@@ -17,11 +17,11 @@ add() {
 add --tests "$TESTS"
 add --reproduce "$REPRODUCE"
 add --protect "$PROTECT"
-for pattern in $PATCHES; do # unquoted on purpose: globs are expanded here, one a line
+for pattern in $PATCHES; do # unquoted on purpose: globs are expanded here, one per line
   arguments+=("--patch=$pattern")
 done
 
-# A verdict of an earlier step must not be taken for this one's, whatever ends the command.
+# Delete earlier reports, so that they are not mistaken for this verdict if the command fails early.
 rm -f "$REPORT"/{accepted.patch,result.json,junit.xml,summary.md}
 code=0
 "$UCODER" gate "${arguments[@]}" || code=$?

@@ -1,4 +1,4 @@
-"""Touched functions, who shows them, and bundles of modules."""
+"""Touched functions, the functions that use them, and bundles of modules."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_touched_functions(old: str, new: str, functions: set[str]) -> None:
     assert touched_functions(before, after) == functions
 
 
-def test_what_is_made_of_a_constant_moves_with_it() -> None:
+def test_a_constant_touches_what_is_computed_from_it() -> None:
     source = (
         "RATE = 7\n\nDEFAULT = RATE\n\n\ndef f(n):\n    return n * DEFAULT\n\n\ndef g(n):\n    return n\n"
     )
@@ -72,7 +72,7 @@ def test_what_is_made_of_a_constant_moves_with_it() -> None:
     assert touched_functions(called, after) == {"f", "g"}
 
 
-def test_each_imported_name_is_a_change_of_its_own() -> None:
+def test_each_imported_name_is_a_separate_change() -> None:
     source = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import x\n\n\ndef f(n): ...\n"
     before, after = (
         module_shape(source),
@@ -143,7 +143,7 @@ def test_a_bundle_runs_without_its_files(tmp_path: Path) -> None:
     assert done.stdout == "114\n"
 
 
-def test_of_two_files_of_one_name_the_first_on_the_path_counts(tmp_path: Path) -> None:
+def test_of_two_files_with_one_name_the_first_on_the_path_counts(tmp_path: Path) -> None:
     for name in ("shop.py", "src/shop.py", "both.py", "both/__init__.py", "src/only.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"# {name}\n")
@@ -152,7 +152,7 @@ def test_of_two_files_of_one_name_the_first_on_the_path_counts(tmp_path: Path) -
     assert tree.hidden == {"src/shop.py", "both.py"}
 
 
-def test_a_module_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_module_is_not_bundled(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no module nothing"):
         bundle(Tree.read(tmp_path), "nothing")
 
@@ -213,7 +213,7 @@ def make(n):
 """
 
 
-def test_users_are_no_namesakes() -> None:
+def test_users_are_not_namesakes() -> None:
     module = module_shape(USERS)
     assert module is not None
     assert users_of(module, ["_twice"]) == {"_twice", "direct"}

@@ -1,4 +1,4 @@
-"""Normal forms: which differences of two patches make two votes."""
+"""Normal forms: which differences between two patches make two votes."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_any_text_has_a_form(text: str) -> None:
     assert normal_form(text) == normal_form(text)
 
 
-def test_a_text_too_deep_to_take_apart_has_a_form() -> None:
+def test_a_text_too_deep_to_parse_has_a_form() -> None:
     deep = "x = " + "-" * 3000 + "1\n"
     assert normal_form(deep) == normal_form(deep)
     assert normal_form("x = " + "+ 1" * 5000 + "\n")

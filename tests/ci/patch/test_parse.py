@@ -1,4 +1,4 @@
-"""Reading patches: what is refused, what goes to a person, and that no text breaks the reader."""
+"""Parsing of patches: refusals, protected paths, and damaged texts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_format_patch_mail_is_read() -> None:
     assert parse_patch("mail", mail).paths == ("src/shop.py",)
 
 
-def test_added_and_deleted_files_are_told_apart() -> None:
+def test_added_and_deleted_files_are_distinguished() -> None:
     new = b"diff --git a/n.py b/n.py\nnew file mode 100644\n--- /dev/null\n+++ b/n.py\n@@ -0,0 +1 @@\n+x\n"
     gone = (
         b"diff --git a/o.py b/o.py\ndeleted file mode 100644\n--- a/o.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
@@ -47,7 +47,7 @@ def test_added_and_deleted_files_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [
         (b"", "changes nothing"),
         (b"hello\n", "changes nothing"),
@@ -84,8 +84,8 @@ def test_added_and_deleted_files_are_told_apart() -> None:
         ),
     ],
 )
-def test_refused_with_the_reason(data: bytes, says: str) -> None:
-    with pytest.raises(PatchRefused, match=says):
+def test_refused_with_the_reason(data: bytes, message: str) -> None:
+    with pytest.raises(PatchRefused, match=message):
         parse_patch("bad", data)
 
 
@@ -115,14 +115,14 @@ def test_refused_with_the_reason(data: bytes, says: str) -> None:
         "re/__init__.py",
     ],
 )
-def test_only_a_person_may_change(path: str) -> None:
+def test_protected_paths_need_human_review(path: str) -> None:
     assert protected_paths((path,)) == (path,)
 
 
 @pytest.mark.parametrize(
     "path", ["shop.py", "src/shop/attest.py", "shop/json.py", "docs/testing.md", "README.md"]
 )
-def test_ordinary_files_are_free(path: str) -> None:
+def test_ordinary_files_are_not_protected(path: str) -> None:
     assert protected_paths((path,)) == ()
 
 
@@ -169,7 +169,7 @@ def test_damaged_patches_are_read_or_refused(data: st.DataObject) -> None:
 
 
 def read_or_refused(data: bytes) -> None:
-    """The reader's whole promise: a `Patch` with safe paths, or `PatchRefused` and nothing else."""
+    """Check the promise of the parser: a `Patch` with safe paths, or `PatchRefused`."""
     try:
         patch = parse_patch("fuzzed", data)
     except PatchRefused:

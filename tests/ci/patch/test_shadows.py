@@ -1,4 +1,4 @@
-"""New files that take the import name of something else."""
+"""New files that take the import name of another module."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tree(*paths: str) -> Tree:
         (["shop.py"], "google/cloud/storage.py", True),
         (["shop.py"], "prices.py", False),
         (["shop.py"], "shop/yaml.py", False),
-        (["yaml/__init__.py"], "yaml/more.py", False),  # the project that is installed is this one
+        (["yaml/__init__.py"], "yaml/more.py", False),  # the installed project is this one
         (["src/yaml/__init__.py"], "yaml/more.py", True),
         (["src/shop.py"], "shop.py", True),
         (["shop.py"], "src/shop.py", True),
@@ -36,7 +36,7 @@ def tree(*paths: str) -> Tree:
         (["shop.py"], "bad-name/yaml.py", False),
     ],
 )
-def test_what_takes_the_name_of_something_else(base: list[str], added: str, shadows: bool) -> None:
+def test_files_that_take_the_name_of_another_module(base: list[str], added: str, shadows: bool) -> None:
     found = shadowing_files([FileChange(added, "add", 1, 0)], tree(*base), frozenset({"yaml", "google"}))
     assert found == ((added,) if shadows else ())
 

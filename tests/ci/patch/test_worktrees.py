@@ -1,4 +1,7 @@
-"""Trees of a commit: nothing of the user's repository runs or changes, and git's reading must be ours."""
+"""Trees of a commit leave the user's repository alone.
+
+Git's reading of a patch must match the parser's.
+"""
 
 from __future__ import annotations
 
@@ -93,9 +96,7 @@ def test_hooks_and_filters_of_the_repository_do_not_run(project: Project, tmp_pa
     assert not owned.exists()
 
 
-def test_variables_of_a_calling_hook_do_not_mislead(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_variables_of_a_calling_hook_are_ignored(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", "/nonexistent")
     monkeypatch.setenv("GIT_INDEX_FILE", "/nonexistent/index")
     with Worktrees(project.folder, "main") as trees:
@@ -123,7 +124,10 @@ def test_a_patch_that_does_not_apply_is_refused(project: Project) -> None:
 
 
 def test_what_git_reads_differently_is_refused(project: Project) -> None:
-    """A second header in what unidiff takes for a comment: git would change a file we never saw."""
+    """Hide a second header in what unidiff takes for a comment.
+
+    Git would change a file that was not parsed.
+    """
     honest = project.diff({"new.py": "x = 1\n"})
     sneaked = honest + b"diff --git a/shop.py b/shop.py\nold mode 100644\nnew mode 100755\n"
     with Worktrees(project.folder, "main") as trees:
@@ -163,8 +167,8 @@ LINES = [
 @example([LINES[2], LINES[3], LINES[6], LINES[8]])
 @example([LINES[0], LINES[1], LINES[5], LINES[7], LINES[8], LINES[17]])
 @given(st.lists(st.sampled_from(LINES), min_size=3, max_size=14))
-def test_git_never_changes_more_than_was_read(project: Project, lines: list[str]) -> None:
-    """Fuzzing both parsers together: a tree differs from base in exactly the paths that the reader named."""
+def test_git_never_changes_more_than_was_parsed(project: Project, lines: list[str]) -> None:
+    """Fuzz both parsers together: a tree differs from base in exactly the parsed paths."""
     try:
         patch = parse_patch("fuzzed", ("\n".join(lines) + "\n").encode())
     except PatchRefused:

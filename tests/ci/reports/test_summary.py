@@ -1,4 +1,4 @@
-"""summary.md shows what authors of patches wrote, and nothing of it works."""
+"""Text of patch authors never acts as markup in summary.md."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ci.verdict import Standing, Verdict, VerdictKind
         ("two\nlines", "two lines"),
     ],
 )
-def test_prose_becomes_no_markup(written: str, shown: str) -> None:
+def test_prose_never_becomes_markup(written: str, shown: str) -> None:
     failed = ExaminedPatch("a.patch", "0", standing=Standing.FAILED, reason=written)
     outcome = GateResult(
         Request(Path(), "main", ()), "0" * 40, Verdict(VerdictKind.REJECTED, written), (failed,),

@@ -1,4 +1,4 @@
-"""Judging what pytest claims: honest failures, tampering, and that no damage to the reports is a pass."""
+"""The assessment of pytest's reports: failures, tampering, and damaged reports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def reported(test: str, outcome: str = "passed", *, when: str = "call", xfail: b
 
 
 def honest() -> list[str]:
-    """The reports of a patch that mends the bug."""
+    """The reports of a patch that fixes the bug."""
     lines = [line(kind="started", pytest="9", python="3.11")]
     for test in ("t.py::one", "t.py::two", "u.py::bug", "t.py::flaky"):
         lines += [reported(test, when=when) for when in ("setup", "call", "teardown")]
@@ -40,7 +40,7 @@ def honest() -> list[str]:
     return [*lines, line(kind="finished", status=1)]
 
 
-def judged(lines: list[str], ended: str = "") -> PatchTestResult:
+def assessed(lines: list[str], ended: str = "") -> PatchTestResult:
     return assess_run(EXPECTED, read_reports("\n".join(lines), WORD), CANARIES, ended)
 
 
@@ -49,18 +49,18 @@ def without(test: str) -> list[str]:
 
 
 def test_an_honest_run_passes() -> None:
-    found = judged(honest())
+    found = assessed(honest())
     assert (found.standing, found.reason) == (Standing.PLAUSIBLE, "")
     assert CANARIES.ids.isdisjoint(found.tests)
 
 
-def test_prints_of_tests_are_no_reports() -> None:
+def test_output_of_tests_is_not_a_report() -> None:
     noise = ["started {}", "\x00", f" {WORD} {{}}", '{"kind": "finished"}']
-    assert judged([*noise, *honest(), *noise]).standing is Standing.PLAUSIBLE
+    assert assessed([*noise, *honest(), *noise]).standing is Standing.PLAUSIBLE
 
 
 @pytest.mark.parametrize(
-    ("lines", "says"),
+    ("lines", "message"),
     [
         (honest()[:-1], "ended itself"),
         (honest()[:3], "ended itself"),
@@ -76,14 +76,14 @@ def test_prints_of_tests_are_no_reports() -> None:
         ([line(kind="report", id=1), *honest()], "channel"),
     ],
 )
-def test_tampering(lines: list[str], says: str) -> None:
-    found = judged(lines)
+def test_tampering(lines: list[str], message: str) -> None:
+    found = assessed(lines)
     assert found.standing is Standing.TAMPERING
-    assert says in found.reason
+    assert message in found.reason
 
 
 @pytest.mark.parametrize(
-    ("lines", "ended", "says"),
+    ("lines", "ended", "message"),
     [
         ([*without("t.py::one"), reported("t.py::one", "failed")], "", "first t.py::one failed"),
         ([*without("t.py::one"), reported("t.py::one", "failed", when="setup")], "", "t.py::one error"),
@@ -95,10 +95,10 @@ def test_tampering(lines: list[str], says: str) -> None:
         ([honest()[0], line(kind="finished", status=4)], "", "could not start"),
     ],
 )
-def test_plain_failures(lines: list[str], ended: str, says: str) -> None:
-    found = judged(lines, ended)
+def test_plain_failures(lines: list[str], ended: str, message: str) -> None:
+    found = assessed(lines, ended)
     assert found.standing is Standing.FAILED
-    assert says in found.reason
+    assert message in found.reason
 
 
 def test_a_parametrised_test_may_gain_cases() -> None:
@@ -110,11 +110,13 @@ def test_a_parametrised_test_may_gain_cases() -> None:
     assert found.standing is Standing.PLAUSIBLE
 
 
-def test_flaky_tests_judge_nobody() -> None:
-    assert judged([*without("t.py::flaky"), reported("t.py::flaky", "failed")]).standing is Standing.PLAUSIBLE
+def test_flaky_tests_do_not_count() -> None:
+    assert (
+        assessed([*without("t.py::flaky"), reported("t.py::flaky", "failed")]).standing is Standing.PLAUSIBLE
+    )
 
 
-def test_what_two_runs_of_base_agree_on() -> None:
+def test_expected_outcomes_are_those_of_two_runs() -> None:
     first = read_reports(
         "\n".join([reported("a"), reported("b"), reported("c", "failed"), reported("d")]), WORD
     )
@@ -126,15 +128,15 @@ def test_what_two_runs_of_base_agree_on() -> None:
 
 
 @given(st.data())
-def test_no_lost_or_repeated_report_is_a_pass(data: st.DataObject) -> None:
-    """Take reports away, or give some twice: whatever is left of an expected test must not pass for it."""
+def test_lost_or_repeated_reports_never_pass(data: st.DataObject) -> None:
+    """Remove or repeat reports; only a complete set may pass."""
     lines = honest()
     kept = [entry for entry in lines if data.draw(st.booleans())]
     again = data.draw(st.lists(st.sampled_from(lines), max_size=3))
     shuffled = data.draw(st.permutations([*kept, *again]))
-    if judged(shuffled).standing is Standing.PLAUSIBLE:
-        told = {json.loads(entry.partition(" ")[2]).get("id") for entry in shuffled}
-        assert EXPECTED.outcomes.keys() | CANARIES.ids <= told
+    if assessed(shuffled).standing is Standing.PLAUSIBLE:
+        reported_ids = {json.loads(entry.partition(" ")[2]).get("id") for entry in shuffled}
+        assert EXPECTED.outcomes.keys() | CANARIES.ids <= reported_ids
         reports = [entry for entry in shuffled if '"report"' in entry]
         assert len(set(reports)) == len(reports)
 
