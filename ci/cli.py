@@ -1,4 +1,7 @@
-"""Define the command `ucoder gate`: it reads arguments and writes reports; `ci.gate` does the work."""
+"""Define the command `ucoder gate`: arguments, reports and exit code.
+
+`ci.gate` does the work.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +134,10 @@ def _read_patches(files: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
 
 
 def _test_argument(top: Path, repository: Path, test: str) -> str:
-    """Make a path or test id relative to the top of the repository; pytest reports one that does not exist."""
+    """Make a path or test id relative to the repository's top.
+
+    One that does not exist is kept: pytest reports it.
+    """
     if test.startswith("-"):
         raise UsageError(f"--tests takes paths and test ids, not options of pytest: {test}")
     path, separator, name = test.partition("::")
@@ -140,7 +146,7 @@ def _test_argument(top: Path, repository: Path, test: str) -> str:
 
 
 def _reproduction(top: Path, repository: Path, file: str) -> tuple[str, bytes]:
-    """Read a test file of the repository (committed or not): its path in the tree, and its content."""
+    """Read a test file, committed or not: path in the tree, content."""
     found = _found(top, repository, file)
     if found is None:
         if any((start / file).exists() for start in (Path.cwd(), repository, top)):
@@ -155,7 +161,10 @@ def _reproduction(top: Path, repository: Path, file: str) -> tuple[str, bytes]:
 
 
 def _found(top: Path, repository: Path, name: str) -> str | None:
-    """The path, from the repository's top, of a file named from the current folder, --repo or the top."""
+    """The path of a file, relative to the repository's top.
+
+    `name` is relative to the current folder, to --repo or to the top.
+    """
     for start in (Path.cwd(), repository, top):
         path = (start / name).resolve()
         if path.exists() and path.is_relative_to(top):
@@ -164,7 +173,10 @@ def _found(top: Path, repository: Path, name: str) -> str | None:
 
 
 def _folder(out: str | None) -> Path | None:
-    """Make the report folder first, so that a wrong path ends the run early; delete earlier reports."""
+    """Make the report folder, and delete earlier reports in it.
+
+    This comes first, so that a wrong path ends the run before any work.
+    """
     if out is None:
         return None
     folder = Path(out)
@@ -176,7 +188,7 @@ def _folder(out: str | None) -> Path | None:
 
 
 def _write(folder: Path, result: GateResult) -> None:
-    """Write the reports aside, then move each in place as a whole; result.json comes last."""
+    """Write the reports aside, then move each in place; result.json comes last."""
     with _writing(folder), tempfile.TemporaryDirectory(prefix=".ucoder-", dir=folder) as aside:
         ready = Path(aside)
         winner = result.verdict.winner

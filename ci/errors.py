@@ -1,4 +1,4 @@
-"""Define the gate's exceptions: one class per kind of failure that ends a run, each with its exit code.
+"""Define the gate's exceptions: one class, with exit code, per failure.
 
 A patch that is refused or fails is a result, not an exception. An exception means that the gate could not
 judge at all. Its message is one sentence that says what to do.
@@ -14,7 +14,10 @@ class GateError(Exception):
 
 
 class UsageError(GateError):
-    """Raised for an unusable request: a ref that does not exist, tests that fail on base, no tests."""
+    """Raised for an unusable request.
+
+    Examples: a ref that does not exist, tests that fail on base, no tests.
+    """
 
     exit_code = 2
 

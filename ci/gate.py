@@ -1,4 +1,4 @@
-"""Run the gate from patches to verdict, one call per step, in the order of the evidence.
+"""Run the gate from patches to verdict, one call per step.
 
 Git, the sandbox and the clock are used here; every decision is a pure function in `ci.testing.results`,
 `ci.behaviour.plan` or `ci.verdict`.
@@ -31,7 +31,7 @@ HASH_SEEDS = (0, 1)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The input of one run: patches (name and bytes) against one commit of one repository."""
+    """The input of one run: patches against one commit of a repository."""
 
     repository: Path
     base: str
@@ -52,7 +52,7 @@ class Request:
 
 @dataclass(slots=True)
 class ExaminedPatch:
-    """One patch and what the steps found about it; every step fills in its part."""
+    """One patch and its findings; every step fills in its part."""
 
     name: str
     sha256: str
@@ -91,7 +91,10 @@ class GateResult:
 
 
 def run_gate(request: Request, progress: Callable[[str], None] = lambda line: None) -> GateResult:
-    """Judge the patches of `request`; `progress` receives one line per step. Raises `GateError`."""
+    """Judge the patches of `request`. Raises `GateError`.
+
+    `progress` receives one line per step.
+    """
     started = time.monotonic()
     if not request.patches:
         raise UsageError("there is no patch to judge: give at least one with --patch FILE")
@@ -144,7 +147,10 @@ def _parse(name: str, data: bytes) -> ExaminedPatch:
 
 
 def _apply(trees: Worktrees, request: Request, base: Tree, examined: Sequence[ExaminedPatch]) -> None:
-    """Make a tree for every parsed patch, protected files as in base; mark what needs human review."""
+    """Make a tree for every parsed patch; mark what needs human review.
+
+    Protected files stay as in base.
+    """
     protect = (*request.protect, *(f"/{path}" for path, _ in request.reproduce))
     installed = installed_names(request.python, top_level(request.repository))
     for number, one in enumerate(examined):
@@ -172,7 +178,10 @@ def _apply(trees: Worktrees, request: Request, base: Tree, examined: Sequence[Ex
 
 
 def _expected(tests: TestRunner, tree: Path, request: Request) -> Expected:
-    """Run the tests of base twice. Raises `UsageError` where they cannot judge a patch."""
+    """Run the tests of base twice.
+
+    Raises `UsageError` where they cannot judge a patch.
+    """
     runs: list[TestRun] = []
     for hash_seed in HASH_SEEDS:
         runs.append(tests(tree, hash_seed))
@@ -219,7 +228,10 @@ def _compare(
     boxes: Sequence[Sandbox],
     progress: Callable[[str], None],
 ) -> Comparison | None:
-    """Compare the plausible patches; None where there is none, or where the run ends anyway."""
+    """Compare the plausible patches.
+
+    Returns None where there is none, or where the run ends anyway.
+    """
     stopped = any(one.standing in (Standing.TAMPERING, Standing.INFRA) for one in examined)
     plausible = {
         i: one.modules
@@ -271,7 +283,10 @@ def _overlay(tree: Path, files: Sequence[tuple[str, bytes]]) -> None:
 
 
 def _text(path: Path) -> str | None:
-    """Read a file of a tree in which nothing has run yet; None where the patch deletes it."""
+    """Read a changed file; None where the patch deletes it.
+
+    Nothing has run in the tree yet.
+    """
     if not path.is_file():
         return None
     return path.read_text(encoding="utf-8", errors="surrogateescape")

@@ -1,4 +1,4 @@
-"""Decide the verdict as a pure function: from what each patch showed to a verdict with its reason.
+"""Decide the verdict, with its reason, from what each patch showed.
 
 No I/O, no clock. The rule (docs/gate.md describes it for users):
 
@@ -22,7 +22,7 @@ from enum import IntEnum, StrEnum
 
 
 class Standing(StrEnum):
-    """The state of one patch after the checks that look at it alone."""
+    """The state of one patch after the checks of it alone."""
 
     PLAUSIBLE = "plausible"
     REFUSED = "refused"
@@ -54,7 +54,10 @@ class ExitCode(IntEnum):
 
 
 class Intent(StrEnum):
-    """The purpose of the patches: change behaviour (a fix, a feature) or preserve it (a refactoring)."""
+    """The purpose of the patches.
+
+    To change behaviour (a fix, a feature), or to preserve it (a refactoring).
+    """
 
     CHANGE = "change"
     PRESERVE = "preserve"
@@ -62,7 +65,7 @@ class Intent(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The behaviour of one program on one probe, in a form that is compared as a whole.
+    """The behaviour of one program on one probe, compared as a whole.
 
     `comparable` is False for an opaque or unstable value: such an observation agrees with nothing.
     """
@@ -97,7 +100,7 @@ class CandidatePatch:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """The limits that a cluster must reach to be accepted under `Intent.CHANGE`; shares are in [0, 1].
+    """The limits for accepting a cluster under `Intent.CHANGE`; shares in [0, 1].
 
     Reasons: docs/decisions.md, "At least three distinct patches must agree".
     """
@@ -182,9 +185,10 @@ def decide_verdict(
 def cluster_patches(
     candidates: Sequence[CandidatePatch], base: Sequence[Observation]
 ) -> tuple[PatchCluster, ...]:
-    """Group plausible patches by behaviour: most votes first, then smallest diff, then order given.
+    """Group plausible patches by behaviour.
 
-    A patch with an opaque or unstable value is in no group.
+    Most votes come first, then the smallest diff, then the order given. A patch with an opaque or unstable
+    value is in no group.
     """
     # Not the signature of `sandbox.consensus`: there a crash never counts as agreement, and copies are weighed
     # by text. Here the exception type and the printed text are behaviour, and votes are normal forms.
@@ -205,7 +209,10 @@ def cluster_patches(
 
 
 def _stopped(candidates: Sequence[CandidatePatch]) -> Verdict | None:
-    """The verdict when any patch tampered or met a sandbox failure: nothing is accepted beside it."""
+    """The verdict when any patch tampered or met a sandbox failure.
+
+    Nothing is accepted beside it.
+    """
     for standing, kind in (
         (Standing.TAMPERING, VerdictKind.TAMPERING),
         (Standing.INFRA, VerdictKind.UNAVAILABLE),

@@ -1,1 +1,1 @@
-"""The comparison of what changed functions do, in base and in every patch."""
+"""The comparison of changed functions, in base and in every patch."""

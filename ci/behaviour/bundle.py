@@ -1,4 +1,4 @@
-"""Bundle many modules into one program text, so that the sandbox runs a repository's code without its files.
+"""Bundle the modules of a repository into one program text.
 
 A program of the sandbox is a single source text in a jail without the repository. A bundle carries a module
 and the project's own modules that it imports, directly or through others. It puts the module's names into the
@@ -61,7 +61,7 @@ class Tree:
 
     @classmethod
     def read(cls, root: Path) -> Tree:
-        """Read every module below `root` once, before anything untrusted runs in that tree.
+        """Read every module below `root`, before untrusted code runs there.
 
         Symbolic links are not followed: a link out of the tree is not code of the project. Of two files with
         one import name, the one that the test run imports counts: a file below the root before one below
@@ -89,12 +89,15 @@ class Tree:
 
 
 def _import_order(path: str) -> tuple[bool, bool]:
-    """The sort key of files with one import name, in the order in which Python finds them."""
+    """The sort key of files with one import name: Python's order."""
     return path.startswith("src/"), not path.endswith("/__init__.py")
 
 
 def module_name(path: str) -> str | None:
-    """The import name of a file below the root or below `src/`; None where it cannot be imported."""
+    """The import name of a file, below the root or below `src/`.
+
+    None where it cannot be imported.
+    """
     pure = PurePosixPath(path)
     parts = list(pure.with_suffix("").parts)
     if parts[0] == "src" and len(parts) > 1:
@@ -105,7 +108,10 @@ def module_name(path: str) -> str | None:
 
 
 def bundle(tree: Tree, wanted: str) -> str:
-    """Build the program text whose namespace holds the names of module `wanted`. Raises `BundleError`."""
+    """Build the program text whose namespace holds the names of module `wanted`.
+
+    Raises `BundleError`.
+    """
     if wanted not in tree.modules:
         raise BundleError(f"there is no module {wanted}")
     needed = _closure(tree, wanted)

@@ -1,9 +1,9 @@
-"""Find the functions that a patch changes, and those that show how a changed one behaves, from syntax.
+"""Find the functions that a patch changes, and their users, from syntax.
 
-The two questions err on opposite sides. *Touched* takes in too much rather than too little, because a
-function that is not touched is not compared. So forms are exact. A statement that runs while the module loads
-touches everything, unless it can only bind a name. *Users* takes in too little rather than too much, because
-a user counts as evidence that a function was reached.
+Users show how a changed function behaves. The two questions err on opposite sides. *Touched* takes in too
+much rather than too little, because a function that is not touched is not compared. So forms are exact. A
+statement that runs while the module loads touches everything, unless it can only bind a name. *Users* takes
+in too little rather than too much, because a user counts as evidence that a function was reached.
 
 Not covered: effects of a function or module on others while it runs (a call that replaces a global, an import
 that changes another module); callers in *other* modules; docstrings that a program reads.
@@ -27,7 +27,10 @@ _INERT = (
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The effect of one statement while its module loads; for functions and classes, of the header."""
+    """The effect of one statement while its module loads.
+
+    Of a function or class, that is the effect of its header.
+    """
 
     form: str
     binds: frozenset[str]
@@ -38,7 +41,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class ModuleShape:
-    """The parts of a module. Functions are listed by qualified name: `f`, `Class.method`."""
+    """The parts of a module, by qualified name: `f`, `Class.method`."""
 
     functions: Mapping[str, str] = field(default_factory=dict)
     """Each function's exact form, without its docstring."""
@@ -51,7 +54,10 @@ class ModuleShape:
 
 
 def module_shape(source: str) -> ModuleShape | None:
-    """Take a module apart; return None for source that does not parse or nests too deeply."""
+    """Take a module apart.
+
+    Returns None for source that does not parse or nests too deeply.
+    """
     tree = parse_quietly(source)
     if tree is None:
         return None
@@ -73,7 +79,7 @@ def module_shape(source: str) -> ModuleShape | None:
 
 
 def touched_functions(base: ModuleShape, patched: ModuleShape) -> frozenset[str]:
-    """List base's functions that the patch changes, deletes or affects through other statements."""
+    """List base's functions that the patch changes, deletes or affects otherwise."""
     everything = frozenset(base.functions)
     changed = {name for name, form in base.functions.items() if patched.functions.get(name) != form}
     before, after = ([statement.form for statement in module.statements] for module in (base, patched))
@@ -96,7 +102,10 @@ def touched_functions(base: ModuleShape, patched: ModuleShape) -> frozenset[str]
 
 
 def users_of(module: ModuleShape, names: Iterable[str]) -> frozenset[str]:
-    """Extend `names` by every function that certainly uses one of them, directly or through others."""
+    """Add to `names` every function that certainly uses one of them.
+
+    A use through other functions counts too.
+    """
     found = set(names)
     while more := {name for name, used in module.uses.items() if used & found} - found:
         found |= more
@@ -109,7 +118,10 @@ def is_public(qualified: str) -> bool:
 
 
 def _loaded(node: ast.Module | ast.ClassDef, owner: str = "") -> Iterator[tuple[str, ast.stmt]]:
-    """Yield every statement that loading runs, with its class. Each imported name is a statement of its own."""
+    """Yield every statement that loading the module runs, with its class.
+
+    Each imported name is a statement of its own.
+    """
     for child in node.body:
         if isinstance(child, ast.Import):
             yield from ((owner, ast.Import([alias])) for alias in child.names)
@@ -145,25 +157,28 @@ def _statement(owner: str, node: ast.stmt) -> Statement:
 
 
 def _form(node: FunctionNode | ast.ClassDef, body: list[ast.stmt]) -> str:
-    """The exact form of a definition, with `body` in place of its own."""
+    """The exact form of a definition with another body."""
     fields = {name: value for name, value in ast.iter_fields(node) if name != "body"}
     return ast.dump(type(node)(**fields, body=body))
 
 
 def _is_idle(statement: ast.stmt) -> bool:
-    """Whether a statement has no effect: a docstring, another bare constant, or `pass`."""
+    """Return whether a statement is a docstring, another bare constant, or `pass`."""
     return isinstance(statement, ast.Pass) or (
         isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     )
 
 
 def _is_special(name: str) -> bool:
-    """Whether Python itself looks up the name. `__init__` is left out: it runs only where its class is named."""
+    """Return whether Python itself looks up the name.
+
+    `__init__` is left out: it runs only where its class is named.
+    """
     return name.startswith("__") and name.endswith("__") and name != "__init__"
 
 
 def _bound(statement: ast.stmt) -> frozenset[str]:
-    """The names that a statement binds; empty when it may do more than bind names."""
+    """The names that a statement binds; empty when it may do more."""
     match statement:
         case ast.Import(names=[alias]) if _is_standard(alias.name):
             return _if_inert([alias.asname or alias.name.partition(".")[0]])
@@ -177,7 +192,10 @@ def _bound(statement: ast.stmt) -> frozenset[str]:
 
 
 def _is_standard(module: str) -> bool:
-    """Whether importing the module has no effect here: `ci.patch.parse` keeps patches from writing such modules."""
+    """Return whether a module is part of the standard library.
+
+    Importing one has no effect here: `ci.patch.parse` keeps patches from replacing such modules.
+    """
     top = module.partition(".")[0]
     return top in sys.stdlib_module_names and top != "__future__"
 
@@ -185,7 +203,10 @@ def _is_standard(module: str) -> bool:
 def _if_inert(
     names: Sequence[str], values: Iterable[ast.AST | None] = (), calls: Sequence[ast.AST] = ()
 ) -> frozenset[str]:
-    """Return `names`, or none where evaluating the values may run code or a name is not an ordinary one."""
+    """Return `names`, or none where evaluating the values may run code.
+
+    A special name or `*` gives none too.
+    """
     parts = (part for value in values if value is not None for part in ast.walk(value))
     inert = not calls and all(isinstance(part, _INERT) for part in parts)
     ordinary = not any(name == "*" or _is_special(name) for name in names)

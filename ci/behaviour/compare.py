@@ -1,4 +1,4 @@
-"""Compare what the changed functions do on the same inputs, in base and in every patch.
+"""Compare changed functions on the same inputs, in base and every patch.
 
 A patch cannot forge this check: the functions run in the sandbox, and their values come out as canonical
 data. No process inside holds what they are compared with. An input counts only when base answers it the same
@@ -41,7 +41,10 @@ _WRONG_INPUT = ("TypeError", "AttributeError")
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Observations on the inputs that were kept: one per input in `base` and in each of `patches`."""
+    """Observations of base and of every patch on the inputs kept.
+
+    `base` and each of `patches` have one per input.
+    """
 
     inputs: tuple[str, ...]
     base: tuple[Observation, ...]
@@ -114,7 +117,7 @@ def compare_behaviour(
 
 
 def _run(inputs: Sequence[ProbeInput], tree: Tree, runners: Sequence[Runner]) -> _TreeRuns:
-    """Run every input in one tree, once with each runner, and merge the runs."""
+    """Run every input in one tree with each runner; merge the runs."""
     observations: dict[int, Observation] = {}
     jobs: list[Job] = []
     job_inputs: list[list[int]] = []
@@ -152,7 +155,7 @@ def _run(inputs: Sequence[ProbeInput], tree: Tree, runners: Sequence[Runner]) ->
 
 
 def _observation(outcome: Outcome, text: str) -> Observation:
-    """Turn an outcome into what is compared: value and printed text, or the kind of failure."""
+    """Convert an outcome to its value and printed text, or its failure."""
     short = text if len(text) <= 60 else text[:59] + "…"
     if outcome.status is Status.OK and outcome.value is not None:
         printed = outcome.stdout.encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""Compute the normal form of a patch, by which votes are counted: one form, one vote.
+"""Compute the normal form of a patch: one form, one vote.
 
 Patches that differ only in local variable names, comments, docstrings or annotations are one vote. Otherwise
 ten copies of one mistake would look like ten independent patches that agree. The form may merge a little too
@@ -23,7 +23,7 @@ _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
 def normal_form(source: str) -> str:
-    """Return a text that is equal for two sources which count as the same program.
+    """Return a text that is equal for sources of the same program.
 
     Source that does not parse is its own normal form.
     """
@@ -35,7 +35,10 @@ def normal_form(source: str) -> str:
 
 
 def form_of(files: Mapping[str, str | None]) -> str:
-    """Hash all files that a patch changes (path to new text, None where it deletes)."""
+    """Hash the files that a patch changes.
+
+    `files` maps a path to its new text, None where the patch deletes it.
+    """
     digest = hashlib.sha256()
     for path in sorted(files):
         if path.endswith(DOCUMENTATION):
@@ -47,10 +50,11 @@ def form_of(files: Mapping[str, str | None]) -> str:
 
 
 class _Normal(ast.NodeTransformer):
-    """Remove what has no effect (docstrings, annotations, `pass`) and number the names inside functions.
+    """Remove what has no effect, and number the names inside functions.
 
-    A name gets its number at its first appearance in the scope that binds it. `0v1` and the like are not
-    identifiers, so they cannot collide with a name of the program.
+    Docstrings, annotations and `pass` have no effect. A name gets its number at its first appearance in the
+    scope that binds it. `0v1` and the like are not identifiers, so they cannot collide with a name of the
+    program.
     """
 
     def __init__(self) -> None:
@@ -111,7 +115,7 @@ class _Normal(ast.NodeTransformer):
         return self._scope(node, [*node.decorator_list, *_defaults(node.args)])
 
     def _scope(self, node: ast.AST, outside: Iterable[ast.AST]) -> ast.AST:
-        """Visit a scope; the parts of it in `outside` belong to the enclosing scope.
+        """Visit a scope; its parts in `outside` belong to the enclosing scope.
 
         They are visited again with the rest, without effect: a number is not a name.
         """
@@ -160,7 +164,10 @@ class _Normal(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def _name(self, name: str) -> str:
-        """The number of a name that an enclosing scope binds; a global name is kept."""
+        """The number of a name bound by an enclosing scope.
+
+        A global name is kept.
+        """
         for scope in reversed(self._scopes):
             if name in scope:
                 if not scope[name]:
@@ -171,7 +178,10 @@ class _Normal(ast.NodeTransformer):
 
 
 def _names(scope: ast.AST) -> dict[str, str]:
-    """The names that belong to a scope itself, without numbers yet. Declared globals keep their names."""
+    """The names that belong to a scope itself, without numbers yet.
+
+    Declared globals keep their names.
+    """
     if isinstance(scope, _Comprehension):
         targets = [node for made in scope.generators for node in ast.walk(made.target)]
         return {node.id: "" for node in targets if isinstance(node, ast.Name)}
@@ -186,7 +196,7 @@ def _names(scope: ast.AST) -> dict[str, str]:
 
 
 def _inside(scope: ast.AST) -> Iterator[ast.AST]:
-    """Yield every node of a scope, without those of the scopes inside it."""
+    """Yield every node of a scope, except those of inner scopes."""
     pending = list(ast.iter_child_nodes(scope))
     while pending:
         node = pending.pop()
@@ -213,7 +223,10 @@ def _binds(node: ast.AST) -> Iterator[str]:
 
 
 def _imported_as(alias: ast.alias) -> str:
-    """The name that an import binds; empty for `import a.b`, which no alias can replace."""
+    """The name that an import binds; empty for `import a.b`.
+
+    That import binds `a`, which no alias can express.
+    """
     return alias.asname or ("" if "." in alias.name or alias.name == "*" else alias.name)
 
 

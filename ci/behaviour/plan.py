@@ -1,4 +1,4 @@
-"""Plan the comparison of behaviour: which functions are compared, and on which inputs.
+"""Plan the comparison of behaviour: which functions, on which inputs.
 
 A changed private function is compared through the public functions that use it. Inputs come from doctests,
 asserts, annotations and mutation (`sandbox.inputs`), then from near those on which the programs differ.
@@ -31,7 +31,7 @@ MAX_FUNCTIONS = 40
 
 @dataclass(frozen=True, slots=True)
 class ChangedFunction:
-    """A function to compare: it was changed or added, or it uses one that was."""
+    """A function to compare: changed, added, or a user of one."""
 
     module: str
     function: str
@@ -59,7 +59,7 @@ class ProbeInput:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonPlan:
-    """The functions to compare, and which of them show the behaviour of each change."""
+    """The functions to compare, and those that show each change."""
 
     functions: tuple[ChangedFunction, ...]
     shown_by: Mapping[str, frozenset[str]]
@@ -73,9 +73,10 @@ _Part = tuple[dict[str, ChangedFunction], dict[str, frozenset[str]]]
 def plan_comparison(
     base: Tree, patched: Mapping[int, Tree], paths: Mapping[int, tuple[str, ...]], *, with_new: bool
 ) -> ComparisonPlan:
-    """Choose the functions to compare in the Python files that the patches (by number) change.
+    """Choose the functions to compare in the changed Python files.
 
-    `with_new` adds functions that base lacks. Without it, base is the only measure.
+    `patched` and `paths` (changed files) are indexed by patch. `with_new` adds functions that base lacks.
+    Without it, base is the only measure.
     """
     functions: dict[str, ChangedFunction] = {}
     shown_by: dict[str, frozenset[str]] = {}
@@ -103,7 +104,10 @@ def plan_comparison(
 
 
 def first_inputs(plan: ComparisonPlan, tests: Sequence[str]) -> list[ProbeInput]:
-    """Propose inputs for every function. `tests` are texts whose asserts are examples of calls."""
+    """Propose inputs for every function.
+
+    `tests` are texts whose asserts are examples of calls.
+    """
     found = []
     for function in plan.functions:
         bare = function.function.rpartition(".")[2]
@@ -142,7 +146,10 @@ def _shape_in(tree: Tree, module: str) -> ModuleShape | None:
 
 
 def _is_readable(path: str, module: str, trees: Sequence[Tree]) -> bool:
-    """Whether importing the file's name loads this file, and base (the first tree) parses."""
+    """Return whether the module's name loads this file, and base parses.
+
+    `trees[0]` is base.
+    """
     base = trees[0]
     in_base = module in base.modules
     return not any(path in tree.hidden for tree in trees) and (not in_base or bool(_shape_in(base, module)))
@@ -151,7 +158,7 @@ def _is_readable(path: str, module: str, trees: Sequence[Tree]) -> bool:
 def _changed_in_base(
     module: str, base: Tree, before: ModuleShape | None, after: Mapping[int, ModuleShape | None]
 ) -> _Part:
-    """Functions of base that a patch changes, and those of the same module that use them."""
+    """Collect functions of base that a patch changes, and their public users."""
     functions: dict[str, ChangedFunction] = {}
     shown_by: dict[str, frozenset[str]] = {}
     if before is None:
@@ -175,7 +182,10 @@ def _added(
     patched: Mapping[int, Tree],
     after: Mapping[int, ModuleShape | None],
 ) -> _Part:
-    """Public functions that at least half of the patches add: base lacks them, so the patches vote."""
+    """Collect public functions that at least half of the patches add.
+
+    Base lacks them, so only the patches vote on them.
+    """
     functions: dict[str, ChangedFunction] = {}
     known = set(before.functions) if before else set()
     added = sorted({name for found in after.values() if found for name in found.functions} - known)
@@ -213,7 +223,7 @@ def _unused(base: Tree, patched: Tree, paths: Sequence[str]) -> list[str]:
 
 
 def _by_keyword(function: ChangedFunction, probes: Sequence[Probe]) -> tuple[Probe, ...]:
-    """The first call with arguments, passed by keyword: it shows a renamed parameter."""
+    """The first call with arguments, by keyword: it shows renamed parameters."""
     described = find_target(function.source, function.function)
     parameters = described.parameters if described else ()
     names = [parameter.name for parameter in parameters if not parameter.keyword_only]

@@ -1,1 +1,1 @@
-"""The reading of patches, and trees of the repository with a patch applied."""
+"""The parsing of patches, and trees with a patch applied."""

@@ -1,4 +1,4 @@
-"""Parse proposed patches: which files each one changes, and whether the gate refuses it.
+"""Parse proposed patches: the files that each changes, and refusals.
 
 A patch is untrusted text. It is parsed with `unidiff`, and refused unless it is a plain text change of files
 inside the repository. Binary data, symbolic links, file modes, submodules, renames, absolute paths and `..`
@@ -81,12 +81,18 @@ _REFUSED_HEADERS = (
 
 
 class PatchRefused(Exception):
-    """Raised for a patch that is not a plain text change inside the repository, with the reason."""
+    """Raised for a patch that is not a plain text change.
+
+    The message gives the reason.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """The change of one file. `kind` is `modify`, `add` or `delete`; `path` is relative, with slashes."""
+    """The change of one file.
+
+    `kind` is `modify`, `add` or `delete`; `path` is relative, with slashes.
+    """
 
     path: str
     kind: str
@@ -96,7 +102,7 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A parsed patch: its name in messages, its exact bytes, and the files it changes."""
+    """A parsed patch: name in messages, exact bytes, and changed files."""
 
     name: str
     data: bytes
@@ -108,7 +114,7 @@ class Patch:
 
     @property
     def size(self) -> int:
-        """Number of lines added and removed; the smallest patch of a cluster wins."""
+        """Number of changed lines; the smallest patch of a cluster wins."""
         return sum(change.added + change.removed for change in self.changes)
 
     @property
@@ -117,7 +123,10 @@ class Patch:
 
 
 def parse_patch(name: str, data: bytes) -> Patch:
-    """Parse one unified diff (git's format, with `a/` and `b/`). Raises `PatchRefused` with the reason."""
+    """Parse one unified diff in git's format, with `a/` and `b/`.
+
+    Raises `PatchRefused` with the reason.
+    """
     if len(data) > MAX_PATCH_BYTES:
         raise PatchRefused(f"it is larger than {MAX_PATCH_BYTES // 1024} KiB")
     try:
@@ -152,7 +161,7 @@ def protected_paths(paths: tuple[str, ...], extra: tuple[str, ...] = ()) -> tupl
 
 
 def _shadows_the_runner(path: str) -> bool:
-    """Whether the path is a module that would be imported in place of the standard library's or pytest's."""
+    """Return whether the file would hide a module of Python or pytest."""
     parts = PurePosixPath(path).parts
     if parts[0] == "src":
         parts = parts[1:]
@@ -196,7 +205,10 @@ def _change(file: PatchedFile) -> FileChange:
 
 
 def _inside(name: str, prefix: str) -> str:
-    """The relative path after `a/` or `b/`. Refuses a path that is unusual or outside the repository."""
+    """The relative path after `a/` or `b/`.
+
+    Refuses a path that is unusual or outside the repository.
+    """
     if '"' in name or "\\" in name or any(ord(char) < 32 or ord(char) == 127 for char in name):
         raise PatchRefused("it contains a quoted path (names with special characters are not accepted)")
     if not name.startswith(prefix):

@@ -1,4 +1,4 @@
-"""Find files of a patch that Python would import instead of another module.
+"""Find files of a patch that hide another module from import.
 
 Python imports the first module of a name on its path: from the project's root, then `src/`, then the
 installed packages. In one folder a package comes before a module. So a new file may replace a library under
@@ -54,7 +54,7 @@ def shadowing_files(changes: Iterable[FileChange], base: Tree, installed: frozen
 
 
 def _root_and_top(path: str) -> tuple[bool, str]:
-    """Whether a file lies below `src/`, and the first part of its import name."""
+    """Return whether a file lies below `src/`, and its first import name."""
     parts = path.split("/")
     in_src = parts[0] == "src" and len(parts) > 1
     return in_src, parts[in_src].removesuffix(".py")

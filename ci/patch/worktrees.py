@@ -1,4 +1,4 @@
-"""Check out fresh trees of one commit, with and without a patch, without touching the user's repository.
+"""Check out fresh trees of one commit, with and without a patch.
 
 Every run makes a private bare repository in a temporary folder. It borrows the objects of the user's
 repository (git's `alternates`) and holds one worktree per patch. So hooks, filters and settings of the user's
@@ -65,7 +65,7 @@ _SAFE_SETTINGS = [
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """One changed path after `git apply`, with the modes of both sides (000000: absent)."""
+    """One changed path after `git apply`, with its modes (000000: absent)."""
 
     path: str
     old_mode: str
@@ -74,7 +74,7 @@ class TreeEntry:
 
 @contextmanager
 def host_failures() -> Iterator[None]:
-    """Turn failures of git and the operating system into `UnavailableError`; the only place that does."""
+    """Turn failures of git and the operating system into `UnavailableError`."""
     try:
         yield
     except (git.GitCommandError, OSError) as error:
@@ -86,13 +86,16 @@ def host_failures() -> Iterator[None]:
 
 
 def top_level(repository: Path) -> Path:
-    """The top folder of the repository that holds `repository`. Raises `UsageError` when there is none."""
+    """The top folder of the repository that holds `repository`.
+
+    Raises `UsageError` when there is none.
+    """
     with _open(repository) as found:
         return Path(found.working_tree_dir or repository).resolve()
 
 
 class Worktrees:
-    """Trees of one commit of one repository. A context manager: leaving it removes every tree.
+    """Trees of one commit, removed when the context ends.
 
     `commit` is the full id that `base` named when the run began, so a branch may move meanwhile. Failures of
     git and the disk are raised unchanged: see `host_failures`.
@@ -136,9 +139,10 @@ class Worktrees:
         return path
 
     def patched(self, name: str, patch: Patch, keep_base: tuple[str, ...] = ()) -> Path:
-        """Check out a fresh tree with `patch` applied; the paths in `keep_base` stay as in the base commit.
+        """Check out a fresh tree with `patch` applied.
 
-        Raises `PatchRefused` when it does not apply, or when git changed anything else than was read.
+        The paths in `keep_base` stay as in the base commit. Raises `PatchRefused` when it does not apply, or
+        when git changed anything else than was read.
         """
         path, tree = self._worktree(name)
         with tree:
@@ -172,7 +176,7 @@ class Worktrees:
         return git.Repo(folder)
 
     def _refuse_partial_clone(self) -> None:
-        """Refuse a partial clone: it lacks objects of the commit, and nothing is fetched here."""
+        """Refuse a partial clone: objects are missing, and nothing is fetched."""
         listed = _run(
             self._private,
             "rev-list",
@@ -229,7 +233,10 @@ def _open(repository: Path) -> git.Repo:
 
 
 def _resolve(source: git.Repo, ref: str) -> str:
-    """The commit that `ref` names. It is never passed to git where it could be read as an option."""
+    """The commit that `ref` names.
+
+    `ref` is never passed to git where it could be read as an option.
+    """
     hint = "give a branch, a tag or a commit id (in CI, fetch it first: actions/checkout with fetch-depth: 0)"
     if not _REF.fullmatch(ref) or ".." in ref:
         raise UsageError(f"{ref!r} is not the name of a commit: {hint}")
@@ -245,7 +252,7 @@ def _run(repository: git.Repo, *arguments: str) -> str:
 
 
 def _query(source: git.Repo, *arguments: str) -> str:
-    """Read from the user's repository. The user's settings apply here, because of `safe.directory`."""
+    """Read from the user's repository, under the user's settings (`safe.directory`)."""
     return _text(source.git.execute([*_GIT, *_SAFE_SETTINGS, *arguments], env=_QUIET))
 
 
@@ -259,7 +266,7 @@ def _check_out(tree: git.Repo) -> None:
 
 
 def _refuse_unsafe_targets(patch: Patch, modes: Mapping[str, str]) -> None:
-    """Refuse a path through a symbolic link or a submodule of base, which leads to another place."""
+    """Refuse a path through a symbolic link or a submodule of base."""
     for path in patch.paths:
         parts = path.split("/")
         for length in range(1, len(parts) + 1):

@@ -1,4 +1,7 @@
-"""Write junit.xml: one suite per patch, with every expected test and one case for the verdict on it."""
+"""Write junit.xml: one suite per patch.
+
+A suite has every expected test, and one case for the verdict on the patch.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ def _test(test: str, one: ExaminedPatch) -> TestCase:
 
 
 def _verdict(result: GateResult, number: int, one: ExaminedPatch) -> TestCase:
-    """The verdict on one patch as a test case: it passes for the accepted patch only."""
+    """The verdict on one patch as a test case.
+
+    It passes for the accepted patch only; other plausible patches are skipped.
+    """
     case = TestCase("verdict", classname="ucoder.gate", time=round(one.wall_s, 3))
     if result.verdict.winner == number:
         return case

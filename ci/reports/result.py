@@ -1,4 +1,4 @@
-"""Build result.json: all that a reader or program needs to check a verdict, under a versioned schema.
+"""Build result.json: the evidence of a verdict, under a versioned schema.
 
 docs/gate.md describes every field. A field is never renamed or given another meaning without a new schema
 version; fields may be added.

@@ -1,4 +1,4 @@
-"""Write summary.md: the verdict for a reader, in the Markdown of a GitHub step summary.
+"""Write summary.md: the verdict in the Markdown of GitHub step summaries.
 
 The authors of patches choose names and values in it, so these are shown as code and never act as markup.
 """
@@ -46,7 +46,10 @@ def summary_text(result: GateResult) -> str:
 
 
 def _standing(result: GateResult, number: int) -> str:
-    """One word for a patch. A plausible one is accepted, agrees with the accepted patch, or is outvoted."""
+    """One word for the result of a patch.
+
+    A plausible patch is accepted, agrees with the accepted one, or is outvoted.
+    """
     winner = result.verdict.winner
     if winner == number:
         return "**accepted**"
@@ -63,7 +66,10 @@ def _inputs(result: GateResult) -> str:
 
 
 def _differences(result: GateResult) -> list[str]:
-    """A few inputs per group on which it differs from base, for a reviewer to look at first."""
+    """List a few inputs per group on which it differs from base.
+
+    A reviewer looks at these first.
+    """
     compared = result.comparison
     if compared is None:
         return []
@@ -91,7 +97,7 @@ def _code(value: str) -> str:
 
 
 def _plain(value: str) -> str:
-    """Escape prose so that nothing in it becomes a link, an image, HTML or a new cell."""
+    """Escape prose: no link, image, HTML or new cell."""
     line = "".join(f"\\{char}" if char in "\\`*<>|!~&" else char for char in " ".join(value.split()))
     # GitHub links bare addresses, people and issues, but not inside code.
     line = re.sub(r"://|www\.|[@#]", r"`\g<0>`", line, flags=re.IGNORECASE)

@@ -1,1 +1,1 @@
-"""The runs of the project's own tests in the sandbox, and what their reports mean."""
+"""Runs of the project's tests in the sandbox, and their assessment."""

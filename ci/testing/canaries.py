@@ -1,4 +1,4 @@
-"""Make canaries: tests that must fail, which show whether failures are still reported.
+"""Make canaries: must-fail tests that show whether failures are still reported.
 
 A patch that makes pytest report everything as passed (for example by replacing `CallInfo.from_call`) makes
 these pass too. Their names and words are random for each run, and they look like ordinary tests, so a list of
@@ -27,14 +27,17 @@ _BODIES = (
 
 @dataclass(frozen=True, slots=True)
 class Canaries:
-    """One file of tests that must fail: its name in the tree's root, its text, and the pytest ids."""
+    """One file of must-fail tests: name, text and pytest ids.
+
+    The file lies in the tree's root.
+    """
 
     file: str
     source: str
     ids: frozenset[str]
 
     def plant(self, tree: Path) -> None:
-        """Write the file into a tree that nothing untrusted has run in yet."""
+        """Write the file into a tree before untrusted code runs there."""
         with (tree / self.file).open("x", encoding="utf-8") as out:
             out.write(self.source)
 

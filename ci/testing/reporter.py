@@ -1,9 +1,9 @@
-"""Run pytest inside the jail and report every test as it ends. This file is sent there as text.
+"""Run pytest inside the jail and report every test as it ends.
 
-It is the program of `python -c` under the interpreter of the user's project. So it imports no other module of
-UCoder and uses old syntax only. Each report is one line of JSON on the real standard output, written with one
-system call, so that an `os._exit` loses no earlier report. Every line starts with a word that is random for
-each run, so that output of the tests cannot be mistaken for a report.
+This file is sent there as text. It is the program of `python -c` under the interpreter of the user's project.
+So it imports no other module of UCoder and uses old syntax only. Each report is one line of JSON on the real
+standard output, written with one system call, so that an `os._exit` loses no earlier report. Every line
+starts with a word that is random for each run, so that output of the tests cannot be mistaken for a report.
 
 Not covered: the code under test runs in this very process and can change anything here. The word and the
 canaries catch fakes that were not written against this gate. A fake written against it can forge every line.
@@ -36,15 +36,21 @@ os.set_inheritable(channel, False)
 
 
 def send(**record: object) -> None:
-    """Write one report with one call. The newline before it ends a line that a test left unfinished."""
+    """Write one report with one call.
+
+    The newline before it ends a line that a test left unfinished.
+    """
     os.write(channel, ("\n" + word + " " + json.dumps(record) + "\n").encode("ascii"))
 
 
 class Reporter:
-    """The pytest plugin that places the canaries among the tests and reports every result."""
+    """Places the canaries among the tests and reports every result."""
 
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list) -> None:  # type: ignore[type-arg]
-        """Put canaries first, last and between files, so that one follows a fake set up by any test."""
+        """Put canaries first, last and between files.
+
+        So a canary follows a fake that any test sets up.
+        """
         planted = pathlib.Path(here, canary_file)
         canaries = list(session.genitems(pytest.Module.from_parent(session, path=planted)))
         # Where the project's tests lie beside the file, pytest has collected it as well.

@@ -1,4 +1,4 @@
-"""Parse what pytest reported from inside the jail, and assess it against the results of base.
+"""Parse pytest's reports, and assess them against the results of base.
 
 Pure functions of text. The reports come from a process that ran untrusted code, so they are claims, not
 facts. Every test that base passes must be reported exactly once. Every canary must be reported as failed. The
@@ -23,7 +23,7 @@ MAX_TEXT = 1500
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """The claims of one run, by test id in the order of their first report."""
+    """The claims of one run, by test id in order of report."""
 
     outcomes: Mapping[str, str]
     """passed, failed, skipped, xfailed, xpassed or error (outside the test's own call)."""
@@ -60,7 +60,7 @@ class PatchTestResult:
 
 
 def read_reports(stdout: str, word: str) -> Reports:
-    """Parse the report lines in the standard output of one run. Never raises."""
+    """Parse the report lines of one run's standard output. Never raises."""
     phases: dict[str, list[tuple[str, str, bool]]] = {}
     collected: list[str] = []
     uncollected: dict[str, str] = {}
@@ -103,7 +103,10 @@ def read_reports(stdout: str, word: str) -> Reports:
 
 
 def expected_outcomes(first: Reports, second: Reports, canaries: tuple[Canaries, Canaries]) -> Expected:
-    """Keep what two runs of base agree on. A test that differs between them is flaky and does not count."""
+    """Keep what two runs of base agree on.
+
+    A test that differs between them is flaky and does not count.
+    """
     one = {test: how for test, how in first.outcomes.items() if test not in canaries[0].ids}
     two = {test: how for test, how in second.outcomes.items() if test not in canaries[1].ids}
     unclear = {*first.repeated, *second.repeated}
@@ -113,7 +116,10 @@ def expected_outcomes(first: Reports, second: Reports, canaries: tuple[Canaries,
 
 
 def assess_run(expected: Expected, reports: Reports, canaries: Canaries, ended: str = "") -> PatchTestResult:
-    """Assess a patch's run. `ended` gives the reason when the jail ended it (`more than 120 s`)."""
+    """Assess a patch's run of the tests.
+
+    `ended` gives the reason when the jail ended it (`more than 120 s`).
+    """
     tests = {test: how for test, how in reports.outcomes.items() if test not in canaries.ids}
     problem = _tampering(expected, reports, canaries, ended)
     if problem:
@@ -174,7 +180,7 @@ def _absent(expected: Expected, reports: Reports) -> list[str]:
 
 
 def _failed_to_load(test: str, reports: Reports) -> bool:
-    """Whether a test is missing because its file (or a folder or class above it) failed to load."""
+    """Return whether the file, folder or class of a test failed to load."""
     return any(
         above in ("", ".", test) or test.startswith((f"{above}::", f"{above}/"))
         for above in reports.uncollected
@@ -182,7 +188,10 @@ def _failed_to_load(test: str, reports: Reports) -> bool:
 
 
 def _is_variant(test: str, known: frozenset[str] | set[str]) -> bool:
-    """Whether base has the test with other parameters, as when a patch extends the table of parameters."""
+    """Return whether base has the test with other parameters.
+
+    A patch may extend the table that a test is parametrised over.
+    """
     stem = test.partition("[")[0]
     return "[" in test and any(other.partition("[")[0] == stem for other in known)
 

@@ -1,4 +1,4 @@
-"""Run a tree's tests in the sandbox, with canaries planted, and read the reports outside.
+"""Run a tree's tests with canaries in the sandbox; read the reports outside.
 
 The tree is copied for every run, so that no run sees what another left behind. There is no network, no `.git`
 and no file of the host except the interpreter's.
@@ -40,7 +40,7 @@ def sandbox_failures() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class TestRun:
-    """One run: its reports, its canaries, and the reason if the jail ended it."""
+    """One run: reports, canaries, and the reason if the jail ended it."""
 
     __test__ = False  # pytest would take the name for a test class
 
@@ -54,7 +54,7 @@ class TestRun:
 
 @dataclass(frozen=True, slots=True)
 class TestRunner:
-    """Runs the tests of one project: its interpreter, pytest's arguments, and the time limit of a run.
+    """Runs the tests of one project in the sandbox.
 
     `python` is a path, a command or a virtual environment's folder; None means the interpreter of the gate.
     """
@@ -66,7 +66,10 @@ class TestRunner:
     timeout_s: float = 600.0
 
     def __call__(self, tree: Path, hash_seed: int) -> TestRun:
-        """Run the tests of `tree` under one hash seed. Raises `UnavailableError` when the sandbox fails."""
+        """Run the tests of `tree` under one hash seed.
+
+        Raises `UnavailableError` when the sandbox fails.
+        """
         planted = make_canaries()
         planted.plant(tree)
         word = "ucoder-" + secrets.token_hex(12)
@@ -90,7 +93,10 @@ class TestRunner:
         return TestRun(reports, planted, _ended(result, self.timeout_s), result.stderr, result.wall_s)
 
     def _extra_packages(self) -> Sequence[Path]:
-        """Package folders of the gate's own interpreter, which may lie outside its environment (`.pth` files)."""
+        """Package folders of the gate's own interpreter.
+
+        They may lie outside its environment (`.pth` files).
+        """
         if self.python is not None:
             return ()
         found = [Path(entry) for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))]
@@ -98,7 +104,7 @@ class TestRunner:
 
 
 def check_base(run: TestRun, python: str | None) -> None:
-    """Raise `UsageError` when base's run shows that these tests cannot judge any patch."""
+    """Raise `UsageError` when base's run shows that its tests judge nothing."""
     reports = run.reports
     if run.ended:
         raise UsageError(

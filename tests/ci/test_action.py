@@ -74,7 +74,10 @@ def test_settings_are_never_commands_or_options(project: Project) -> None:
 
 
 def test_python_starts_outside_the_project(tmp_path: Path) -> None:
-    """`python -m venv` imports from the current folder first, and a checkout may hold a venv.py."""
+    """A checkout may hold a venv.py.
+
+    `python -m venv` imports from the current folder first.
+    """
     step = (ACTION / "action.yml").read_text().partition("Install UCoder beside")[2].partition("- name:")[0]
     script = step.partition("run: |\n")[2]
     runner, project = tmp_path / "runner", tmp_path / "project"

@@ -1,4 +1,4 @@
-"""The command line of the gate: bad input, a failing host, and how files are named."""
+"""The command line of the gate: bad input and failing hosts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_no_patch_is_usage(project: Project) -> None:
 
 
 def test_a_full_disk_is_exit_code_4(project: Project) -> None:
-    """A limit on the size of files stands for the disk: git cannot write the files of base."""
+    """A limit on file size replaces a full disk."""
     project.commit({"large.txt": "x" * 200_000})
     ucoder = Path(sys.executable).parent / "ucoder"
     command = f"ulimit -f 64; exec {ucoder} gate --repo {project.folder} --base main {right(project)[0]}"
@@ -94,7 +94,10 @@ def test_an_earlier_verdict_does_not_outlive_a_usage_error(project: Project, tmp
 
 
 def test_files_are_found_from_several_folders(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a folder below the repository's top, by `--repo` or as the current one, or from the top."""
+    """Name files from a folder below the top, or from the top.
+
+    The folder is given by `--repo`, or is the current one.
+    """
     project.commit({"sub/tests/test_sub.py": "def test_sub(): ...\n"})
     requests: list[Request] = []
 

@@ -1,4 +1,4 @@
-"""Run the whole gate on a real repository: every kind of patch gets its verdict and its exit code.
+"""Run the whole gate on a real repository, for every verdict.
 
 A run takes seconds, so the tests of one kind of verdict share one run with all their patches.
 """
@@ -77,7 +77,10 @@ FLAKY = "import os\n\n\ndef test_seed():\n    assert os.environ['PYTHONHASHSEED'
 
 @pytest.fixture(scope="module")
 def vote(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Three right patches against a wrong one, its copy and two fakes; one test of base is flaky."""
+    """Three right patches against a wrong one, its copy and two fakes.
+
+    One test of base is flaky.
+    """
     project = new_project(tmp_path_factory.mktemp("vote"), {"tests/test_flaky.py": FLAKY})
     forged = project.patch("0-forged.patch", {"shop.py": BROKEN + WRITTEN_AGAINST_THE_GATE})
     copies = [project.patch(f"{n}.patch", project.replaced(SUM, WRONG.format(n))) for n in ("wrong", "copy")]
@@ -105,7 +108,10 @@ def test_copies_of_one_patch_are_one_vote(vote: Run) -> None:
 
 @pytest.mark.slow
 def test_a_forgery_of_every_report_is_outvoted(vote: Run) -> None:
-    """A fake written against this very gate forges all reports. Behaviour is compared without it."""
+    """A fake written against this very gate forges all reports.
+
+    Behaviour is compared without pytest.
+    """
     assert vote.patch("0-forged.patch")["standing"] == "plausible"
     assert ["0-forged.patch"] in [group["patches"] for group in vote.data["clusters"]]
     assert "| `0-forged.patch` | 25 | outvoted |" in vote.stdout
@@ -201,7 +207,10 @@ def test_a_refactoring_that_changes_behaviour_is_rejected(
 
 @pytest.mark.slow
 def test_a_broken_function_beside_an_honest_change_is_seen(project: Project) -> None:
-    """The tests that are run do not notice it. tests/ci/behaviour/test_plan.py plans each patch alone."""
+    """The tests that are run do not notice it.
+
+    tests/ci/behaviour/test_plan.py plans each patch alone.
+    """
     names = [project.patch(f"{n}.patch", {"shop.py": text}) for n, text in enumerate(UNSEEN.values())]
     only = ["--tests", "tests/test_shop.py::test_cheapest"]
     result = Run(project, *names, "--intent", "preserve", *only)
@@ -267,7 +276,7 @@ def test_failing_and_refused_patches_are_rejected(project: Project) -> None:
 
 @pytest.mark.slow
 def test_a_reproduction_test_must_fail_on_base_and_pass_with_the_patch(project: Project) -> None:
-    """A real fix: three ways to round up, and one that fixes the reported case only."""
+    """Three ways to round up, and one that fixes one case only."""
     bodies = {
         "a.patch": "    return -(-sum(prices) * (100 - discount) // 100)\n",
         "b.patch": "    return (sum(prices) * (100 - discount) + 99) // 100\n",
@@ -319,7 +328,7 @@ def test_a_base_that_cannot_judge(
 
 @pytest.mark.slow
 def test_code_that_no_input_reaches_abstains(project: Project) -> None:
-    """Objects of the project's own classes cannot be compared, so three equal patches are not enough."""
+    """Objects of the project's own classes cannot be compared."""
     source = (
         "class Till:\n    pass\n\n\ndef open_till(book) -> Till:\n    return Till() if book else Till()\n"
     )

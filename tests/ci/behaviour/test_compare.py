@@ -1,4 +1,4 @@
-"""The comparison in real sandboxes under two hash seeds: inputs that are kept, and what they show."""
+"""Compare programs in real sandboxes under two hash seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choice of what is compared: changed functions, what shows them, and what nothing shows."""
+"""The choice of functions to compare, and the gaps."""
 
 from __future__ import annotations
 

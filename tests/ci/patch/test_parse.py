@@ -1,4 +1,4 @@
-"""Parsing patches: what is refused, what needs human review, and that no text breaks the parser."""
+"""Parsing of patches: refusals, protected paths, and damaged texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Trees of a commit: nothing of the user's repository runs or changes, and git's reading must match the parser's."""
+"""Trees of a commit leave the user's repository alone.
+
+Git's reading of a patch must match the parser's.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +124,10 @@ def test_a_patch_that_does_not_apply_is_refused(project: Project) -> None:
 
 
 def test_what_git_reads_differently_is_refused(project: Project) -> None:
-    """A second header in what unidiff takes for a comment: git would change a file that was not parsed."""
+    """Hide a second header in what unidiff takes for a comment.
+
+    Git would change a file that was not parsed.
+    """
     honest = project.diff({"new.py": "x = 1\n"})
     sneaked = honest + b"diff --git a/shop.py b/shop.py\nold mode 100644\nnew mode 100755\n"
     with Worktrees(project.folder, "main") as trees:

@@ -1,4 +1,4 @@
-"""summary.md shows text of patch authors, and none of it acts as markup."""
+"""Text of patch authors never acts as markup in summary.md."""
 
 from __future__ import annotations
 

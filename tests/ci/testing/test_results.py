@@ -1,4 +1,4 @@
-"""The assessment of pytest's reports: honest failures, tampering, and that no damaged reports pass."""
+"""The assessment of pytest's reports: failures, tampering, and damaged reports."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_expected_outcomes_are_those_of_two_runs() -> None:
 
 @given(st.data())
 def test_lost_or_repeated_reports_never_pass(data: st.DataObject) -> None:
-    """Remove or repeat reports: what is left must not pass unless every expected test was reported once."""
+    """Remove or repeat reports; only a complete set may pass."""
     lines = honest()
     kept = [entry for entry in lines if data.draw(st.booleans())]
     again = data.draw(st.lists(st.sampled_from(lines), max_size=3))
