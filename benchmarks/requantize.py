@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ucoder_lsp.engine.context import Context, Logits, Model, default_threads
+from ucoder_lsp.engine.context import Context, LoadedModel, Logits, default_threads
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.models.prepare import resolve
 
@@ -108,7 +108,7 @@ def log_softmax(logits: Logits) -> Logits:
 
 def measure_speed(path: Path, repeat: int) -> tuple[float, list[float]]:
     """Prefill in tokens per second, and seconds of 32 steps for each K."""
-    model = Model(path)
+    model = LoadedModel(path)
     context = Context(model, n_cells=2048, n_seq=17, n_rows=16, n_batch=512, n_threads=default_threads())
     tokens = np.random.default_rng(0).integers(100, model.vocab.n_tokens, 1024).tolist()
     prefill, steps = [], {k: [] for k in ROWS}

@@ -26,7 +26,7 @@ def ms_a_step(prepared: models.PreparedModel) -> float:
         request = GenerationRequest(prompt, 4, STEPS, Sampling(temperature=1.5, top_p=1.0, seed=1))
         engine.generate(request)  # the prompt is in the cache from here on
         answer = engine.generate(request)
-        return 1000 * answer.decode_s / answer.extra["n_steps"]
+        return 1000 * answer.decode_s / answer.n_steps
 
 
 def compute_with_torch() -> None:

@@ -15,7 +15,7 @@ MAX_ENTRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _CachedCompletion:
     prefix: str
     suffix: str
     explanation: Explanation
@@ -25,7 +25,7 @@ class CompletionCache:
     """The newest `MAX_ENTRIES` completions. Not thread-safe: the server's event loop owns it."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[tuple[str, ...], _Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, ...], _CachedCompletion] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -33,7 +33,7 @@ class CompletionCache:
     def put(self, identity: tuple[str, ...], prefix: str, suffix: str, explanation: Explanation) -> None:
         """Remember what was offered at this position by the model and settings named in `identity`."""
         key = (*identity, prefix, suffix)
-        self._entries[key] = _Entry(prefix, suffix, explanation)
+        self._entries[key] = _CachedCompletion(prefix, suffix, explanation)
         self._entries.move_to_end(key)
         if len(self._entries) > MAX_ENTRIES:
             self._entries.popitem(last=False)

@@ -64,7 +64,7 @@ class CompletionContext:
         return self.prefix[len(self.prefix.rstrip()) :]
 
 
-def describe(text: str, line: int, column: int) -> CompletionContext:
+def context_at(text: str, line: int, column: int) -> CompletionContext:
     """The context of a cursor at 0-based `line` and `column` (in characters).
 
     Raises CursorError when the position is not in the document.

@@ -20,7 +20,7 @@ from sandbox.pool import Sandbox
 from sandbox.program import probe_text
 from ucoder_lsp.completion import filters, prompt
 from ucoder_lsp.completion.cache import CompletionCache
-from ucoder_lsp.completion.context import CompletionContext, Shape, describe
+from ucoder_lsp.completion.context import CompletionContext, Shape, context_at
 from ucoder_lsp.completion.document_slice import Runnable, Tier, parses_without_cursor_line, prepare, stub
 from ucoder_lsp.completion.early_stop import Majority
 from ucoder_lsp.completion.explain import CandidateReport, ClusterReport, Explanation, Timings
@@ -73,7 +73,7 @@ class Completer:
         a cursor outside the document. Cancelling the task stops the engine between two decodes.
         """
         started = time.perf_counter()
-        context = describe(text, line, column)
+        context = context_at(text, line, column)
         identity = (self.engine.model_id, self.adapter or "", repr(self.settings))
         if (known := self._cache.get(identity, context.prefix, context.suffix)) is not None:
             total_ms = (time.perf_counter() - started) * 1000

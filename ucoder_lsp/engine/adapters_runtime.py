@@ -10,17 +10,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-from ucoder_lsp.engine.context import Adapter, Context, Model
+from ucoder_lsp.engine.context import Adapter, Context, LoadedModel
 from ucoder_lsp.engine.errors import AdapterLoadError, UnknownAdapter
+
+MAX_LOADED = 4
+"""Adapters that stay loaded."""
 
 
 class LoadedAdapters:
     """The adapters of one context."""
 
-    def __init__(self, model: Model, context: Context, n_loaded_max: int) -> None:
+    def __init__(self, model: LoadedModel, context: Context) -> None:
         self._model = model
         self._context = context
-        self._n_loaded_max = n_loaded_max
         self._paths: dict[str, Path] = {}
         self._loaded: OrderedDict[str, Adapter] = OrderedDict()
         self.active: str | None = None
@@ -44,10 +46,6 @@ class LoadedAdapters:
                 del self._paths[identity]
             raise
 
-    def knows(self, identity: str | None) -> bool:
-        """Whether a request may name it; None is the base model."""
-        return identity is None or identity in self._paths
-
     def activate(self, identity: str | None) -> bool:
         """Compute with this adapter (None: the base model alone) from now on.
 
@@ -60,8 +58,8 @@ class LoadedAdapters:
         """
         if identity == self.active:
             return False
-        if not self.knows(identity):
-            raise UnknownAdapter(str(identity))
+        if identity is not None and identity not in self._paths:
+            raise UnknownAdapter(identity)
         self._context.set_adapter(None if identity is None else self._get(identity))
         self.active = identity
         return True
@@ -77,7 +75,7 @@ class LoadedAdapters:
             adapter = self._loaded[identity] = Adapter(self._model, self._paths[identity])
         self._loaded.move_to_end(identity)
         for old in [i for i in self._loaded if i not in (self.active, identity)]:
-            if len(self._loaded) <= self._n_loaded_max:
+            if len(self._loaded) <= MAX_LOADED:
                 break
             self._loaded.pop(old).close()
         return adapter

@@ -39,7 +39,7 @@ def offloads_to_gpu() -> bool:
     return bool(C.llama_supports_gpu_offload())
 
 
-class Model:
+class LoadedModel:
     """Weights and vocabulary of one GGUF file."""
 
     def __init__(self, path: Path, n_gpu_layers: int = -1, extra_buffers: bool = True) -> None:
@@ -69,8 +69,6 @@ class Model:
         self.path = path
         self.vocab = Vocab(self.handle)
         self.n_ctx_train = int(C.llama_model_n_ctx_train(self.handle))
-        self.n_params = int(C.llama_model_n_params(self.handle))
-        self.architecture = self.metadata("general.architecture") or "unknown"
         self.name = self.metadata("general.name") or path.stem
         template = C.llama_model_chat_template(self.handle, None)
         self.chat_template = template.decode("utf-8", "replace") if template else None
@@ -99,7 +97,7 @@ class Context:
     """A KV cache and the decoding of rows."""
 
     def __init__(
-        self, model: Model, *, n_cells: int, n_seq: int, n_rows: int, n_batch: int, n_threads: int
+        self, model: LoadedModel, *, n_cells: int, n_seq: int, n_rows: int, n_batch: int, n_threads: int
     ) -> None:
         """Args:
         n_cells: tokens that the KV cache holds, over all sequences; shared prefixes count once.
@@ -131,11 +129,9 @@ class Context:
                 "lower n_ctx or k_max, or free some memory."
             )
         self.n_cells = int(C.llama_n_ctx(self.handle))
-        self.n_batch = n_batch
-        self.n_rows = n_rows
         self._model = model
         self._memory = C.llama_get_memory(self.handle)
-        self._batch = _Batch(n_batch)
+        self._batch = _NativeBatch(n_batch)
 
     def decode(
         self,
@@ -207,7 +203,7 @@ class Context:
 class Adapter:
     """A LoRA adapter's weights, loaded beside a model."""
 
-    def __init__(self, model: Model, path: Path) -> None:
+    def __init__(self, model: LoadedModel, path: Path) -> None:
         if not path.is_file():
             raise AdapterLoadError(f"There is no adapter file at {path}: publish it again, or roll back.")
         native_log.take_errors()
@@ -226,7 +222,7 @@ class Adapter:
             self.handle = None
 
 
-class _Batch:
+class _NativeBatch:
     """One llama_batch over numpy buffers, used again for every decode."""
 
     def __init__(self, size: int) -> None:

@@ -12,7 +12,6 @@ what is stale.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import queue
 import threading
@@ -25,7 +24,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ucoder_lsp.engine.context import MAX_SEQUENCES, Context, Logits, Model, default_threads
+from ucoder_lsp.engine.context import MAX_SEQUENCES, Context, LoadedModel, Logits, default_threads
 from ucoder_lsp.engine.errors import EngineClosed, EngineError, PromptTooLong
 from ucoder_lsp.engine.runner import N_PROMPTS, PREFILL_CHUNK, SCORE_CHUNK, Runner
 from ucoder_lsp.engine.types import Finish, Generation, GenerationRequest
@@ -33,6 +32,8 @@ from ucoder_lsp.files import file_sha256
 
 T = TypeVar("T")
 Jobs = queue.SimpleQueue[Callable[[], None] | None]
+_Opened = tuple[LoadedModel, Runner, int]
+"""A model, its runner, and the length of its context in tokens."""
 
 
 class Ticket:
@@ -57,10 +58,6 @@ class Ticket:
         """
         return self.future.result(timeout)
 
-    def done(self) -> bool:
-        """Whether `result` would return at once."""
-        return self.future.done()
-
     def interrupted(self) -> Finish | None:
         """Why to stop now, None to go on."""
         if self._cancelled.is_set():
@@ -78,7 +75,6 @@ class Engine:
         model_id: identity of the weights, for cache keys.
         n_ctx: the most tokens of a prompt and its continuation.
         k_max: candidates decoded at once.
-        architecture: `llama`, `qwen2`, ...
         model_name: what the file calls itself.
         chat_template: the model's own Jinja template, or None.
         vocab: special tokens, `vocab.fim` (None where the vocabulary has no fill-in-the-middle tokens).
@@ -86,7 +82,7 @@ class Engine:
 
     def __init__(
         self,
-        model: Model,
+        model: LoadedModel,
         runner: Runner,
         jobs: Jobs,
         thread: threading.Thread,
@@ -99,7 +95,6 @@ class Engine:
         self.model_id = model_id
         self.n_ctx = n_ctx
         self.k_max = k_max
-        self.architecture = model.architecture
         self.model_name = model.name
         self.chat_template = model.chat_template
         self.vocab = model.vocab
@@ -123,76 +118,50 @@ class Engine:
         n_gpu_layers: int = -1,
         extra_buffers: bool = True,
         model_id: str | None = None,
-        max_adapters: int = 4,
         share_rows: bool = True,
     ) -> Engine:
         """Load a GGUF model.
 
         Args:
-            n_ctx: the most tokens of a prompt and its continuation; cut to what the model was trained for.
-            k_max: candidates decoded at once; a request for more gets the rest as others end.
-            n_cells: tokens the KV cache holds for all candidates together; default n_ctx plus 128 a
-                candidate.
-            n_threads: default the cores this process may use.
-            n_gpu_layers: layers on a GPU where llama.cpp was built for one; negative is all.
+            n_ctx: the most tokens of a prompt and its continuation; at most what the model was trained for.
+            k_max: candidates decoded at once; a request for more starts the rest as others end.
+            n_cells: tokens that the KV cache holds for all candidates; by default n_ctx plus 128 per candidate.
+            n_threads: by default the cores that this process may use.
+            n_gpu_layers: layers on a GPU where llama.cpp was built for one; negative means all.
             extra_buffers: `PreparedModel.extra_buffers`; False where llama.cpp's fastest kernels crash.
-            model_id: identity for cache keys (`models.resolve` gives one); default the file's SHA-256.
-            max_adapters: adapters kept loaded.
-            share_rows: False decodes a row a candidate, for comparison.
+            model_id: identity for cache keys (`models.prepare.resolve` returns one); by default the file's SHA-256.
+            share_rows: False decodes one row per candidate, for comparison.
 
         Raises:
             ModelLoadError: the file is missing, damaged or of an unknown architecture.
             EngineError: a context of this size cannot be opened.
         """
         path = Path(model_path)
-        if not 1 <= k_max <= MAX_SEQUENCES - N_PROMPTS:
-            raise EngineError(
-                f"k_max is {k_max}: use 1 to {MAX_SEQUENCES - N_PROMPTS} (a request's k may be larger)."
-            )
-        if n_ctx < 16:
-            raise EngineError(f"n_ctx is {n_ctx}: use at least 16.")
+        _check_sizes(n_ctx, k_max)
 
-        def open_model() -> tuple[Model, Runner, int]:
-            model = Model(path, n_gpu_layers, extra_buffers)
+        def open_model() -> _Opened:
+            model = LoadedModel(path, n_gpu_layers, extra_buffers)
             length = min(n_ctx, model.n_ctx_train)
-            try:
-                context = Context(
-                    model,
-                    n_cells=max(length, length + 128 * k_max if n_cells is None else n_cells),
-                    n_seq=N_PROMPTS + k_max,
-                    n_rows=max(k_max, SCORE_CHUNK),
-                    n_batch=max(k_max, PREFILL_CHUNK),
-                    n_threads=n_threads or default_threads(),
-                )
-            except EngineError:
-                model.close()
-                raise
-            runner = Runner(model, context, k_max=k_max, max_adapters=max_adapters, share_rows=share_rows)
-            return model, runner, length
+            cells = length + 128 * k_max if n_cells is None else max(length, n_cells)
+            context = _open_context(model, cells, k_max, n_threads or default_threads())
+            return model, Runner(model, context, k_max=k_max, share_rows=share_rows), length
 
         jobs: Jobs = queue.SimpleQueue()
-        opened: Future[tuple[Model, Runner, int]] = Future()
-        thread = threading.Thread(
-            target=_work, args=(jobs, open_model, opened), name="ucoder-engine", daemon=True
-        )
+        opened: Future[_Opened] = Future()
+        arguments = (jobs, open_model, opened)
+        thread = threading.Thread(target=_work, args=arguments, name="ucoder-engine", daemon=True)
         thread.start()
         model, runner, length = opened.result()
-        return cls(
-            model, runner, jobs, thread,
-            model_id=model_id or file_sha256(path), n_ctx=length, k_max=k_max,
-        )  # fmt: skip
+        model_id = model_id or file_sha256(path)
+        return cls(model, runner, jobs, thread, model_id=model_id, n_ctx=length, k_max=k_max)
 
-    def tokenize(self, text: str, special: bool = False, add_bos: bool = False) -> tuple[int, ...]:
+    def tokenize(self, text: str, special: bool = False) -> tuple[int, ...]:
         """Token ids of a text; `special` reads chat and FIM markers as tokens (never for a user's text).
 
         Raises:
             EngineClosed: after `close`.
         """
-        return self.vocab.tokenize(text, special, add_bos)
-
-    def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, without special ones."""
-        return self.vocab.detokenize(tokens)
+        return self.vocab.tokenize(text, special)
 
     def submit(self, request: GenerationRequest) -> Ticket:
         """Queue a request.
@@ -224,15 +193,6 @@ class Engine:
     def generate(self, request: GenerationRequest) -> Generation:
         """Submit and wait; raises what `submit` and `Ticket.result` raise."""
         return self.submit(request).result()
-
-    async def agenerate(self, request: GenerationRequest) -> Generation:
-        """Submit and await; cancelling the task cancels the request."""
-        ticket = self.submit(request)
-        try:
-            return await asyncio.wrap_future(ticket.future)
-        except asyncio.CancelledError:
-            ticket.cancel()
-            raise
 
     def logits(self, tokens: Sequence[int], adapter: str | None = None) -> Logits:
         """Logits after each token, shape (len(tokens), vocabulary): for scoring and to test an export.
@@ -271,10 +231,6 @@ class Engine:
         future: Future[None] = Future()
         self._enqueue(future, lambda: self._runner.adapters.add(identity, Path(path)))
         future.result()
-
-    def has_adapter(self, identity: str) -> bool:
-        """Whether requests may name it."""
-        return self._runner.adapters.knows(identity)
 
     def close(self) -> None:
         """Free the model. What waits or runs comes back CANCELLED with what it has; what comes is refused."""
@@ -328,11 +284,32 @@ class Engine:
             self._jobs.put(job)
 
 
-def _work(
-    jobs: Jobs,
-    open_model: Callable[[], tuple[Model, Runner, int]],
-    opened: Future[tuple[Model, Runner, int]],
-) -> None:
+def _check_sizes(n_ctx: int, k_max: int) -> None:
+    if not 1 <= k_max <= MAX_SEQUENCES - N_PROMPTS:
+        raise EngineError(
+            f"k_max is {k_max}: use 1 to {MAX_SEQUENCES - N_PROMPTS} (a request's k may be larger)."
+        )
+    if n_ctx < 16:
+        raise EngineError(f"n_ctx is {n_ctx}: use at least 16.")
+
+
+def _open_context(model: LoadedModel, n_cells: int, k_max: int, n_threads: int) -> Context:
+    """Open a context for the model, or close the model."""
+    try:
+        return Context(
+            model,
+            n_cells=n_cells,
+            n_seq=N_PROMPTS + k_max,
+            n_rows=max(k_max, SCORE_CHUNK),
+            n_batch=max(k_max, PREFILL_CHUNK),
+            n_threads=n_threads,
+        )
+    except EngineError:
+        model.close()
+        raise
+
+
+def _work(jobs: Jobs, open_model: Callable[[], _Opened], opened: Future[_Opened]) -> None:
     """The engine's thread: open the model, do jobs in order until None, close the model.
 
     All of llama.cpp happens in this one thread. GNU's OpenMP keeps a team of threads for each thread that ever asked

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PrefillPlan:
     """How to bring a prompt into the cache."""
 
     sequence: int
@@ -28,7 +28,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class _Entry:
+class _CachedPrefix:
     tokens: tuple[int, ...]
     used: int
 
@@ -38,10 +38,10 @@ class PrefixCache:
 
     def __init__(self, n_sequences: int) -> None:
         self._n_sequences = n_sequences
-        self._entries: dict[int, _Entry] = {}
+        self._entries: dict[int, _CachedPrefix] = {}
         self._clock = 0
 
-    def plan(self, prompt: tuple[int, ...], n_cells_free_after: int) -> Plan:
+    def plan(self, prompt: tuple[int, ...], n_cells_free_after: int) -> PrefillPlan:
         """Decide where the prompt goes and what it can start from.
 
         Args:
@@ -63,12 +63,12 @@ class PrefixCache:
             source = best if target != best and n_shared > 0 else None
             n_shared = n_shared if source is not None or target == best else 0
         evicted = self._evict(prompt, target, source, n_cells_free_after)
-        return Plan(target, source, n_shared, evicted)
+        return PrefillPlan(target, source, n_shared, evicted)
 
     def store(self, sequence: int, tokens: tuple[int, ...]) -> None:
         """The sequence now holds exactly these tokens."""
         self._clock += 1
-        self._entries[sequence] = _Entry(tokens, self._clock)
+        self._entries[sequence] = _CachedPrefix(tokens, self._clock)
 
     def forget(self, sequence: int) -> None:
         """The sequence holds nothing any more."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ucoder_lsp.engine.adapters_runtime import LoadedAdapters
-from ucoder_lsp.engine.context import Context, Logits, Model
+from ucoder_lsp.engine.context import Context, LoadedModel, Logits
 from ucoder_lsp.engine.prefix_cache import PrefixCache
 from ucoder_lsp.engine.trie import TrieDecoder
 from ucoder_lsp.engine.types import Candidate, Finish, Generation, GenerationRequest
@@ -31,10 +31,8 @@ Interrupted = Callable[[], Finish | None]
 class Runner:
     """A model and its context at work."""
 
-    def __init__(
-        self, model: Model, context: Context, *, k_max: int, max_adapters: int, share_rows: bool
-    ) -> None:
-        self.adapters = LoadedAdapters(model, context, max_adapters)
+    def __init__(self, model: LoadedModel, context: Context, *, k_max: int, share_rows: bool) -> None:
+        self.adapters = LoadedAdapters(model, context)
         self._model = model
         self._context = context
         self._k_max = k_max
@@ -115,10 +113,10 @@ class Runner:
             n_prompt_tokens=n_prompt,
             n_cached_tokens=n_cached,
             n_rows=decoder.n_rows,
+            n_steps=decoder.n_steps,
             queue_s=queue_s,
             prefill_s=prefill_s,
             decode_s=time.monotonic() - started,
-            extra={"n_steps": float(decoder.n_steps)},
         )
 
     def _prefill(

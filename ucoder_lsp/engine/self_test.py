@@ -29,7 +29,7 @@ REBUILD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class KernelCheck:
     """How to load a model on this machine."""
 
     extra_buffers: bool
@@ -48,7 +48,7 @@ class Verdict:
         )
 
 
-def try_out(model: Path, command: tuple[str, ...] = COMMAND) -> Verdict | None:
+def try_out(model: Path, command: tuple[str, ...] = COMMAND) -> KernelCheck | None:
     """Load the model and decode a few tokens in a child process, first with the fastest kernels.
 
     Returns:
@@ -59,12 +59,12 @@ def try_out(model: Path, command: tuple[str, ...] = COMMAND) -> Verdict | None:
     """
     killed = _killed_by(command, model, "fast")
     if killed == "":
-        return Verdict(extra_buffers=True)
+        return KernelCheck(extra_buffers=True)
     if killed is None:
         return None
     without = _killed_by(command, model, "plain")
     if without == "":
-        return Verdict(extra_buffers=False, signal=killed)
+        return KernelCheck(extra_buffers=False, signal=killed)
     raise RuntimeError(f"llama.cpp as built here crashes on this CPU ({killed}): rebuild it with {REBUILD}")
 
 
@@ -87,9 +87,9 @@ def _killed_by(command: tuple[str, ...], model: Path, how: str) -> str | None:
 
 
 def _main() -> None:
-    from ucoder_lsp.engine.context import Context, Model, default_threads
+    from ucoder_lsp.engine.context import Context, LoadedModel, default_threads
 
-    model = Model(Path(sys.argv[1]), extra_buffers=sys.argv[2] == "fast")
+    model = LoadedModel(Path(sys.argv[1]), extra_buffers=sys.argv[2] == "fast")
     context = Context(model, n_cells=64, n_seq=1, n_rows=1, n_batch=32, n_threads=default_threads())
     # Many rows and one row take different kernels.
     context.decode([1] * 32, range(32), [0] * 32, [False] * 31 + [True])

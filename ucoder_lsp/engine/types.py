@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -87,7 +87,8 @@ class Generation:
     """Prompt tokens that were already in the KV cache."""
     n_rows: int = 0
     """Rows decoded after the prompt: equal candidates share rows (decoding the trie)."""
+    n_steps: int = 0
+    """Decodes after the prompt, each of one row per distinct candidate."""
     queue_s: float = 0.0
     prefill_s: float = 0.0
     decode_s: float = 0.0
-    extra: dict[str, float] = field(default_factory=dict)

@@ -42,26 +42,24 @@ class Vocab:
         self.n_tokens = int(C.llama_vocab_n_tokens(self._vocab))
         self.bos = _known(C.llama_vocab_bos(self._vocab))
         self.eos = _known(C.llama_vocab_eos(self._vocab))
-        self.eot = _known(C.llama_vocab_eot(self._vocab))
         self.fim = self._fim()
         self.special = frozenset(t for t in range(self.n_tokens) if self._is_not_text(t)) | self._fim_ids()
         self._pieces: dict[int, bytes] = {}
 
-    def tokenize(self, text: str, special: bool = False, add_bos: bool = False) -> tuple[int, ...]:
+    def tokenize(self, text: str, special: bool = False) -> tuple[int, ...]:
         """Token ids of a text.
 
         Args:
             special: read `<|im_start|>` and the like as tokens. Never for text that a user or a file brought.
-            add_bos: let the vocabulary add what it puts before a text (many Llama models expect it).
         """
         data = text.encode("utf-8", "surrogatepass")
         size = len(data) + 8
         buffer = (C.llama_token * size)()
         with self._open() as vocab:
-            n = C.llama_tokenize(vocab, data, len(data), buffer, size, add_bos, special)
+            n = C.llama_tokenize(vocab, data, len(data), buffer, size, False, special)
             if n < 0:
                 buffer = (C.llama_token * -n)()
-                n = C.llama_tokenize(vocab, data, len(data), buffer, -n, add_bos, special)
+                n = C.llama_tokenize(vocab, data, len(data), buffer, -n, False, special)
         return tuple(buffer[:n])
 
     def detokenize(self, tokens: Sequence[int], special: bool = False) -> str:
@@ -74,11 +72,6 @@ class Vocab:
         if known is None:
             known = self._pieces[token] = self._raw_piece(token, special=False)
         return known
-
-    def token_named(self, name: str) -> int | None:
-        """The id of the special token written `name` (`<jupyter_start>` as a learnt mark, say), or None."""
-        ids = self.tokenize(name, special=True)
-        return ids[0] if len(ids) == 1 and ids[0] in self.special else None
 
     def close(self) -> None:
         """The model is about to be freed: whoever comes now gets `EngineClosed`, whoever is at work is waited for."""

@@ -24,7 +24,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ucoder_lsp.engine.self_test import Verdict, try_out
+from ucoder_lsp.engine.self_test import KernelCheck, try_out
 from ucoder_lsp.files import aside_of, file_sha256, remove_abandoned, sync_file, write_atomically
 
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -155,11 +155,11 @@ def _prepared(source: Path, sha256: str, kind: str, cache_dir: Path, progress: P
     return target
 
 
-def _self_tested(path: Path, model_id: str, cache_dir: Path, progress: Progress | None) -> Verdict:
+def _self_tested(path: Path, model_id: str, cache_dir: Path, progress: Progress | None) -> KernelCheck:
     """How llama.cpp survives this model on this machine: tried out once for each build, CPU and model."""
     record = cache_dir / "self-tests" / f"{_machine_key(model_id)}.json"
     try:
-        return Verdict(**json.loads(record.read_text("utf-8")))
+        return KernelCheck(**json.loads(record.read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         pass  # not tried yet
     if progress is not None:
@@ -174,7 +174,7 @@ def _self_tested(path: Path, model_id: str, cache_dir: Path, progress: Progress 
             "to see what is in its way."
         ) from error
     if verdict is None:
-        return Verdict(extra_buffers=True)
+        return KernelCheck(extra_buffers=True)
     if progress is not None:
         progress("Trying out llama.cpp on this CPU", 1.0)
     with suppress(OSError):  # only a memory: without it the next start tries again

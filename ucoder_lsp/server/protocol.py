@@ -4,7 +4,7 @@ A request of ours has the parameters `{}`: pygls 2.1 refuses a message that leav
 """
 
 STATUS = "ucoder/status"
-"""Request with the parameters {}, and a notification on every change: `Status.to_json` (ucoder_lsp.server.service)."""
+"""Request with the parameters {}, and a notification on every change: `service.ServerStatus.to_json`."""
 
 EXPLAIN_LAST = "ucoder/explainLast"
 """Request with the parameters {}: `Explanation.to_json` of the last completion that was offered, or null."""

@@ -23,7 +23,7 @@ from ucoder_lsp.completion.explain import Explanation
 from ucoder_lsp.config import Settings
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.server.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
-from ucoder_lsp.server.service import Service, Status
+from ucoder_lsp.server.service import ServerStatus, Service
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class UCoderServer(LanguageServer):
         log.warning("%s", message)
         self.window_show_message(types.ShowMessageParams(kind, message))
 
-    def on_status(self, status: Status) -> None:
+    def on_status(self, status: ServerStatus) -> None:
         """Pass a change of status on; an error is also shown, since completions stay away until it is mended."""
         self.protocol.notify(STATUS, status.to_json())
         if status.state == "error":
@@ -119,7 +119,7 @@ async def _completion(ls: UCoderServer, params: types.CompletionParams) -> types
 
 
 def _status(ls: UCoderServer, _params: Any) -> dict[str, Any]:
-    current = ls.service.status if ls.service is not None else Status("preparing", "Starting.")
+    current = ls.service.status if ls.service is not None else ServerStatus("preparing", "Starting.")
     return current.to_json()
 
 

@@ -25,13 +25,13 @@ from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.models import prepare as models
 
 log = logging.getLogger(__name__)
-Notify = Callable[["Status"], None]
+Notify = Callable[["ServerStatus"], None]
 WARM_UP = 'def add(a: int, b: int) -> int:\n    """Return the sum."""\n    '
 """A request of our own, so that the first one of the user does not pay for first imports and first allocations."""
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class ServerStatus:
     """What an editor's status bar shows."""
 
     state: str
@@ -57,7 +57,7 @@ class Service:
         """`root` is the workspace's folder, which a relative `python` setting starts from."""
         self.settings = settings
         self._root = root or Path()
-        self.status = Status("preparing", "Preparing the model.")
+        self.status = ServerStatus("preparing", "Preparing the model.")
         self.last: Explanation | None = None
         """The last completion that was offered."""
         self.latest: Explanation | None = None
@@ -78,10 +78,10 @@ class Service:
         try:
             await self._prepare()
         except (models.ModelError, EngineError) as error:
-            self._set(Status("error", str(error)))
+            self._set(ServerStatus("error", str(error)))
         except Exception as error:
             self._set(
-                Status("error", f"UCoder could not start ({error!r}): please report this with its log.")
+                ServerStatus("error", f"UCoder could not start ({error!r}): please report this with its log.")
             )
             raise
         finally:
@@ -91,7 +91,7 @@ class Service:
         loop = asyncio.get_running_loop()
 
         def progress(message: str, fraction: float) -> None:
-            loop.call_soon_threadsafe(self._announce, Status("preparing", f"{message}: {fraction:.0%}"))
+            loop.call_soon_threadsafe(self._announce, ServerStatus("preparing", f"{message}: {fraction:.0%}"))
 
         self._engine = engine = await asyncio.to_thread(self._load_engine, progress)
         why_no_sandbox = await self._start_sandbox()
@@ -100,7 +100,7 @@ class Service:
         tier = self._sandbox.tier if self._sandbox is not None else None
         message = "Ready." if not why_no_sandbox else f"Ready, ranking without execution: {why_no_sandbox}"
         message = " ".join(filter(None, [message, self._warning]))
-        self._set(Status("ready", message, model=engine.model_name, sandbox_tier=tier))
+        self._set(ServerStatus("ready", message, model=engine.model_name, sandbox_tier=tier))
         await self._follow_adapter(self._completer)
 
     async def complete(self, text: str, line: int, column: int) -> Explanation | None:
@@ -187,12 +187,12 @@ class Service:
             python = str(self._root / Path(python).expanduser())
         return Sandbox(interpreter=python or None)
 
-    def _announce(self, status: Status) -> None:
+    def _announce(self, status: ServerStatus) -> None:
         """Pass progress on, once for each text."""
         if status != self.status:
             self._set(status)
 
-    def _set(self, status: Status) -> None:
+    def _set(self, status: ServerStatus) -> None:
         log.info("%s: %s", status.state, status.message)
         self.status = status
         self._notify(status)

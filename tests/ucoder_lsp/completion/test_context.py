@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cursor import at
-from ucoder_lsp.completion.context import CursorError, Shape, describe
+from ucoder_lsp.completion.context import CursorError, Shape, context_at
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_shape_indent_and_function(marked: str, shape: Shape, indent: str, funct
 )
 def test_cursor_outside_the_document_is_one_sentence(line: int, column: int, says: str) -> None:
     with pytest.raises(CursorError, match=says):
-        describe("x = 1\n", line, column)
+        context_at("x = 1\n", line, column)
 
 
 PYTHONISH = st.lists(
@@ -67,7 +67,7 @@ PYTHONISH = st.lists(
 @given(PYTHONISH, PYTHONISH)
 def test_any_document_has_a_context_at_any_cursor(before: str, after: str) -> None:
     text = before + after
-    context = describe(text, before.count("\n"), len(before) - (before.rfind("\n") + 1))
+    context = context_at(text, before.count("\n"), len(before) - (before.rfind("\n") + 1))
     assert context.prefix + context.suffix == text
     assert not context.indent.strip()
 
@@ -111,7 +111,7 @@ def test_what_is_stated_stands_before_the_cursor_and_what_is_begun_ends_there(
     before: str, after: str
 ) -> None:
     text = before + after
-    context = describe(text, before.count("\n"), len(before) - (before.rfind("\n") + 1))
+    context = context_at(text, before.count("\n"), len(before) - (before.rfind("\n") + 1))
     assert context.prefix.startswith(context.stated)
     if context.begun and context.shape is not Shape.BODY:
         assert context.begun.startswith(("def ", "async def "))

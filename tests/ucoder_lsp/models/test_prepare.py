@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.engine.self_test import Verdict, try_out
+from ucoder_lsp.engine.self_test import KernelCheck, try_out
 from ucoder_lsp.engine.types import GenerationRequest
 from ucoder_lsp.models import prepare as models
 from ucoder_lsp.models.prepare import ModelError, resolve
@@ -144,7 +144,7 @@ def test_a_build_that_crashes_on_this_cpu_is_found_out_in_a_child(
 ) -> None:
     tried: list[Path] = []
 
-    def with_fault(model: Path) -> Verdict | None:
+    def with_fault(model: Path) -> KernelCheck | None:
         tried.append(model)
         return try_out(model, dying(tmp_path, "fast"))
 
@@ -168,7 +168,7 @@ def test_a_build_that_crashes_either_way_says_how_to_rebuild(
 
 
 def test_this_build_survives_and_a_bad_file_is_left_to_the_loader(tiny_model: Path, tmp_path: Path) -> None:
-    assert try_out(tiny_model) == Verdict(extra_buffers=True)
+    assert try_out(tiny_model) == KernelCheck(extra_buffers=True)
     bad = tmp_path / "bad.gguf"
     bad.write_bytes(b"GGUF but no more")
     assert try_out(bad) is None
@@ -186,7 +186,7 @@ def test_the_current_folder_never_stands_for_a_module_of_ours(
     monkeypatch.chdir(tmp_path)
     verdict = try_out(Path("model.gguf"))
     assert not ran.exists()
-    assert verdict == Verdict(extra_buffers=True), "a relative path still names the user's file"
+    assert verdict == KernelCheck(extra_buffers=True), "a relative path still names the user's file"
 
 
 def test_the_embedded_model_is_found_without_running_its_package(tmp_path: Path) -> None:
