@@ -20,7 +20,7 @@ from trainer.profile import PROFILES
 from trainer.progress import Teller
 from trainer.run.folder import RunFolder
 from trainer.stages.problems import word_shingles
-from ucoder_lsp.adapters.registry import AdapterError
+from ucoder_lsp.adapters.errors import AdapterError
 from ucoder_lsp.config import Settings, load
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.models.prepare import ModelError

@@ -39,7 +39,8 @@ from trainer.sampling.sampler import Sampler
 from trainer.stages.problems import Problem
 from trainer.stages.selection import Selected
 from trainer.tuning.finetune import Tuned, Tuning, finetune
-from ucoder_lsp.adapters.registry import AdapterError, AdapterRegistry
+from ucoder_lsp.adapters.errors import AdapterError
+from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings
 from ucoder_lsp.models import prepare as models
 

@@ -21,7 +21,8 @@ from trainer.progress import Teller
 from trainer.run.store import Store
 from trainer.sampling.engines import open_engines
 from trainer.sampling.sampler import Draw, Sampler
-from ucoder_lsp.adapters.registry import AdapterError, AdapterRegistry
+from ucoder_lsp.adapters.errors import AdapterError
+from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings, load
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.files import aside_of, write_atomically

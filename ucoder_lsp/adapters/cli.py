@@ -10,7 +10,8 @@ from typing import Any
 import click
 import platformdirs
 
-from ucoder_lsp.adapters.registry import WAY_OUT, AdapterError, AdapterRegistry, bases
+from ucoder_lsp.adapters.errors import WAY_OUT, AdapterError
+from ucoder_lsp.adapters.registry import AdapterRegistry, bases
 
 
 @click.group("adapters")
@@ -112,7 +113,7 @@ def verify(registry: Callable[[], AdapterRegistry]) -> None:
     damaged = False
     for name in found.names():
         try:
-            found.verify(found.get(name))
+            found.get(name).verify()
             click.echo(f"{name}: intact")
         except AdapterError as error:
             damaged = True
@@ -126,7 +127,7 @@ def _origin(registry: AdapterRegistry, name: str, check: bool) -> str:
     try:
         version = registry.get(name)
         if check:
-            registry.verify(version)
+            version.verify()
     except AdapterError as error:
         return str(error)
     manifest = version.manifest

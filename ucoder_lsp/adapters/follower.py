@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 
-from ucoder_lsp.adapters.registry import AdapterError, AdapterRegistry, AdapterVersion
+from ucoder_lsp.adapters.errors import AdapterError
+from ucoder_lsp.adapters.manifest import AdapterVersion
+from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import AdapterLoadError
 

@@ -16,7 +16,8 @@ from typing import Any
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
 from ucoder_lsp.adapters.follower import AdapterFollower
-from ucoder_lsp.adapters.registry import AdapterRegistry, AdapterVersion
+from ucoder_lsp.adapters.manifest import AdapterVersion
+from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.completion.explain import Explanation
 from ucoder_lsp.completion.flow import Completer
 from ucoder_lsp.config import EMBEDDED, Settings

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from tests.support import tiny_gguf
-from ucoder_lsp.adapters import registry as adapters
 from ucoder_lsp.adapters.follower import AdapterFollower
 from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.engine.engine import Engine
@@ -190,7 +189,9 @@ def test_a_bad_publication_leaves_the_last_good_one_in_service(
     for _ in range(2):
         assert follower.identity() == good.identity
         assert "damaged" in str(follower.problem())
-        monkeypatch.setattr(adapters, "file_sha256", lambda path: pytest.fail("hashed again"))
+        monkeypatch.setattr(
+            "ucoder_lsp.adapters.manifest.file_sha256", lambda path: pytest.fail("hashed again")
+        )
     monkeypatch.undo()
     # Back through what was served: the one that does not load, then the one that is in service all the time.
     assert registry.rollback() == foreign.version
