@@ -24,7 +24,7 @@ import numpy as np
 
 from ucoder_lsp.engine.context import Context, LoadedModel, Logits, default_threads
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.models.prepare import resolve
+from ucoder_lsp.models.prepare import prepare_model
 
 WINDOW = 512
 ROWS = (1, 4, 8, 16)
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, help="speed: the median of so many runs")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
-        paths = {kind: resolve(None, Path(cache), quantization=kind).path for kind in arguments.kinds}
+        paths = {kind: prepare_model(None, Path(cache), quantization=kind).path for kind in arguments.kinds}
         print("| file | MiB | perplexity | same top token | KL from as-is, nats |")
         print("|---|---|---|---|---|")
         for kind, quality in measure_quality(paths, arguments.tokens).items():

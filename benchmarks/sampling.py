@@ -29,7 +29,7 @@ from trainer.stages.problems import Exercise, Problem, exercises
 from ucoder_lsp.config import load
 from ucoder_lsp.engine.context import default_threads
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.models import prepare as models
+from ucoder_lsp.models.prepare import PreparedModel, prepare_model
 
 PROFILE = PROFILES["small"]
 N_CTX = 2048
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=4, help="problems of a round")
     arguments = parser.parse_args()
     settings, _ = load({})
-    model = models.resolve(None, settings.cache_dir)
+    model = prepare_model(None, settings.cache_dir)
     found = [as_problem(exercise) for exercise in exercises()[: arguments.problems]]
     with (
         one_engine(model) as one,
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 @contextmanager
-def one_engine(model: models.PreparedModel) -> Iterator[Engines]:
+def one_engine(model: PreparedModel) -> Iterator[Engines]:
     with Engine.load(
         model.path, n_ctx=N_CTX, k_max=16, model_id=model.model_id, extra_buffers=model.extra_buffers
     ) as engine:
@@ -82,7 +82,7 @@ def one_engine(model: models.PreparedModel) -> Iterator[Engines]:
 
 
 @contextmanager
-def gpu_engines(model: models.PreparedModel, bases: Path) -> Iterator[Engines | None]:
+def gpu_engines(model: PreparedModel, bases: Path) -> Iterator[Engines | None]:
     """None where torch sees no GPU."""
     if not has_gpu():
         yield None

@@ -23,7 +23,7 @@ from trainer.stages.problems import word_shingles
 from ucoder_lsp.adapters.errors import AdapterError
 from ucoder_lsp.config import Settings, load
 from ucoder_lsp.engine.errors import EngineError
-from ucoder_lsp.models.prepare import ModelError
+from ucoder_lsp.models.errors import ModelError
 
 RUN_NAME = click.option(
     "--run", "name", metavar="NAME", help="name of the run (default: the profile's name; status: the newest)"

@@ -42,7 +42,7 @@ from trainer.tuning.finetune import Tuned, Tuning, finetune
 from ucoder_lsp.adapters.errors import AdapterError
 from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings
-from ucoder_lsp.models import prepare as models
+from ucoder_lsp.models.prepare import EMBEDDED_SHA256, PreparedModel, prepare_model
 
 CONTEXT_TOKENS = 2048
 """The longest prompt of the stages has about 700 tokens."""
@@ -94,14 +94,14 @@ class Result:
 class Model:
     """The base as the loop uses it."""
 
-    prepared: models.PreparedModel
+    prepared: PreparedModel
     base: Base
     name: str
 
     @property
     def setting(self) -> str:
         """What the setting `model` has to be for servers to serve this base."""
-        embedded = self.prepared.source_sha256 == models.EMBEDDED_SHA256
+        embedded = self.prepared.source_sha256 == EMBEDDED_SHA256
         return EMBEDDED if embedded else str(self.prepared.source.resolve())
 
     def is_configured(self, settings: Settings) -> bool:
@@ -123,11 +123,11 @@ def prepare(base: str, settings: Settings, teller: Teller, served: Path | None =
     if base == EMBEDDED:
         if served is not None:
             raise TrainerError("--served belongs to a base of your own: name it with --base.")
-        prepared = models.resolve(None, settings.cache_dir)
+        prepared = prepare_model(None, settings.cache_dir)
         return Model(prepared, prepare_base(prepared.source, cache, served=prepared.path), EMBEDDED)
     path = Path(base).expanduser()
     both = prepare_base(path, cache, served)
-    return Model(models.resolve(both.gguf, settings.cache_dir), both, path.name)
+    return Model(prepare_model(both.gguf, settings.cache_dir), both, path.name)
 
 
 def train(run: RunFolder, model: Model, options: Options, settings: Settings, teller: Teller) -> Result:

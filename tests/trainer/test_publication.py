@@ -22,7 +22,8 @@ from trainer.run.folder import RunFolder
 from trainer.tuning.finetune import Tuned
 from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.config import Settings
-from ucoder_lsp.models import prepare as models
+from ucoder_lsp.files import file_sha256
+from ucoder_lsp.models.prepare import PreparedModel
 
 SHARE = Estimate(0.5, 0.4, 0.6)
 VERDICT = Verdict(SHARE, SHARE, SHARE, 10)
@@ -33,7 +34,7 @@ OPTIONS = Options(PROFILES["tiny"])
 @pytest.fixture
 def model(tmp_path: Path) -> Model:
     path = tiny_gguf.write_model(tmp_path / "tiny.gguf")
-    prepared = models.PreparedModel(path, "id", path, models.file_sha256(path), "as-is")
+    prepared = PreparedModel(path, "id", path, file_sha256(path), "as-is")
     return Model(prepared, Base(tmp_path, path), "tiny.gguf")
 
 

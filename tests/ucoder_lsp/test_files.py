@@ -32,8 +32,8 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
         ('{"name": "a", "sizes": {"b": "c"}}', "could not convert"),
         ('{"name": "a", "sizes": {"b": 1%s}}' % ("0" * 400), "too large"),
         ('{"name": "a", "sizes": []}', "items"),
-        ("[]", ""),
-        ("null", ""),
+        ("[]", "list"),
+        ("null", "NoneType"),
     ],
 )
 def test_a_damaged_record_is_a_value_error_of_one_line(tmp_path: Path, text: str, message: str) -> None:

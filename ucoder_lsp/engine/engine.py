@@ -129,7 +129,7 @@ class Engine:
             n_threads: by default the cores that this process may use.
             n_gpu_layers: layers on a GPU where llama.cpp was built for one; negative means all.
             extra_buffers: `PreparedModel.extra_buffers`; False where llama.cpp's fastest kernels crash.
-            model_id: identity for cache keys (`models.prepare.resolve` returns one); by default the file's SHA-256.
+            model_id: identity for cache keys (`PreparedModel.model_id`); by default the file's SHA-256.
             share_rows: False decodes one row per candidate, for comparison.
 
         Raises:

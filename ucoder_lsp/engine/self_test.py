@@ -48,7 +48,7 @@ class KernelCheck:
         )
 
 
-def try_out(model: Path, command: tuple[str, ...] = COMMAND) -> KernelCheck | None:
+def check_kernels(model: Path, command: tuple[str, ...] = COMMAND) -> KernelCheck | None:
     """Load the model and decode a few tokens in a child process, first with the fastest kernels.
 
     Returns:

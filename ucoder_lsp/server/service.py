@@ -23,7 +23,9 @@ from ucoder_lsp.completion.flow import Completer
 from ucoder_lsp.config import EMBEDDED, Settings
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import EngineError
-from ucoder_lsp.models import prepare as models
+from ucoder_lsp.models.errors import ModelError
+from ucoder_lsp.models.gguf import Progress
+from ucoder_lsp.models.prepare import prepare_model
 
 log = logging.getLogger(__name__)
 Notify = Callable[["ServerStatus"], None]
@@ -78,7 +80,7 @@ class Service:
         """Load everything; afterwards `status` is ready or error. Raises only what is a defect of ours."""
         try:
             await self._prepare()
-        except (models.ModelError, EngineError) as error:
+        except (ModelError, EngineError) as error:
             self._set(ServerStatus("error", str(error)))
         except Exception as error:
             self._set(
@@ -154,10 +156,10 @@ class Service:
             message = problem or f"Serving {version or 'the base model'}."
             self._set(replace(self.status, adapter=version, message=message))
 
-    def _load_engine(self, progress: models.Progress) -> Engine:
+    def _load_engine(self, progress: Progress) -> Engine:
         settings = self.settings
         configured = None if settings.model == EMBEDDED else Path(settings.model).expanduser()
-        prepared = models.resolve(configured, settings.cache_dir, progress=progress)
+        prepared = prepare_model(configured, settings.cache_dir, progress=progress)
         progress("Loading the model", 0.0)
         engine = Engine.load(
             prepared.path,
