@@ -29,7 +29,7 @@ def test_what_the_server_asks_is_how_a_training_row_begins(prepared_cache: Path)
             at(f"{STUB}\n    |"),
             engine.tokenize,
             fim=engine.vocab.fim,
-            chat=chat.asker(engine.chat_template, engine.vocab),
+            chat=chat.turn_renderer(engine.chat_template, engine.vocab),
             budget=400,
         )
         assert row[: len(asked)] == asked

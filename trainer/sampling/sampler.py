@@ -131,7 +131,7 @@ class Sampler:
         """The prompt in which the user is still speaking; None for a base without a chat template."""
         if not self.engines.first.chat_template:
             return None
-        turn = chat.around(self.chat)
+        turn = chat.around_user_text(self.chat)
         return None if turn is None else turn[0] + beginning
 
     def chat(self, user: str) -> str:
@@ -140,7 +140,7 @@ class Sampler:
         if not engine.chat_template:
             return f"{user}\n\n"
         try:
-            return chat.ask(engine.chat_template, engine.vocab, user)
+            return chat.render_turn(engine.chat_template, engine.vocab, user)
         except chat.ChatRefused as error:
             raise BaseModelError(str(error)) from error
 

@@ -61,7 +61,7 @@ class AdapterRegistry:
     """The adapters of one base model. Safe to use from several processes at once."""
 
     def __init__(self, root: Path, base_sha256: str) -> None:
-        """Nothing is read or made yet.
+        """Refer to a registry; nothing is read or created yet.
 
         Args:
             root: the registry's folder, for all base models.
@@ -71,18 +71,18 @@ class AdapterRegistry:
         self.base_sha256 = base_sha256
         self.folder = root / base_sha256[:16]
         self._seen: tuple[tuple[int, int, int], AdapterVersion | None, str] | None = None
-        """Of current.json: inode, time and size; what to serve; or why that cannot be served."""
+        """For current.json: its inode, time and size; what to serve; or why that cannot be served."""
 
     # Reading.
 
     def names(self) -> list[str]:
-        """Names of all published versions, oldest first, of damaged ones too."""
+        """Return the names of all published versions, damaged ones included, oldest first."""
         if not self.folder.is_dir():
             return []
         return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
     def versions(self) -> list[AdapterVersion]:
-        """The published versions, oldest first, without those that `get` refuses: one must not hide the others."""
+        """Return the published versions, oldest first, without damaged ones."""
         found = []
         for name in self.names():
             with suppress(AdapterError):
@@ -90,15 +90,15 @@ class AdapterRegistry:
         return found
 
     def get(self, version: str) -> AdapterVersion:
-        """One version by name.
+        """Return one version by name.
 
         Raises:
-            AdapterError: there is none of that name, its manifest is damaged, or it was made for another base.
+            AdapterError: it does not exist, its manifest is damaged, or it was made for another base model.
         """
         folder = self.folder / version
         if not version or version != Path(version).name or version[0] == "." or not folder.is_dir():
             raise AdapterError(
-                f"There is no adapter {version!r}: `ucoder adapters list` shows those there are."
+                f"There is no adapter {version!r}: `ucoder adapters list` shows the published ones."
             )
         manifest = read_manifest(folder)
         if manifest.base_sha256 != self.base_sha256:
@@ -109,13 +109,13 @@ class AdapterRegistry:
         return AdapterVersion(folder, manifest)
 
     def current(self) -> AdapterVersion | None:
-        """The version to serve, None for the base model alone. Cheap to ask before every request: one stat.
+        """Return the version to serve; None is the base model alone.
 
-        The files of a version are checked against its manifest when it becomes current, and not again, whatever came
-        out.
+        Costs one stat while nothing changes. The files of a version are compared with its manifest once, when it
+        becomes current.
 
         Raises:
-            AdapterError: what should be served is damaged or gone; the same again until something else is chosen.
+            AdapterError: the version is damaged or missing; raised again until another one is chosen.
         """
         try:
             stat = (self.folder / CURRENT_FILE).stat()
@@ -134,7 +134,7 @@ class AdapterRegistry:
         return version
 
     def wanted(self) -> str | None:
-        """The name of what should be served, None for the base model alone; it may be damaged or gone.
+        """Return the name of the version to serve, which may be damaged; None is the base model alone.
 
         Raises:
             AdapterError: current.json is damaged.
@@ -159,10 +159,10 @@ class AdapterRegistry:
         Args:
             adapter: the LoRA GGUF.
             peft: a folder of PEFT weights to keep with it.
-            activate: False only adds the version; `use` serves it later.
+            activate: False adds the version without serving it; `use` can serve it later.
 
         Raises:
-            AdapterError: the file is no GGUF adapter, or it could not be written; then nothing has changed.
+            AdapterError: the file is not a GGUF adapter, or the registry cannot be written; nothing is changed.
         """
         _check_adapter_file(adapter)
         with self._writing("publish the adapter"):
@@ -192,10 +192,12 @@ class AdapterRegistry:
         return self.get(version)
 
     def use(self, version: str | None) -> None:
-        """Serve this version from now on, None for the base model alone. Again for the same: readers look at it anew.
+        """Serve this version from now on; None is the base model alone.
+
+        Repeated for the same version, it makes readers check the files again.
 
         Raises:
-            AdapterError: there is no such version, or it is damaged; then nothing has changed.
+            AdapterError: the version does not exist or is damaged; nothing is changed.
         """
         if version is not None:
             self._intact(version)
@@ -203,13 +205,13 @@ class AdapterRegistry:
             self._serve(version)
 
     def rollback(self) -> str | None:
-        """Serve what was served before, past what is damaged; the version it leaves stays published.
+        """Serve the newest intact version that was served before; the current one stays published.
 
         Returns:
             The version now served, None for the base model alone.
 
         Raises:
-            AdapterError: there is nothing intact before; then nothing has changed.
+            AdapterError: no intact version was served before; nothing is changed.
         """
         with self._writing("roll back"):
             state = self._read_current()
@@ -220,8 +222,8 @@ class AdapterRegistry:
                     self._write_current(_Current(back, tuple(rest)))
                     return back
         raise AdapterError(
-            "There is nothing to roll back to: nothing else that is intact was served before; "
-            "`ucoder adapters list` shows what there is."
+            "There is nothing to roll back to: no other intact version was served before; "
+            "`ucoder adapters list` shows the published ones."
         )
 
     # Inside.
@@ -260,7 +262,7 @@ class AdapterRegistry:
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
-        """One writer at a time over all processes; what the disk refuses becomes one sentence."""
+        """Lock out writers of all processes; turn an OSError into one sentence."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / ".lock").open("w") as lock:
@@ -276,9 +278,9 @@ class AdapterRegistry:
 
 
 def bases(root: Path) -> list[str]:
-    """Every base model with adapters here, by its SHA-256.
+    """Return the SHA-256 of every base model that has adapters here.
 
-    Where no manifest can be read it is the 16 digits that name the folder: enough to go back to the base model alone.
+    If no manifest can be read, it is the folder's 16 digits: enough to go back to the base model alone.
     """
     folders = root.glob("[0-9a-f]" * 16)
     return sorted(_base_of(f) for f in folders if (f / CURRENT_FILE).exists() or any(f.glob("[0-9]*")))

@@ -63,7 +63,7 @@ class Completer:
         """Identity of the adapter that the next request is computed with."""
         self._why_no_sandbox = why_no_sandbox or "execution is turned off"
         self._rule: Rule = RULES[DEFAULT_RULE]
-        self._chat = chat.asker(engine.chat_template, engine.vocab)
+        self._chat = chat.turn_renderer(engine.chat_template, engine.vocab)
         self._cache = CompletionCache()
 
     async def complete(self, text: str, line: int, column: int) -> Explanation:

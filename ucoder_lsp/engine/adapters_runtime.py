@@ -1,8 +1,8 @@
-"""Which LoRA adapters are loaded beside the model, and which one the context computes with.
+"""The LoRA adapters that are loaded beside the model, and the one that the context computes with.
 
-An adapter is known by its identity (the registry's version id). Known adapters are remembered by path; the
-few used last stay loaded, the others are loaded again when a request names them (12 to 39 ms for rank 16 on
-0.5 B parameters). Used in the engine's thread only.
+A request names an adapter by its identity (the registry's version and hash). The most recently used adapters stay
+loaded; others are loaded again by path when a request names them (12 to 39 ms for rank 16 on 0.5 B parameters). Used
+in the engine's thread only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ucoder_lsp.engine.context import Adapter, Context, LoadedModel
 from ucoder_lsp.engine.errors import AdapterLoadError, UnknownAdapter
 
 MAX_LOADED = 4
-"""Adapters that stay loaded."""
+"""The most adapters that stay loaded."""
 
 
 class LoadedAdapters:
@@ -28,7 +28,7 @@ class LoadedAdapters:
         self.active: str | None = None
 
     def add(self, identity: str, path: Path) -> None:
-        """Load an adapter and remember it.
+        """Load an adapter and remember its path.
 
         Raises:
             AdapterLoadError: the file does not load, or the identity already names another file.
@@ -47,14 +47,14 @@ class LoadedAdapters:
             raise
 
     def activate(self, identity: str | None) -> bool:
-        """Compute with this adapter (None: the base model alone) from now on.
+        """Compute with this adapter from now on; None is the base model alone.
 
         Returns:
-            Whether that changed anything: then the KV cache belongs to the old one and must be cleared.
+            Whether that changed anything. If so, the KV cache belongs to the old adapter and must be cleared.
 
         Raises:
             UnknownAdapter: it was never added.
-            AdapterLoadError: it had to be loaded again and its file is gone or damaged.
+            AdapterLoadError: it was unloaded since, and its file is missing or damaged.
         """
         if identity == self.active:
             return False
@@ -65,7 +65,7 @@ class LoadedAdapters:
         return True
 
     def close(self) -> None:
-        """Free all; the context must be gone or unused."""
+        """Free all adapters; no context may use them any more."""
         while self._loaded:
             self._loaded.popitem()[1].close()
 

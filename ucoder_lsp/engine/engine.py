@@ -4,10 +4,9 @@
         prompt = engine.tokenize("def is_even(n):\\n    return")
         answer = engine.generate(GenerationRequest(prompt, k=4, max_tokens=8, stop=("\\n",)))
 
-A request costs one prefill (less what the prefix cache holds) and then one row a step for each distinct
-candidate. It can be cancelled between two decodes, and prefill is cut into chunks for the same reason. What
-this does not do: batch several requests together, or decide which request matters more; the caller cancels
-what is stale.
+A request costs one prefill (less what the prefix cache holds), and then one row per step for each distinct candidate.
+It can be cancelled between two decodes; prefill is split into chunks for the same reason. The engine does not batch
+several requests, and does not rank them: the caller cancels stale ones.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Ticket:
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
-        """Stop at the next gap between two decodes; the result then holds what there is, marked CANCELLED."""
+        """Stop before the next decode; the result then holds the text so far, marked CANCELLED."""
         self._cancelled.set()
 
     def result(self, timeout: float | None = None) -> Generation:
@@ -54,12 +53,12 @@ class Ticket:
 
         Raises:
             EngineError: the request failed.
-            TimeoutError: it took longer than `timeout` seconds (and is still going on).
+            TimeoutError: it takes longer than `timeout` seconds; it goes on.
         """
         return self.future.result(timeout)
 
     def interrupted(self) -> Finish | None:
-        """Why to stop now, None to go on."""
+        """Return the reason to stop now, or None."""
         if self._cancelled.is_set():
             return Finish.CANCELLED
         deadline = self.request.deadline_s
@@ -69,13 +68,13 @@ class Ticket:
 
 
 class Engine:
-    """K candidates from one prompt on one model. Safe to use from any thread; close it when done.
+    """K candidates from one prompt on one model. Safe to use from any thread; must be closed.
 
     Attributes:
         model_id: identity of the weights, for cache keys.
         n_ctx: the most tokens of a prompt and its continuation.
         k_max: candidates decoded at once.
-        model_name: what the file calls itself.
+        model_name: the name in the file's metadata.
         chat_template: the model's own Jinja template, or None.
         vocab: special tokens, `vocab.fim` (None where the vocabulary has no fill-in-the-middle tokens).
     """
@@ -91,7 +90,7 @@ class Engine:
         n_ctx: int,
         k_max: int,
     ) -> None:
-        """Use `Engine.load`."""
+        """Hold a running engine; use `Engine.load` to start one."""
         self.model_id = model_id
         self.n_ctx = n_ctx
         self.k_max = k_max
@@ -156,7 +155,9 @@ class Engine:
         return cls(model, runner, jobs, thread, model_id=model_id, n_ctx=length, k_max=k_max)
 
     def tokenize(self, text: str, special: bool = False) -> tuple[int, ...]:
-        """Token ids of a text; `special` reads chat and FIM markers as tokens (never for a user's text).
+        """Return the token ids of a text.
+
+        `special` reads chat and fill-in-the-middle markers as tokens; never set it for a user's text.
 
         Raises:
             EngineClosed: after `close`.
@@ -167,14 +168,14 @@ class Engine:
         """Queue a request.
 
         Raises:
-            PromptTooLong: it does not fit; the error says how long the prompt may be.
-            EngineError: it asks for nothing, or names tokens the model does not have.
+            PromptTooLong: it does not fit; the error holds the longest prompt that does.
+            EngineError: k or max_tokens is 0, or the model does not have these tokens.
             EngineClosed: after `close`.
         """
         self._check(request.prompt, request.max_tokens)
         if request.k < 1 or request.max_tokens < 1:
             raise EngineError(
-                f"k is {request.k} and max_tokens {request.max_tokens}: ask for at least one of each."
+                f"k is {request.k} and max_tokens {request.max_tokens}: use at least one of each."
             )
         if request.kept_prefix is not None and not 0 <= request.kept_prefix < len(request.prompt):
             raise EngineError(
@@ -195,7 +196,7 @@ class Engine:
         return self.submit(request).result()
 
     def logits(self, tokens: Sequence[int], adapter: str | None = None) -> Logits:
-        """Logits after each token, shape (len(tokens), vocabulary): for scoring and to test an export.
+        """Return the logits after each token, shape (len(tokens), vocabulary), for scoring and tests.
 
         Raises:
             PromptTooLong, UnknownAdapter, EngineError, EngineClosed: as for a request.
@@ -209,7 +210,7 @@ class Engine:
     def logprobs(
         self, prompt: Sequence[int], continuation: Sequence[int], adapter: str | None = None
     ) -> list[float]:
-        """Natural log-probability of each continuation token at temperature 1; raises as `logits`."""
+        """Return the natural log-probability of each continuation token at temperature 1; raises as `logits`."""
         if not prompt or not continuation:
             raise EngineError(
                 "Scoring needs a prompt of at least one token and a continuation of at least one."
@@ -223,17 +224,17 @@ class Engine:
         ]
 
     def load_adapter(self, path: Path | str, identity: str) -> None:
-        """Load a LoRA GGUF so that requests may name it; requests that wait are served first, none fails.
+        """Load a LoRA GGUF so that requests may name it, after the requests in the queue.
 
         Raises:
-            AdapterLoadError: missing, damaged, made for another model, or the identity names another file.
+            AdapterLoadError: it is missing, damaged, made for another model, or the identity names another file.
         """
         future: Future[None] = Future()
         self._enqueue(future, lambda: self._runner.adapters.add(identity, Path(path)))
         future.result()
 
     def close(self) -> None:
-        """Free the model. What waits or runs comes back CANCELLED with what it has; what comes is refused."""
+        """Free the model. Pending requests return CANCELLED with their text so far; new ones are refused."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -249,31 +250,30 @@ class Engine:
         self.close()
 
     def __del__(self) -> None:
-        # Only asks the thread to free the model: joining or freeing here could happen in any thread, at any
-        # time.
+        # The engine's thread frees the model: this method may run in any thread, at any time.
         if hasattr(self, "_jobs"):
             self._jobs.put(None)
 
     def _check(self, prompt: tuple[int, ...], n_new: int) -> None:
         if not prompt:
-            raise EngineError("The prompt is empty: give it at least one token (the vocabulary's bos, say).")
+            raise EngineError("The prompt is empty: it needs at least one token (the vocabulary's bos, say).")
         if len(prompt) + n_new > self.n_ctx:
             raise PromptTooLong(len(prompt), n_new, self.n_ctx)
-        # llama.cpp takes a token out of range for an index.
+        # llama.cpp uses tokens as indices without checking them.
         if min(prompt) < 0 or max(prompt) >= self.vocab.n_tokens:
             raise EngineError(
                 f"The prompt has tokens outside 0 to {self.vocab.n_tokens - 1}: use this engine's tokenize."
             )
 
     def _enqueue(self, future: Future[T], work: Callable[[], T]) -> None:
-        """Run in the engine's thread, the outcome into the future."""
+        """Run `work` in the engine's thread and put its result into the future."""
 
         def job() -> None:
             if not future.set_running_or_notify_cancel():
                 return
             try:
                 result = work()
-            except BaseException as error:  # it belongs to the caller, who waits for it
+            except BaseException as error:  # the waiting caller gets it
                 future.set_exception(error)
             else:
                 future.set_result(result)
@@ -310,17 +310,17 @@ def _open_context(model: LoadedModel, n_cells: int, k_max: int, n_threads: int) 
 
 
 def _work(jobs: Jobs, open_model: Callable[[], _Opened], opened: Future[_Opened]) -> None:
-    """The engine's thread: open the model, do jobs in order until None, close the model.
+    """Run the engine's thread: open the model, do jobs in order until None, close the model.
 
-    All of llama.cpp happens in this one thread. GNU's OpenMP keeps a team of threads for each thread that ever asked
-    for one; with a second team (of the thread that loaded the model) it thinks the cores are oversubscribed, stops
-    spinning at barriers, and a step takes 35 ms instead of 10 (docs/log.md).
+    All of llama.cpp runs in this one thread. GNU's OpenMP keeps a team of threads for each thread that ever used one.
+    With a second team (of the thread that loaded the model) it assumes oversubscribed cores and stops spinning at
+    barriers: a step takes 35 ms instead of 10 (docs/decisions.md, "One OpenMP team").
 
-    The thread knows the queue and the runner, not the engine: a forgotten engine can still be collected.
+    The thread holds the queue and the runner but not the engine, so an unused engine can be collected.
     """
     try:
         model, runner, length = open_model()
-    except BaseException as error:  # it belongs to the caller of `load`, who waits for it
+    except BaseException as error:  # the waiting caller of `load` gets it
         opened.set_exception(error)
         return
     opened.set_result((model, runner, length))
@@ -336,6 +336,6 @@ _open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """A daemon thread inside llama.cpp while the interpreter is torn down crashes: end it before."""
+    """Close all engines: a thread inside llama.cpp crashes while the interpreter shuts down."""
     for engine in tuple(_open_engines):
         engine.close()

@@ -1,8 +1,8 @@
 """The vocabulary of a loaded model: text to tokens and back, and which tokens are not text.
 
-A token that is not text (end of turn, fill-in-the-middle, chat markers) ends a candidate and never leaks
-into it. Users of other tools see `<|fim_middle|>` in their files: their rule is a list of names; ours is
-the vocabulary's own marks plus the fill-in-the-middle ids, which some conversions leave unmarked.
+A token that is not text (end of turn, fill-in-the-middle, chat markers) ends a candidate and never becomes part of it.
+Tools that recognise such tokens by a list of names let `<|fim_middle|>` into users' files. Here the vocabulary's own
+marks decide, plus the fill-in-the-middle ids, which some conversions leave unmarked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NOT_TEXT = C.LLAMA_TOKEN_ATTR_CONTROL | C.LLAMA_TOKEN_ATTR_UNKNOWN | C.LLAMA_TO
 
 @dataclass(frozen=True, slots=True)
 class FimTokens:
-    """Fill-in-the-middle ids; None where the vocabulary has none."""
+    """The fill-in-the-middle token ids; None for one that the vocabulary lacks."""
 
     prefix: int
     suffix: int
@@ -34,7 +34,7 @@ class FimTokens:
 
 
 class Vocab:
-    """Tokenizer and marks of one model. Safe from any thread, also while another one closes the model."""
+    """The tokenizer and token marks of one model. Thread-safe, also while another thread closes the model."""
 
     def __init__(self, model: int) -> None:
         self._lock = threading.Lock()
@@ -47,10 +47,10 @@ class Vocab:
         self._pieces: dict[int, bytes] = {}
 
     def tokenize(self, text: str, special: bool = False) -> tuple[int, ...]:
-        """Token ids of a text.
+        """Return the token ids of a text.
 
         Args:
-            special: read `<|im_start|>` and the like as tokens. Never for text that a user or a file brought.
+            special: read `<|im_start|>` and the like as tokens; never set it for text of a user or a file.
         """
         data = text.encode("utf-8", "surrogatepass")
         size = len(data) + 8
@@ -63,18 +63,18 @@ class Vocab:
         return tuple(buffer[:n])
 
     def detokenize(self, tokens: Sequence[int], special: bool = False) -> str:
-        """The text of token ids; special tokens vanish unless asked for, broken UTF-8 becomes U+FFFD."""
+        """Return the text of token ids; special tokens only on request, broken UTF-8 as U+FFFD."""
         return b"".join(self._raw_piece(t, special) for t in tokens).decode("utf-8", "replace")
 
     def piece(self, token: int) -> bytes:
-        """The bytes a token adds to a text: nothing for special ones, part of a character for some."""
+        """Return the bytes that a token adds to a text: none for special ones, part of a character for some."""
         known = self._pieces.get(token)
         if known is None:
             known = self._pieces[token] = self._raw_piece(token, special=False)
         return known
 
     def close(self) -> None:
-        """The model is about to be freed: whoever comes now gets `EngineClosed`, whoever is at work is waited for."""
+        """Refuse calls from now on with `EngineClosed`, after those that are running; the model can then be freed."""
         with self._lock:
             self._vocab = None
 
@@ -122,7 +122,7 @@ class Vocab:
 
 
 class TextStream:
-    """Text from token pieces: a character is passed on when its last byte is there."""
+    """The text of token pieces: a character appears with its last byte."""
 
     __slots__ = ("_decoder", "text")
 
@@ -134,7 +134,7 @@ class TextStream:
         self.text += self._decoder.decode(piece)
 
     def copy(self) -> TextStream:
-        """An independent stream that continues from here."""
+        """Return an independent stream that continues from here."""
         other = TextStream()
         other._decoder.setstate(self._decoder.getstate())
         other.text = self.text
