@@ -1,4 +1,4 @@
-"""Tiny models with random weights for the fast tests, the embedded one for the slow."""
+"""Models for the tests: tiny ones with random weights, and the embedded one for slow tests."""
 
 from __future__ import annotations
 

@@ -3,10 +3,9 @@
 Fill-in-the-middle is used where the vocabulary has it. For a chat model without it the prompt requests the function
 around the cursor as the trainer does (`trainer/sampling/prompts/solve_stub.j2`). It holds the document up to the
 function's body, and an answer that begins with the function as far as it is written, so that the next token belongs at
-the cursor. The
-embedded model is right more often this way than by continuing the text (docs/decisions.md, "A function is requested
-through the chat template"), and adapters learn this form. Outside functions, and for models without a chat template,
-the model continues the text before the cursor.
+the cursor. The embedded model is right more often this way than by continuing the text (docs/decisions.md, "A function
+is requested through the chat template"), and adapters learn this form. Outside functions, and for models without a chat
+template, the model continues the text before the cursor.
 
 A prompt never ends in white space, because the next token usually includes the space (a simple form of token healing);
 `filters.insertion` adds exactly what is missing.

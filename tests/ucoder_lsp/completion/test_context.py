@@ -1,4 +1,4 @@
-"""Where the cursor stands, read from unfinished documents."""
+"""The context of a cursor in unfinished documents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ucoder_lsp.completion.context import CursorError, Shape, context_at
         ('def f(x):\n    """Doc.\n    def g():\n    """\n    return x |\n', Shape.LINE, "    ", "f"),
         # The sandbox cannot call a function inside a function.
         ("def f(x):\n    def g(y):\n        |\n    return g\n", Shape.BODY, "        ", None),
-        # A lambda is an expression of the function that it stands in.
+        # A lambda is an expression of the enclosing function.
         ("def f(x):\n    return sorted(x, key=lambda y: |)\n", Shape.LINE, "    ", "f"),
         ("f = lambda x: |\n", Shape.LINE, "", None),
         # Broken code above does not hide the function below.
@@ -101,15 +101,13 @@ def test_any_document_has_a_context_at_any_cursor(before: str, after: str) -> No
         ("x = 1\n|", "", "", False),
     ],
 )  # fmt: skip
-def test_a_function_is_stated_and_begun(marked: str, stated: str, begun: str, documented: bool) -> None:
+def test_stated_and_begun_parts_of_a_function(marked: str, stated: str, begun: str, documented: bool) -> None:
     context = at(marked)
     assert (context.stated, context.begun, context.documented) == (stated, begun, documented)
 
 
 @given(PYTHONISH, PYTHONISH)
-def test_what_is_stated_stands_before_the_cursor_and_what_is_begun_ends_there(
-    before: str, after: str
-) -> None:
+def test_the_stated_part_is_before_the_cursor_and_the_begun_part_ends_there(before: str, after: str) -> None:
     text = before + after
     context = context_at(text, before.count("\n"), len(before) - (before.rfind("\n") + 1))
     assert context.prefix.startswith(context.stated)

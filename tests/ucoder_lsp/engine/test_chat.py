@@ -26,9 +26,7 @@ def test_a_turn_is_rendered_by_the_models_own_template(engine: Engine) -> None:
     ],
     ids=["refuses", "does not parse", "reaches out", "undefined", "computes wrongly"],
 )
-def test_an_unusable_template_is_refused_with_one_sentence(
-    engine: Engine, template: str, says: str
-) -> None:
+def test_an_unusable_template_is_refused_with_one_sentence(engine: Engine, template: str, says: str) -> None:
     assert chat.turn_renderer(template, engine.vocab) is None
     with pytest.raises(chat.ChatRefused, match=says):
         chat.render_turn(template, engine.vocab, "Why?")

