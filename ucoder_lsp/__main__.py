@@ -1,4 +1,4 @@
-"""Run `ucoder` as `python -m ucoder_lsp`, for callers that have the interpreter but not the script's path."""
+"""Run `ucoder` as `python -m ucoder_lsp`, without the script's path."""
 
 from ucoder_lsp.cli import main
 

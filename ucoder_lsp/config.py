@@ -93,7 +93,10 @@ class Settings:
 
 
 def _convert(current: object, raw: object) -> object:
-    """Convert `raw` to the type of the setting's current value; environment and flags give text for every type."""
+    """Convert `raw` to the type of the setting's current value.
+
+    Text is accepted for every type, as the environment and flags give it.
+    """
     if isinstance(current, bool):
         if isinstance(raw, bool):
             return raw

@@ -54,7 +54,10 @@ def to_json(value: object) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a small file: readers see the old text or the new, even after a power cut."""
+    """Replace a small file atomically.
+
+    Readers see the old text or the new one, even after a power cut.
+    """
     aside = aside_of(path)
     try:
         aside.write_text(text, "utf-8")
@@ -100,9 +103,10 @@ def remove(path: Path) -> None:
 
 
 def aside_of(path: Path) -> Path:
-    """Return the hidden path in the same folder where this thread writes before it renames to `path`.
+    """Return the hidden path where this thread writes before it renames to `path`.
 
-    The name holds the thread and the process, so that writers never share one and `remove_abandoned` finds the dead.
+    It is in the same folder. Its name holds the thread and the process, so that writers never share one and
+    `remove_abandoned` finds those of ended processes.
     """
     return path.with_name(f".{path.name}.{threading.get_ident()}.{os.getpid()}.part")
 

@@ -32,7 +32,7 @@ def test_unknown_setting_names_the_nearest_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "message"),
     [
         ("candidates", 0, "not between 1 and 32"),
         ("candidates", "many", "not a whole number"),
@@ -44,11 +44,11 @@ def test_unknown_setting_names_the_nearest_one() -> None:
         ("deadline_ms", [1], "not a number"),
     ],
 )
-def test_an_invalid_value_is_reported_and_the_default_stays(name: str, value: object, says: str) -> None:
+def test_an_invalid_value_is_reported_and_the_default_stays(name: str, value: object, message: str) -> None:
     settings, problems = Settings().overlay({name: value}, "config.toml")
     assert getattr(settings, name) == getattr(Settings(), name)
     assert len(problems) == 1
-    assert says in problems[0]
+    assert message in problems[0]
     assert name in problems[0]
 
 

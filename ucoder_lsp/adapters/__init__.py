@@ -1,1 +1,1 @@
-"""Published adapters: their registry, their manifests and the served version; training is in `trainer`."""
+"""Published adapters: registry, manifests, served version; training is in `trainer`."""

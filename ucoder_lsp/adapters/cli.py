@@ -125,7 +125,10 @@ def verify(registry: Callable[[], AdapterRegistry]) -> None:
 
 
 def _origin(registry: AdapterRegistry, name: str, check: bool) -> str:
-    """Return the origin of a version, or why it cannot be served; `check` verifies its files too."""
+    """Describe the origin of a version, or why it cannot be served.
+
+    `check` verifies its files too.
+    """
     try:
         version = registry.get(name)
         if check:

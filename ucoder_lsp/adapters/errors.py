@@ -7,4 +7,4 @@ WAY_OUT = "serve another with `ucoder adapters use`, or go back with `ucoder ada
 
 
 class AdapterError(Exception):
-    """An adapter cannot be published, found or trusted; one sentence that says what to do."""
+    """An adapter cannot be published, found or trusted; one sentence with the remedy."""

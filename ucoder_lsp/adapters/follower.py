@@ -1,4 +1,4 @@
-"""The adapter that the next request names: follows the registry and loads new adapters into the engine.
+"""The adapter of the next request: follows the registry and loads new adapters.
 
 A publication never fails a request. When the new adapter cannot be used, the last good one stays in service, and the
 reason is kept for the user until another adapter is published or chosen.

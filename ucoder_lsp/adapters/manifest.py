@@ -110,7 +110,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write and sync the manifest of a version whose folder nobody reads yet."""
+    """Write and sync the manifest of an unpublished version."""
     path = folder / MANIFEST_FILE
     path.write_text(to_json(manifest), "utf-8")
     sync_file(path)

@@ -134,7 +134,9 @@ class AdapterRegistry:
         return version
 
     def wanted(self) -> str | None:
-        """Return the name of the version to serve, which may be damaged; None is the base model alone.
+        """Return the name of the version to serve, which may be damaged.
+
+        None is the base model alone.
 
         Raises:
             AdapterError: current.json is damaged.
@@ -192,7 +194,7 @@ class AdapterRegistry:
         return self.get(version)
 
     def use(self, version: str | None) -> None:
-        """Serve this version from now on; None is the base model alone.
+        """Serve this version; None is the base model alone.
 
         Repeated for the same version, it makes readers check the files again.
 
@@ -205,7 +207,7 @@ class AdapterRegistry:
             self._serve(version)
 
     def rollback(self) -> str | None:
-        """Serve the newest intact version that was served before; the current one stays published.
+        """Serve the last intact version before the current one, which stays published.
 
         Returns:
             The version now served, None for the base model alone.

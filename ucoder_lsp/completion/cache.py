@@ -31,7 +31,7 @@ class CompletionCache:
         return len(self._entries)
 
     def put(self, identity: tuple[str, ...], prefix: str, suffix: str, explanation: Explanation) -> None:
-        """Store the completion of this position; `identity` names the model, the adapter and the settings."""
+        """Store the completion of this position under `identity` (model, adapter, settings)."""
         key = (*identity, prefix, suffix)
         self._entries[key] = _CachedCompletion(prefix, suffix, explanation)
         self._entries.move_to_end(key)
@@ -39,7 +39,10 @@ class CompletionCache:
             self._entries.popitem(last=False)
 
     def get(self, identity: tuple[str, ...], prefix: str, suffix: str) -> Explanation | None:
-        """Return the completion of this position, or the rest of one that the user is typing; else None."""
+        """Return the completion of this position, or None.
+
+        It may be the rest of one that the user is typing.
+        """
         for key, entry in reversed(self._entries.items()):
             if key[:-2] != identity or entry.suffix != suffix or not prefix.startswith(entry.prefix):
                 continue

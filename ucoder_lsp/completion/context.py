@@ -1,4 +1,4 @@
-"""The context of a cursor: what to complete, how far a completion may go, and the enclosing function.
+"""The context of a cursor: extent of the completion and enclosing function.
 
 The document is unfinished, so parso reads it, which recovers from errors. A placeholder name is put at the cursor, and
 the scopes around it are looked up. Nothing here runs code or uses the model.
@@ -100,7 +100,10 @@ def _split(text: str, line: int, column: int) -> tuple[str, str]:
 
 
 def _scopes(prefix: str, suffix: str) -> list[Class | Function]:
-    """Return classes and functions around the cursor, outermost first; without lambdas, functions to parso."""
+    """Return classes and functions around the cursor, outermost first.
+
+    Lambdas, which are functions to parso, are left out.
+    """
     # Right behind a docstring the placeholder needs a separator to be a statement of its own.
     separator = ";" if prefix.endswith(('"', "'")) and not suffix.split("\n", 1)[0].strip() else ""
     module: Module = parso.parse(prefix + separator + HOLE + suffix)
@@ -116,7 +119,10 @@ def _scopes(prefix: str, suffix: str) -> list[Class | Function]:
 
 
 def _dotted(scopes: list[Class | Function]) -> str | None:
-    """Return `Class.method` or `function`; None for a nested function, which the sandbox cannot call by name."""
+    """Return `Class.method` or `function`, or None.
+
+    The sandbox cannot call a nested function by name.
+    """
     if not scopes or not isinstance(scopes[-1], Function):
         return None
     if any(isinstance(scope, Function) for scope in scopes[:-1]):
@@ -135,7 +141,10 @@ def _body_is_empty(function: Function) -> bool:
 
 
 def _stated_and_begun(function: Function, prefix: str, shape: Shape) -> tuple[str, str, bool]:
-    """Return `stated`, `begun` and `documented` of the context; empty while the cursor is in the signature."""
+    """Return `stated`, `begun` and `documented` of the context.
+
+    They are empty while the cursor is in the signature.
+    """
     lines = split_lines(prefix, keepends=True)
 
     def before(position: tuple[int, int]) -> str:
@@ -162,7 +171,7 @@ def _stated_and_begun(function: Function, prefix: str, shape: Shape) -> tuple[st
 
 
 def _ends_header(prefix: str, suffix: str) -> bool:
-    """Return whether the cursor is right behind `def f():` or its docstring, at the end of the line."""
+    """Return whether the line ends behind `def f():` or its docstring."""
     return not suffix.split("\n", 1)[0].strip() and prefix.rstrip().endswith((":", '"""', "'''", '"', "'"))
 
 
@@ -172,7 +181,10 @@ def leading_space(text: str) -> str:
 
 
 def _body_indent(function: Function, lines: list[str], line_prefix: str) -> str:
-    """Return the body's indentation: the docstring's, else the cursor's, else one step deeper than the header."""
+    """Return the indentation of the body.
+
+    It is the docstring's, else the cursor's, else one step deeper than the header.
+    """
     header = leading_space(lines[function.start_pos[0] - 1])
     doc = function.get_doc_node()
     if doc is not None and doc.start_pos[0] > function.start_pos[0]:

@@ -66,7 +66,10 @@ def prepare(text: str, context: CompletionContext) -> Runnable:
 
 
 def parses_without_cursor_line(context: CompletionContext) -> bool:
-    """Return whether the document parses apart from the cursor's line; only then must a candidate parse."""
+    """Return whether the document parses apart from the cursor's line.
+
+    Only then must a candidate parse.
+    """
     return _parse(_with_line_replaced(context, "pass")) is not None
 
 
@@ -136,7 +139,10 @@ def _unresolved(tree: ast.Module, target: ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def _slice(tree: ast.Module) -> ast.Module:
-    """Keep top-level definitions, assignments and imports; a failing import loses only its own names."""
+    """Keep definitions, assignments and imports of the top level.
+
+    A failing import loses only its own names.
+    """
     body: list[ast.stmt] = []
     for statement in tree.body:
         match statement:

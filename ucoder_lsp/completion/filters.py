@@ -29,7 +29,10 @@ def stopper(context: CompletionContext) -> Callable[[str], int | None]:
 
 
 def _line_end(text: str) -> int | None:
-    """Return the end of the first line of code; open brackets continue it for a few lines at most."""
+    """Return the end of the first line of code, or None.
+
+    Open brackets continue it for a few lines at most.
+    """
     end = text.find("\n", len(text) - len(text.lstrip()))
     for _ in range(MAX_CONTINUED_LINES):
         if end < 0 or _open_brackets(text[:end]) <= 0:
@@ -54,7 +57,7 @@ def _open_brackets(text: str) -> int:
 
 
 def _block_end(text: str, context: CompletionContext) -> int | None:
-    """Return where a block ends: at a line indented less, a run of blank lines, or runaway text."""
+    """Return where a block ends: at a dedent, blank lines, or runaway text."""
     ends = [at for marker in RUNAWAY if (at := text.find(marker)) >= 0]
     lines = text.split("\n")
     offset, blanks, seen = 0, 0, False
@@ -109,7 +112,7 @@ def _line(raw: str, context: CompletionContext) -> str | None:
 
 
 def _not_left_of(indent: str, text: str) -> str:
-    """Move lines that continue an expression to the right where they begin left of its first line.
+    """Indent continued lines that begin left of the expression's first line.
 
     The prompt shows a method without its class's indentation.
     """

@@ -46,7 +46,10 @@ def assemble(
     chat: Chat | None = None,
     budget: int,
 ) -> tuple[int, ...]:
-    """Return the token ids of the prompt, at most `budget`; `chat` is None without a usable template."""
+    """Return the token ids of the prompt, at most `budget` of them.
+
+    `chat` is None without a usable template.
+    """
     if fim is None and chat is not None and context.begun:
         turn = _chat_turn(context, tokenize, chat, budget)
         if turn is not None:
@@ -62,7 +65,10 @@ def assemble(
 def _chat_turn(
     context: CompletionContext, tokenize: Tokenize, chat: Chat, budget: int
 ) -> tuple[int, ...] | None:
-    """Return the user turn and the beginning of the answer; None where budget or template cannot hold it."""
+    """Return the user turn and the beginning of the answer.
+
+    None where the budget is too small or the template omits the user's text.
+    """
     parts = around_user_text(chat)
     if parts is None:
         return None

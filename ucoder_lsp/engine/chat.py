@@ -35,13 +35,19 @@ def render_turn(template: str, vocab: Vocab, user: str) -> str:
 
 
 def around_user_text(render: Callable[[str], str]) -> tuple[str, str] | None:
-    """Return the prompt before and after the user's text; None where the template omits that text."""
+    """Return the prompt before and after the user's text.
+
+    None where the template omits that text.
+    """
     opening, mark, closing = render(_MARK).partition(_MARK)
     return (opening, closing) if mark else None
 
 
 def turn_renderer(template: str | None, vocab: Vocab) -> Callable[[str], str] | None:
-    """Return `render_turn` for a model; None where it has no template, or one that cannot be used."""
+    """Return `render_turn` for a model's template.
+
+    None where the model has no template, or one that cannot be used.
+    """
     if not template:
         return None
     try:

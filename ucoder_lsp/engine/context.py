@@ -186,7 +186,10 @@ class Context:
         C.llama_memory_clear(self._memory, True)
 
     def set_adapter(self, adapter: Adapter | None) -> None:
-        """Compute with this adapter alone from now on; the caller clears the KV cache of the previous one."""
+        """Compute with this adapter alone from now on.
+
+        The caller clears the KV cache, which belongs to the previous one.
+        """
         if adapter is None:
             code = C.llama_set_adapters_lora(self.handle, None, 0, None)
         else:

@@ -1,4 +1,4 @@
-"""The text of one candidate as it grows token by token, and the rules that end it.
+"""The growing text of one candidate, and the rules that end it.
 
 All decoders share this, whatever computes the logits. Pieces become text, stop strings and `stop_when` cut it, and a
 token that is not text ends it.
@@ -46,7 +46,10 @@ class Continuation:
         return self.ended(Finish.LENGTH) if len(self.tokens) == self._request.max_tokens else None
 
     def ended(self, reason: Finish, cut: int | None = None) -> Candidate:
-        """Return the candidate that ends here: the text up to `cut`, and the tokens that contribute to it."""
+        """Return the candidate that ends here, cut to `cut` characters.
+
+        It keeps the tokens that contribute to that text.
+        """
         text = self._stream.text if cut is None else self._stream.text[:cut]
         n = len(self.tokens)
         while n and (self._ends[n - 2] if n > 1 else 0) >= len(text) and cut is not None:

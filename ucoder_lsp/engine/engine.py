@@ -1,4 +1,4 @@
-"""The engine: one thread owns a llama.cpp context and serves requests from any thread, one after the other.
+"""The engine: one thread with a llama.cpp context serves requests in order.
 
     with Engine.load(path, n_ctx=2048, k_max=8) as engine:
         prompt = engine.tokenize("def is_even(n):\\n    return")
@@ -68,7 +68,9 @@ class Ticket:
 
 
 class Engine:
-    """K candidates from one prompt on one model. Safe to use from any thread; must be closed.
+    """K candidates from one prompt on one model.
+
+    Safe to use from any thread; must be closed.
 
     Attributes:
         model_id: identity of the weights, for cache keys.
@@ -234,7 +236,10 @@ class Engine:
         future.result()
 
     def close(self) -> None:
-        """Free the model. Pending requests return CANCELLED with their text so far; new ones are refused."""
+        """Free the model and refuse new requests.
+
+        Pending ones return CANCELLED with their text so far.
+        """
         with self._lock:
             if not self._closed:
                 self._closed = True

@@ -1,4 +1,4 @@
-"""The requantization of a GGUF file by llama.cpp, to a kind that is faster on a CPU."""
+"""The requantization of a GGUF file by llama.cpp."""
 
 from __future__ import annotations
 

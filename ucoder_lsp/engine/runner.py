@@ -167,7 +167,10 @@ class Runner:
     def _compute(
         self, tokens: tuple[int, ...], n_done: int, sequence: int, interrupted: Interrupted
     ) -> tuple[int, Finish | None]:
-        """Decode `tokens` from index n_done on; returns how many are done and why it stopped early or None."""
+        """Decode `tokens` from index n_done on.
+
+        Returns how many are done, and why it stopped early or None.
+        """
         while n_done < len(tokens):
             reason = interrupted()
             if reason is not None:

@@ -1,4 +1,4 @@
-"""A check, in a child process, that this build of llama.cpp does not crash on this CPU.
+"""A check that this build of llama.cpp does not crash here.
 
     python -P -m ucoder_lsp.engine.self_test MODEL.gguf fast      # exit status 0: it works
 
@@ -49,7 +49,7 @@ class KernelCheck:
 
 
 def check_kernels(model: Path, command: tuple[str, ...] = COMMAND) -> KernelCheck | None:
-    """Load the model and decode a few tokens in a child process, first with the fastest kernels.
+    """Decode a few tokens in a child process, first with the fastest kernels.
 
     Returns:
         How to load it; None when the child ended with an ordinary error, which loading will report.
@@ -69,7 +69,10 @@ def check_kernels(model: Path, command: tuple[str, ...] = COMMAND) -> KernelChec
 
 
 def _killed_by(command: tuple[str, ...], model: Path, how: str) -> str | None:
-    """Return the signal that killed the child, "" if it succeeded, None if it ended with an error."""
+    """Return the signal that killed the child.
+
+    "" if it succeeded, None if it ended with an error.
+    """
     environment = os.environ | {"GGML_NO_BACKTRACE": "1"}  # else a crashing llama.cpp starts a debugger
     done = subprocess.run(
         [*command, str(model.absolute()), how],

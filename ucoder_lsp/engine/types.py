@@ -1,4 +1,4 @@
-"""The requests and results of the engine: data that the server, the trainer and the gate share."""
+"""The requests and results of the engine, shared by all its callers."""
 
 from __future__ import annotations
 

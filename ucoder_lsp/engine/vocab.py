@@ -1,4 +1,4 @@
-"""The vocabulary of a loaded model: text to tokens and back, and which tokens are not text.
+"""The vocabulary of a loaded model: text to tokens and back.
 
 A token that is not text (end of turn, fill-in-the-middle, chat markers) ends a candidate and never becomes part of it.
 Tools that recognise such tokens by a list of names let `<|fim_middle|>` into users' files. Here the vocabulary's own
@@ -34,7 +34,10 @@ class FimTokens:
 
 
 class Vocab:
-    """The tokenizer and token marks of one model. Thread-safe, also while another thread closes the model."""
+    """The tokenizer and token marks of one model.
+
+    Thread-safe, also while another thread closes the model.
+    """
 
     def __init__(self, model: int) -> None:
         self._lock = threading.Lock()
@@ -67,14 +70,20 @@ class Vocab:
         return b"".join(self._raw_piece(t, special) for t in tokens).decode("utf-8", "replace")
 
     def piece(self, token: int) -> bytes:
-        """Return the bytes that a token adds to a text: none for special ones, part of a character for some."""
+        """Return the bytes that a token adds to a text.
+
+        None for special tokens; some are only part of a character.
+        """
         known = self._pieces.get(token)
         if known is None:
             known = self._pieces[token] = self._raw_piece(token, special=False)
         return known
 
     def close(self) -> None:
-        """Refuse calls from now on with `EngineClosed`, after those that are running; the model can then be freed."""
+        """Refuse further calls with `EngineClosed`, so that the model can be freed.
+
+        Waits for a call that is running.
+        """
         with self._lock:
             self._vocab = None
 

@@ -1,1 +1,1 @@
-"""The model store: which GGUF file is served, and how it is prepared; inference is in `engine`."""
+"""The choice and preparation of the served GGUF file; inference is in `engine`."""

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class ModelError(Exception):
-    """The model cannot be used; one sentence that says what to do."""
+    """The model cannot be used; one sentence with the remedy."""

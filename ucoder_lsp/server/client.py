@@ -88,7 +88,10 @@ class Editor:
         await self.client.stop()
 
     async def ready(self) -> dict[str, Any]:
-        """Wait until the server is ready and return its status. Raises `ServerFailed` with the server's message."""
+        """Wait until the server is ready and return its status.
+
+        Raises `ServerFailed` with the server's message.
+        """
         assert self._ready is not None, "use as an async context manager"
         status = await self._ready
         if status["state"] != "ready":
@@ -167,7 +170,10 @@ def _plain(value: Any) -> Any:
 
 
 def position_after(text: str, anchor: str) -> tuple[int, int]:
-    """Return the 0-based line and character behind the only occurrence of `anchor`; ValueError unless there is one."""
+    """Return the 0-based line and character behind `anchor`.
+
+    Raises `ValueError` unless it occurs exactly once.
+    """
     if text.count(anchor) != 1:
         raise ValueError(f"the anchor {anchor!r} occurs {text.count(anchor)} times")
     before = text[: text.index(anchor) + len(anchor)]

@@ -43,7 +43,10 @@ class UCoderServer(LanguageServer):
         self.window_show_message(types.ShowMessageParams(kind, message))
 
     def on_status(self, status: ServerStatus) -> None:
-        """Send a change of status; an error is also shown, because completions stop until it is repaired."""
+        """Send a change of status.
+
+        An error is also shown, because completions stop until it is repaired.
+        """
         self.protocol.notify(STATUS, status.to_json())
         if status.state == "error":
             self.show(status.message, types.MessageType.Error)
@@ -78,7 +81,10 @@ async def _shutdown(ls: UCoderServer, _params: None) -> None:
 
 
 def _exit(ls: UCoderServer, _params: None) -> None:
-    """End the process at once when preparation was cancelled: its thread cannot be stopped, and Python would wait."""
+    """End the process at once if preparation was cancelled.
+
+    Its thread cannot be stopped, and Python would wait for it.
+    """
     if ls.preparation is not None and ls.preparation.cancelled():
         os._exit(0)
 
@@ -133,7 +139,10 @@ def _explain_request(ls: UCoderServer, _params: Any) -> dict[str, Any] | None:
 
 
 async def _complete(ls: UCoderServer, uri: str, position: types.Position) -> Explanation | None:
-    """Return the completion at a client position; None, with a logged message, when there cannot be one."""
+    """Return the completion at a client position.
+
+    None, with a logged message, when there cannot be one.
+    """
     if ls.service is None:
         return None
     # The editor converts the inserted text to the document's line endings.
@@ -148,7 +157,10 @@ async def _complete(ls: UCoderServer, uri: str, position: types.Position) -> Exp
 
 
 def _column(codec: PositionCodec, text: str, position: types.Position) -> int:
-    """Convert the client's column (UTF-16 units by default) to characters; one past the line stays past it."""
+    """Convert the client's column (UTF-16 units by default) to characters.
+
+    A column past the end of the line stays past it.
+    """
     lines = text.split("\n")
     if position.line >= len(lines):
         return position.character
@@ -162,7 +174,10 @@ def _column(codec: PositionCodec, text: str, position: types.Position) -> int:
 def _as_item(
     ls: UCoderServer, params: types.CompletionParams, explanation: Explanation
 ) -> types.CompletionItem:
-    """Return an item for the plain completion list; label and filter start with the word being typed."""
+    """Return an item for the plain completion list.
+
+    Label and filter start with the word being typed.
+    """
     document = ls.workspace.get_text_document(params.text_document.uri)
     line = document.lines[params.position.line] if params.position.line < len(document.lines) else ""
     column = _column(

@@ -57,7 +57,7 @@ class Service:
     """One model and one sandbox, used from one event loop; `close` frees both."""
 
     def __init__(self, settings: Settings, notify: Notify, root: Path | None = None) -> None:
-        """Prepare nothing yet; a relative `python` setting starts at `root`, the workspace's folder."""
+        """Hold the settings; `root` is the base of a relative `python` setting."""
         self.settings = settings
         self._root = root or Path()
         self.status = ServerStatus("preparing", "Preparing the model.")
@@ -142,7 +142,10 @@ class Service:
             await asyncio.to_thread(self._engine.close)
 
     async def _follow_adapter(self, completer: Completer) -> None:
-        """Switch to the adapter that is served now; requests already in the engine keep the one they named."""
+        """Switch to the adapter that is served now.
+
+        Requests already in the engine keep the one they named.
+        """
         assert self._follower is not None
         await asyncio.to_thread(self._follower.identity)
         # Read here, in the event loop: of two requests in the thread, the slower one may hold an outdated result.

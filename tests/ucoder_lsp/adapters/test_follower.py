@@ -65,8 +65,8 @@ def test_a_cached_prompt_is_not_used_under_another_adapter(engine: Engine, files
 
 
 def test_unknown_adapter(engine: Engine, files: dict[str, Path]) -> None:
-    with pytest.raises(UnknownAdapter, match="nobody is not loaded"):
-        engine.generate(GenerationRequest((1, 2), adapter="nobody"))
+    with pytest.raises(UnknownAdapter, match="absent is not loaded"):
+        engine.generate(GenerationRequest((1, 2), adapter="absent"))
     engine.load_adapter(files["one"], "one")
     assert engine.generate(GenerationRequest((1, 2), max_tokens=2, adapter="one")).adapter == "one"
 

@@ -41,15 +41,15 @@ def test_shape_indent_and_function(marked: str, shape: Shape, indent: str, funct
 
 
 @pytest.mark.parametrize(
-    ("line", "column", "says"),
+    ("line", "column", "message"),
     [
         (5, 0, "Line 6 is outside the document, which has 2 lines"),
         (0, 9, "Column 10 is outside line 1"),
         (-1, 0, "Line 0"),
     ],
 )
-def test_cursor_outside_the_document_is_one_sentence(line: int, column: int, says: str) -> None:
-    with pytest.raises(CursorError, match=says):
+def test_cursor_outside_the_document_is_one_sentence(line: int, column: int, message: str) -> None:
+    with pytest.raises(CursorError, match=message):
         context_at("x = 1\n", line, column)
 
 

@@ -43,7 +43,7 @@ EMPTY = 'def f(x):\n    """Doc."""\n    |\n'
         ("x = self.it|\n", "ems\ny = 2", "ems"),
         # a complete line is left alone
         ("def f(x):\n    return x|\n", "\n```\n", None),
-        # what stands right of the cursor is not written twice
+        # text right of the cursor is not written twice
         ("y = [n * | for n in z]\n", " n for n in z]\n", "n"),
         ("y = max(w, key=|)\n", "lambda x: len(x))\n", "lambda x: len(x)"),
         ("y = f(|)\n", "a, (b)\n", "a, (b)"),
@@ -86,7 +86,7 @@ def test_an_inserted_body_that_parses_alone_keeps_the_document_parsable(raw: str
     assert text == text.rstrip()
     assert "\n\n\n\n" not in text
     first = text.split("\n")[0]
-    assert first == first.lstrip(), "the cursor already stands at the body's column"
+    assert first == first.lstrip(), "the cursor is already at the body's column"
     try:
         ast.parse("def f(x):\n    " + text + "\n")
     except (SyntaxError, ValueError):

@@ -71,9 +71,9 @@ def test_a_chat_turn_fits_its_budget_and_keeps_the_newest_text(
 ) -> None:
     text = "".join(chr(65 + i % 26) for i in range(length)) + "\ndef f(x):"
     body = "".join(f"\n    y{n} = x" for n in range(written // 10))
-    asked = assemble(at(f"{text}{body}\n    |"), tokenize, fim=None, chat=chat, budget=budget)
-    assert len(asked) <= budget
-    shown = "".join(chr(abs(token)) for token in asked)
+    tokens = assemble(at(f"{text}{body}\n    |"), tokenize, fim=None, chat=chat, budget=budget)
+    assert len(tokens) <= budget
+    shown = "".join(chr(abs(token)) for token in tokens)
     if shown.startswith("<user>"):
         document, _, answer = shown.partition("```python\n")[2].partition("\n```<model>```python\n")
         assert len(document) >= min(len(text), CHUNK)

@@ -16,7 +16,7 @@ def test_a_turn_is_rendered_by_the_models_own_template(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "says"),
+    ("template", "message"),
     [
         ("{{ raise_exception('a system turn is missing') }}", "refuses a single user turn: a system turn is"),
         ("{% for m in messages %}", "cannot be used: "),
@@ -26,9 +26,11 @@ def test_a_turn_is_rendered_by_the_models_own_template(engine: Engine) -> None:
     ],
     ids=["refuses", "does not parse", "reaches out", "undefined", "computes wrongly"],
 )
-def test_an_unusable_template_is_refused_with_one_sentence(engine: Engine, template: str, says: str) -> None:
+def test_an_unusable_template_is_refused_with_one_sentence(
+    engine: Engine, template: str, message: str
+) -> None:
     assert chat.turn_renderer(template, engine.vocab) is None
-    with pytest.raises(chat.ChatRefused, match=says):
+    with pytest.raises(chat.ChatRefused, match=message):
         chat.render_turn(template, engine.vocab, "Why?")
 
 
