@@ -55,6 +55,10 @@ class _Current:
     """The version that is served; None is the base model alone."""
     previous: tuple[str | None, ...]
     """What was served before, oldest first."""
+    events: tuple[dict[str, str], ...]
+    """Every change with its time: publish, use, rollback. A log for people, which makes the file grow with each change.
+
+    So `current` also detects a second change within one tick of the file system's clock, by the size."""
 
 
 class AdapterRegistry:
@@ -177,7 +181,7 @@ class AdapterRegistry:
                     version=version,
                     base_sha256=self.base_sha256,
                     base_name=base_name,
-                    created=datetime.now(UTC).isoformat(timespec="seconds"),
+                    created=_now(),
                     parents=tuple(parents),
                     training_run=training_run,
                     metrics=dict(metrics),
@@ -190,7 +194,7 @@ class AdapterRegistry:
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
             if activate:
-                self._serve(version)
+                self._serve(version, "publish")
         return self.get(version)
 
     def use(self, version: str | None) -> None:
@@ -204,7 +208,7 @@ class AdapterRegistry:
         if version is not None:
             self._intact(version)
         with self._writing("change the adapter"):
-            self._serve(version)
+            self._serve(version, "use")
 
     def rollback(self) -> str | None:
         """Serve the last intact version before the current one, which stays published.
@@ -221,7 +225,7 @@ class AdapterRegistry:
             while rest:
                 back = rest.pop()
                 if back != state.current and self._can_serve(back):
-                    self._write_current(_Current(back, tuple(rest)))
+                    self._write_current(back, tuple(rest), "rollback")
                     return back
         raise AdapterError(
             "There is nothing to roll back to: no other intact version was served before; "
@@ -243,23 +247,25 @@ class AdapterRegistry:
             return False
         return True
 
-    def _serve(self, version: str | None) -> None:
+    def _serve(self, version: str | None, what: str) -> None:
         state = self._read_current()
         left = () if version == state.current else (state.current,)
-        self._write_current(_Current(version, (*state.previous, *left)))
+        self._write_current(version, (*state.previous, *left), what)
 
     def _read_current(self) -> _Current:
         path = self.folder / CURRENT_FILE
         try:
             return read_json(path, _Current)
         except FileNotFoundError:
-            return _Current(None, ())
+            return _Current(None, (), ())
         except (OSError, ValueError) as error:
             raise AdapterError(
                 f"{path} cannot be read ({error}): delete it, then run `ucoder adapters use VERSION`."
             ) from error
 
-    def _write_current(self, state: _Current) -> None:
+    def _write_current(self, version: str | None, previous: tuple[str | None, ...], what: str) -> None:
+        event = {"at": _now(), "what": what, "version": version or "base"}
+        state = _Current(version, previous, (*self._read_current().events, event))
         write_atomically(self.folder / CURRENT_FILE, to_json(state))
 
     @contextmanager
@@ -319,3 +325,7 @@ def _copy(adapter: Path, peft: Path | None, folder: Path) -> dict[str, str]:
     for path in paths:
         sync_file(path)
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -23,6 +23,12 @@ from ucoder_lsp.adapters.manifest import AdapterVersion
 from ucoder_lsp.adapters.registry import AdapterRegistry, bases
 
 
+def events(registry: AdapterRegistry) -> list[str]:
+    """Return the kinds of all changes recorded in current.json, oldest first."""
+    current = json.loads((registry.folder / "current.json").read_text())
+    return [event["what"] for event in current["events"]]
+
+
 def test_a_published_version_records_its_origin(
     registry: AdapterRegistry, publish: Callable[..., AdapterVersion], adapter_file: Path, tmp_path: Path
 ) -> None:
@@ -64,6 +70,7 @@ def test_rollback_walks_back_through_served_versions(
     assert registry.rollback() is None
     with pytest.raises(AdapterError, match="nothing to roll back to"):
         registry.rollback()
+    assert events(registry) == ["publish"] * 2 + ["use"] * 2 + ["rollback"] * 4
     assert len(registry.versions()) == 3
 
 
@@ -263,8 +270,7 @@ def test_publishers_at_the_same_time_each_get_a_version(
     processes = [subprocess.Popen(arguments) for _ in range(3)]
     assert [p.wait() for p in processes] == [0, 0, 0]
     assert [v.version[:4] for v in registry.versions()] == [f"{n:04d}" for n in range(1, 16)]
-    current = json.loads((registry.folder / "current.json").read_text())
-    assert len({current["current"], *current["previous"]}) == 16, "15 versions and the base model"
+    assert len(events(registry)) == 15
 
 
 JSON = st.recursive(
