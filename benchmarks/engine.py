@@ -20,7 +20,7 @@ from statistics import median
 from ucoder_lsp.engine.context import default_threads
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.types import Generation, GenerationRequest, Sampling
-from ucoder_lsp.models.prepare import PreparedModel, resolve
+from ucoder_lsp.models.prepare import PreparedModel, prepare_model
 
 PROMPTS = (
     'def is_prime(n: int) -> bool:\n    """Return True if n is a prime number."""\n',
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=32, help="new tokens: 12 is a line, 32 a short body")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
-        prepared = resolve(arguments.model, Path(cache))
+        prepared = prepare_model(arguments.model, Path(cache))
         print(
             f"{prepared.path.name} ({prepared.kind}), {default_threads()} threads, "
             f"load average {os.getloadavg()[0]:.1f}\n"

@@ -22,7 +22,7 @@ from pathlib import Path
 from ci.behaviour.bundle import Tree
 from ci.behaviour.compare import compare_behaviour
 from ci.behaviour.plan import plan_comparison
-from ci.gate import Request, run_gate
+from ci.gate import SampleRequest, run_gate
 from ci.patch.parse import parse_patch
 from ci.patch.worktrees import Worktrees
 from ci.testing.runner import TestRunner
@@ -120,7 +120,7 @@ def measure(folder: Path) -> dict[str, float]:
                 3, lambda n: compare_behaviour(plan, tree, modules, (), runners)
             )
     for count in (1, 5):
-        request = Request(repository, "main", tuple(patches[:count]))
+        request = SampleRequest(repository, "main", tuple(patches[:count]))
         found[f"the whole gate, {count} patches, s"] = timed(3, lambda n: run_gate(request))  # noqa: B023
     few, many = found["the whole gate, 1 patches, s"], found["the whole gate, 5 patches, s"]
     found["each further patch, s"] = (many - few) / 4

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ucoder_lsp.engine.context import Context, Logits, Model, default_threads
+from ucoder_lsp.engine.context import Context, LoadedModel, Logits, default_threads
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.models.prepare import resolve
+from ucoder_lsp.models.prepare import prepare_model
 
 WINDOW = 512
 ROWS = (1, 4, 8, 16)
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, help="speed: the median of so many runs")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
-        paths = {kind: resolve(None, Path(cache), quantization=kind).path for kind in arguments.kinds}
+        paths = {kind: prepare_model(None, Path(cache), quantization=kind).path for kind in arguments.kinds}
         print("| file | MiB | perplexity | same top token | KL from as-is, nats |")
         print("|---|---|---|---|---|")
         for kind, quality in measure_quality(paths, arguments.tokens).items():
@@ -108,7 +108,7 @@ def log_softmax(logits: Logits) -> Logits:
 
 def measure_speed(path: Path, repeat: int) -> tuple[float, list[float]]:
     """Prefill in tokens per second, and seconds of 32 steps for each K."""
-    model = Model(path)
+    model = LoadedModel(path)
     context = Context(model, n_cells=2048, n_seq=17, n_rows=16, n_batch=512, n_threads=default_threads())
     tokens = np.random.default_rng(0).integers(100, model.vocab.n_tokens, 1024).tolist()
     prefill, steps = [], {k: [] for k in ROWS}

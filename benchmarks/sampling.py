@@ -26,13 +26,13 @@ from trainer.sampling.engines import Engines, in_parallel, open_engines, open_on
 from trainer.sampling.sampler import Prompt, Sampler
 from trainer.stages import solutions
 from trainer.stages import tests as asserts
-from trainer.stages.context import Request
+from trainer.stages.context import SampleRequest
 from trainer.stages.exercises import Exercise, exercises, shot_set_of
 from trainer.stages.problems import Problem
 from ucoder_lsp.config import load
 from ucoder_lsp.engine.context import default_threads
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.models import prepare as models
+from ucoder_lsp.models.prepare import PreparedModel, prepare_model
 
 PROFILE = PROFILES["small"]
 N_CTX = 2048
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=4, help="problems of a round")
     arguments = parser.parse_args()
     settings, _ = load({})
-    model = models.resolve(None, settings.cache_dir)
+    model = prepare_model(None, settings.cache_dir)
     found = [as_problem(exercise) for exercise in exercises()[: arguments.problems]]
     with (
         one_engine(model) as one,
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 @contextmanager
-def one_engine(model: models.PreparedModel) -> Iterator[Engines]:
+def one_engine(model: PreparedModel) -> Iterator[Engines]:
     with Engine.load(
         model.path, n_ctx=N_CTX, k_max=16, model_id=model.model_id, extra_buffers=model.extra_buffers
     ) as engine:
@@ -85,7 +85,7 @@ def one_engine(model: models.PreparedModel) -> Iterator[Engines]:
 
 
 @contextmanager
-def gpu_engines(model: models.PreparedModel, bases: Path) -> Iterator[Engines | None]:
+def gpu_engines(model: PreparedModel, bases: Path) -> Iterator[Engines | None]:
     """None where torch sees no GPU."""
     if not has_gpu():
         yield None
@@ -105,13 +105,13 @@ def as_problem(exercise: Exercise) -> Problem:
     return next(problem for problem in made if shot_set_of(problem.function) == 0)
 
 
-def tests(problems: list[Problem], *, whole: bool) -> list[Request]:
+def tests(problems: list[Problem], *, whole: bool) -> list[SampleRequest]:
     """The requests of the stage `tests`."""
     requests = [asserts.request(problem, PROFILE) for problem in problems]
     return [replace(one, prompt=Prompt(one.prompt.text)) if whole else one for one in requests]
 
 
-def answers(problems: list[Problem], sampler: Sampler) -> list[Request]:
+def answers(problems: list[Problem], sampler: Sampler) -> list[SampleRequest]:
     """The requests of the stage `solutions`."""
     return [
         solutions.request(problem, problem.stub, PROFILE.solutions, PROFILE, sampler.chat)
@@ -119,7 +119,7 @@ def answers(problems: list[Problem], sampler: Sampler) -> list[Request]:
     ]
 
 
-def sample(engines: Engines, request: Request) -> None:
+def sample(engines: Engines, request: SampleRequest) -> None:
     Sampler(engines).sample(request.prompt, request.draw, request.stop)
 
 

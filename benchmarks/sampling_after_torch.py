@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from ucoder_lsp.config import load
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.types import GenerationRequest, Sampling
-from ucoder_lsp.models import prepare as models
+from ucoder_lsp.models.prepare import PreparedModel, prepare_model
 
 STEPS = 60
 
 
-def ms_a_step(prepared: models.PreparedModel) -> float:
+def ms_a_step(prepared: PreparedModel) -> float:
     with Engine.load(
         prepared.path, n_ctx=1024, k_max=4, model_id=prepared.model_id, extra_buffers=prepared.extra_buffers
     ) as engine:
@@ -26,7 +26,7 @@ def ms_a_step(prepared: models.PreparedModel) -> float:
         request = GenerationRequest(prompt, 4, STEPS, Sampling(temperature=1.5, top_p=1.0, seed=1))
         engine.generate(request)  # the prompt is in the cache from here on
         answer = engine.generate(request)
-        return 1000 * answer.decode_s / answer.extra["n_steps"]
+        return 1000 * answer.decode_s / answer.n_steps
 
 
 def compute_with_torch() -> None:
@@ -39,7 +39,7 @@ def compute_with_torch() -> None:
 
 def main() -> None:
     settings, _ = load({}, {})
-    prepared = models.resolve(None, settings.cache_dir)
+    prepared = prepare_model(None, settings.cache_dir)
     print(f"before torch                    {ms_a_step(prepared):6.1f} ms a step")
     with ThreadPoolExecutor(1) as thread:
         thread.submit(compute_with_torch).result()

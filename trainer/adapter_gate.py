@@ -19,7 +19,7 @@ from trainer.run.store import Stage
 from trainer.sampling.answers import end_of_answer, extract_function
 from trainer.sampling.sampler import Draw, Prompt, Sampler
 from trainer.stages import tests
-from trainer.stages.context import Request, StageContext
+from trainer.stages.context import SampleRequest, StageContext
 from trainer.stages.selection import LIMITS, Selected
 from trainer.stages.served_prompts import MAX_TOKENS, served_prompts
 
@@ -38,7 +38,7 @@ def evaluate(context: StageContext, held: Sequence[Selected], adapted: Sampler) 
         answers = [
             sample.text
             for prompt in served_prompts(problem, item.asserts[0], sampler.chat)
-            for sample in context.sample(STAGE, Request(Prompt(prompt), draw, end), sampler)
+            for sample in context.sample(STAGE, SampleRequest(Prompt(prompt), draw, end), sampler)
         ]
         inputs = tests.probes_for(problem, tests.blocks(context, problem), profile)
         return share_right(item, inputs, answers, context.sandbox)

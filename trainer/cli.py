@@ -21,10 +21,10 @@ from trainer.progress import ProgressReporter, StageProgress
 from trainer.result import Result, finished_nights, read_result
 from trainer.run.folder import RunFolder, RunRecord
 from trainer.stages.decontamination import word_shingles
-from ucoder_lsp.adapters.registry import AdapterError
+from ucoder_lsp.adapters.errors import AdapterError
 from ucoder_lsp.config import Settings, load
 from ucoder_lsp.engine.errors import EngineError
-from ucoder_lsp.models.prepare import ModelError
+from ucoder_lsp.models.errors import ModelError
 
 ARMS: tuple[Arm, ...] = ("consensus", "random")
 RUN_NAME = click.option(

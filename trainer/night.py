@@ -43,9 +43,10 @@ from trainer.stages.context import StageContext
 from trainer.stages.funnel import Funnel
 from trainer.stages.selection import Selected
 from trainer.tuning.finetune import Tuned, Tuning, finetune
-from ucoder_lsp.adapters.registry import AdapterError, AdapterRegistry
+from ucoder_lsp.adapters.errors import AdapterError
+from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings
-from ucoder_lsp.models import prepare as models
+from ucoder_lsp.models.prepare import EMBEDDED_SHA256, PreparedModel, prepare_model
 
 CONTEXT_TOKENS = 2048
 """The longest prompt of the stages has about 700 tokens."""
@@ -69,14 +70,14 @@ class Options:
 class ServedBase:
     """The base model, ready to be served and trained."""
 
-    prepared: models.PreparedModel
+    prepared: PreparedModel
     base: Base
     name: str
 
     @property
     def setting(self) -> str:
         """The value of the setting `model` with which servers serve this base."""
-        embedded = self.prepared.source_sha256 == models.EMBEDDED_SHA256
+        embedded = self.prepared.source_sha256 == EMBEDDED_SHA256
         return EMBEDDED if embedded else str(self.prepared.source.resolve())
 
     def is_configured(self, settings: Settings) -> bool:
@@ -156,11 +157,11 @@ def prepare(
     if base == EMBEDDED:
         if served is not None:
             raise TrainerError("--served needs a base model of your own: name it with --base.")
-        prepared = models.resolve(None, settings.cache_dir)
+        prepared = prepare_model(None, settings.cache_dir)
         return ServedBase(prepared, prepare_base(prepared.source, cache, served=prepared.path), EMBEDDED)
     path = Path(base).expanduser()
     both = prepare_base(path, cache, served)
-    return ServedBase(models.resolve(both.gguf, settings.cache_dir), both, path.name)
+    return ServedBase(prepare_model(both.gguf, settings.cache_dir), both, path.name)
 
 
 def train(

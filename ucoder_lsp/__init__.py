@@ -1,1 +1,1 @@
-"""The language server and what it serves with: configuration, engine, models, adapters, completion."""
+"""The language server and its parts: configuration, engine, models, adapters and completion."""

@@ -1,4 +1,4 @@
-"""`python -m ucoder_lsp` is `ucoder`, for callers that know the interpreter but not the script's path."""
+"""Run `ucoder` as `python -m ucoder_lsp`, without the script's path."""
 
 from ucoder_lsp.cli import main
 

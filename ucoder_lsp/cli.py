@@ -1,7 +1,7 @@
-"""The one console script, `ucoder`. Commands come from entry points that each room registers.
+"""The console script `ucoder`. Every package registers its own commands as entry points.
 
-So no package imports upward to be found, and a command whose room lacks its extra (torch, say) costs the
-others nothing.
+No package imports upward to register a command, and a package without its extra (torch, say) breaks only its own
+commands.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ GROUP = "ucoder.commands"
 
 
 class RegisteredCommands(click.Group):
-    """A click group whose commands are the entry points of `GROUP`, imported only when asked for."""
+    """A click group whose commands are the entry points of `GROUP`, imported when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(entry_points(group=GROUP).names)
@@ -30,8 +30,8 @@ class RegisteredCommands(click.Group):
 @click.group(cls=RegisteredCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("ucoder"), prog_name="ucoder")
 def main() -> None:
-    """A private coding assistant that runs its candidates and trusts what most of them agree on.
+    """A private coding assistant that runs its candidates and trusts the behaviour most of them agree on.
 
-    Everything runs on this machine. Start with `ucoder sandbox doctor`, then point your editor at
+    Everything runs on this machine. Start with `ucoder sandbox doctor`, then let your editor start
     `ucoder serve`.
     """

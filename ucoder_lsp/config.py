@@ -1,7 +1,7 @@
 """The configuration, read in one place: TOML file, then environment, then flags, in rising precedence.
 
-Every setting has a default that works. A setting that is unknown or has a senseless value never stops the
-server: it is reported in one sentence that says how to mend it, and the value below it in precedence stays.
+Every setting has a default that works. An unknown setting or an invalid value never stops the server. It is reported
+in one sentence that says how to correct it, and the value of the next lower precedence stays.
 """
 
 from __future__ import annotations
@@ -21,48 +21,56 @@ EMBEDDED = "embedded"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings of the server. Field metadata holds the help text and the allowed range."""
+    """All settings of the server, with their help texts and allowed ranges in the field metadata."""
 
     model: str = field(
-        default=EMBEDDED, metadata={"help": "'embedded', or the path of a GGUF file on this machine"}
+        default=EMBEDDED, metadata={"help": "model to serve: 'embedded', or the path of a GGUF file"}
     )
     candidates: int = field(
-        default=8, metadata={"help": "candidates sampled for each completion", "range": (1, 32)}
+        default=8, metadata={"help": "number of candidates sampled per completion", "range": (1, 32)}
     )
     max_tokens: int = field(
-        default=96, metadata={"help": "new tokens for each candidate at most", "range": (1, 1024)}
+        default=96, metadata={"help": "maximum length of a candidate, in tokens", "range": (1, 1024)}
     )
     temperature: float = field(
         default=0.6, metadata={"help": "sampling temperature; 0 is greedy", "range": (0.0, 2.0)}
     )
     context_tokens: int = field(
-        default=1536, metadata={"help": "prompt length at most, in tokens", "range": (64, 32768)}
+        default=1536, metadata={"help": "maximum length of the prompt, in tokens", "range": (64, 32768)}
     )
     deadline_ms: int = field(
         default=5000,
-        metadata={"help": "the best completion found by then is shown", "range": (50, 60000)},
+        metadata={
+            "help": "time limit for sampling, in ms; the best completion so far is used",
+            "range": (50, 60000),
+        },
     )
     execution: bool = field(
-        default=True, metadata={"help": "run candidates in the sandbox (off: rank without running anything)"}
+        default=True,
+        metadata={"help": "run candidates in the sandbox; when false, rank them without running anything"},
     )
-    probes: int = field(default=16, metadata={"help": "probe inputs for each candidate", "range": (1, 256)})
+    probes: int = field(
+        default=16, metadata={"help": "number of probe inputs per function", "range": (1, 256)}
+    )
     python: str = field(
-        default="", metadata={"help": "interpreter candidates run under (default: the server's own)"}
+        default="",
+        metadata={"help": "Python interpreter that runs the candidates; empty means the server's own"},
     )
     threads: int = field(
-        default=0, metadata={"help": "threads for the model; 0 means one for each core", "range": (0, 256)}
+        default=0,
+        metadata={"help": "number of CPU threads for the model; 0 means one per core", "range": (0, 256)},
     )
     cache_dir: Path = field(
         default_factory=lambda: platformdirs.user_cache_path("ucoder", appauthor=False),
-        metadata={"help": "prepared models live here; may be deleted at any time"},
+        metadata={"help": "folder for prepared models; it may be deleted at any time"},
     )
     data_dir: Path = field(
         default_factory=lambda: platformdirs.user_data_path("ucoder", appauthor=False),
-        metadata={"help": "adapters and training runs live here"},
+        metadata={"help": "folder for adapters and training runs"},
     )
 
     def overlay(self, values: Mapping[str, object], source: str) -> tuple[Settings, list[str]]:
-        """These settings with `values` on top, and one sentence for each value that could not be used."""
+        """Return these settings with `values` on top, and one sentence per value that cannot be used."""
         accepted: dict[str, object] = {}
         problems: list[str] = []
         known = {f.name: f for f in fields(self)}
@@ -85,7 +93,10 @@ class Settings:
 
 
 def _convert(current: object, raw: object) -> object:
-    """`raw` as the type that the setting has now; text is accepted for every type (environment, flags)."""
+    """Convert `raw` to the type of the setting's current value.
+
+    Text is accepted for every type, as the environment and flags give it.
+    """
     if isinstance(current, bool):
         if isinstance(raw, bool):
             return raw
@@ -115,7 +126,7 @@ def _check_range(value: object, allowed: tuple[float, float] | None) -> None:
 
 
 def config_path(environment: Mapping[str, str]) -> Path:
-    """Where the TOML file is: `$UCODER_CONFIG`, else the platform's configuration directory."""
+    """Return the path of the TOML file: `$UCODER_CONFIG`, else one in the platform's configuration directory."""
     given = environment.get(ENVIRONMENT_PREFIX + "CONFIG")
     return (
         Path(given).expanduser()
@@ -127,9 +138,9 @@ def config_path(environment: Mapping[str, str]) -> Path:
 def load(
     flags: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None
 ) -> tuple[Settings, list[str]]:
-    """The settings of this process and what was wrong with what it was given, one sentence each.
+    """Return the settings of this process, and one sentence per value that cannot be used.
 
-    `flags` holds only what the user really gave on the command line.
+    `flags` holds only the flags that are on the command line.
     """
     environment = os.environ if environment is None else environment
     problems: list[str] = []

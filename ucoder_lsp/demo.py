@@ -1,7 +1,7 @@
-"""`ucoder demo`: the real server on the example workspace, each completion shown with its reason.
+"""`ucoder demo`: complete the example workspace through the real server and print the reasons.
 
-Starts the language server over stdio exactly as an editor does, types at a few real cursor positions, and
-prints everything the explanation holds. It has no access to the server's inside.
+The demo starts the language server over stdio as an editor does, types at a few cursor positions, and prints the
+whole explanation of each completion. It uses the protocol only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DEFAULT_WORKSPACE = Path("examples/workspace")
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One cursor position: in `file`, behind `anchor`, after typing `typed`."""
+    """A cursor position: in `file`, behind `anchor`, after typing `typed`."""
 
     title: str
     file: str
@@ -47,7 +47,7 @@ STOPS = (
 
 
 def typed_document(workspace: Path, stop: Stop) -> tuple[str, int, int]:
-    """The document after the stop's typing, and the cursor's 0-based line and character."""
+    """Return the document after typing at a stop, and the cursor's 0-based line and character."""
     text = (workspace / stop.file).read_text(encoding="utf-8")
     at = text.index(stop.anchor) + len(stop.anchor)
     line, character = position_after(text[:at] + stop.typed, text[:at] + stop.typed)
@@ -55,7 +55,7 @@ def typed_document(workspace: Path, stop: Stop) -> tuple[str, int, int]:
 
 
 async def run(workspace: Path, console: Console) -> bool:
-    """Run every stop. True when at least one completion was chosen by behaviour that really ran."""
+    """Run every stop; returns whether consensus chose at least one completion."""
     ran = False
     with console.status("Starting the language server") as spinner:
         started = time.perf_counter()
@@ -104,9 +104,9 @@ def show(console: Console, text: str, explanation: dict[str, Any]) -> None:
 
 def _candidates(explanation: dict[str, Any]) -> Table:
     total = sum(candidate["count"] for candidate in explanation["candidates"])
-    table = Table(title=f"{total} candidates, equal ones once (→ the one chosen)", title_justify="left")
-    for column in ("#", "drawn", "cluster", "log-prob", "came as far as"):
-        table.add_column(column, justify="right" if column != "came as far as" else "left")
+    table = Table(title=f"{total} candidates, duplicates listed once (→ chosen)", title_justify="left")
+    for column in ("#", "samples", "cluster", "log-prob", "reached"):
+        table.add_column(column, justify="right" if column != "reached" else "left")
     table.add_column("text", overflow="fold")
     for index, candidate in enumerate(explanation["candidates"]):
         cluster = (
@@ -125,13 +125,13 @@ def _candidates(explanation: dict[str, Any]) -> Table:
 
 
 def _aligned(text: str) -> str:
-    """The candidate with its first line at the margin, like the lines that follow it."""
+    """Move the candidate's first line to the margin, like the lines that follow it."""
     first, _, rest = text.strip("\n").partition("\n")
     return first.strip() + ("\n" + textwrap.dedent(rest) if rest else "")
 
 
 def _clusters(explanation: dict[str, Any]) -> Table:
-    """Behaviour of each cluster on the probes; those on which clusters differ come first."""
+    """Tabulate the behaviour of each cluster; probe inputs on which clusters differ come first."""
     clusters = explanation["clusters"]
     rows = list(zip(explanation["probes"], *(cluster["behaviour"] for cluster in clusters), strict=False))
     rows.sort(key=lambda row: len(set(row[1:])) == 1)
@@ -140,7 +140,7 @@ def _clusters(explanation: dict[str, Any]) -> Table:
         title_justify="left",
         min_width=80,
     )
-    table.add_column("probe", overflow="fold")
+    table.add_column("probe input", overflow="fold")
     for index, cluster in enumerate(clusters):
         members = ", ".join(str(member) for member in cluster["members"])
         table.add_column(
@@ -163,7 +163,7 @@ def _timings(timings: dict[str, float]) -> str:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=DEFAULT_WORKSPACE,
     show_default=True,
-    help="folder with the example files",
+    help="Folder with the example files.",
 )
 def demo(workspace: Path) -> None:
     """Complete the example workspace through the real server and show why each completion was chosen."""
@@ -174,5 +174,5 @@ def demo(workspace: Path) -> None:
         console.print(f"[red]{error}[/]")
         sys.exit(1)
     if not ran:
-        console.print("[red]No completion was chosen by running candidates. Run: ucoder sandbox doctor[/]")
+        console.print("[red]Consensus chose no completion. Run: ucoder sandbox doctor[/]")
         sys.exit(1)

@@ -1,22 +1,63 @@
-"""Files that appear complete or not at all: written aside, synced to the disk, renamed into place."""
+"""Files that appear complete or not at all: written aside, synced to the disk, then renamed.
+
+JSON files hold one dataclass each and are checked field by field when they are read.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import threading
 from pathlib import Path
+from typing import Any, TypeVar
+
+import cattrs
+
+T = TypeVar("T")
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_json(path: Path, kind: type[T]) -> T:
+    """Read a dataclass from a JSON file; unknown fields are ignored.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not JSON, or it does not describe `kind`.
+    """
+    return from_json(json.loads(path.read_text("utf-8")), kind)
+
+
+def from_json(value: Any, kind: type[T]) -> T:
+    """Build a dataclass from decoded JSON.
+
+    Raises:
+        ValueError: a field is missing or of another type.
+    """
+    try:
+        return _JSON.structure(value, kind)
+    except KeyError as error:
+        raise ValueError(f"the field {error} is missing") from error
+    except (TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+
+
+def to_json(value: object) -> str:
+    """Return a dataclass as JSON text."""
+    return json.dumps(_JSON.unstructure(value), indent=1)
+
+
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a small file: readers see the old text or the new, even after a power cut."""
+    """Replace a small file atomically.
+
+    Readers see the old text or the new one, even after a power cut.
+    """
     aside = aside_of(path)
     try:
         aside.write_text(text, "utf-8")
@@ -34,7 +75,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until a folder's entries (creations, renames) are on the disk, where the system can do that."""
+    """Wait until a folder's entries (creations, renames) are on the disk; does nothing on Windows."""
     if os.name != "posix":
         return
     handle = os.open(path, os.O_RDONLY)
@@ -45,7 +86,7 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Wait until a file, or a folder with all that is in it, is on the disk."""
+    """Wait until a file, or a folder with everything in it, is on the disk."""
     for each in (path, *path.rglob("*")):
         if each.is_dir():
             sync_folder(each)
@@ -54,7 +95,7 @@ def sync_tree(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, where there is one."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -62,12 +103,16 @@ def remove(path: Path) -> None:
 
 
 def aside_of(path: Path) -> Path:
-    """Where this thread writes before it renames to `path`: hidden, in the same folder, with its process's id."""
+    """Return the hidden path where this thread writes before it renames to `path`.
+
+    It is in the same folder. Its name holds the thread and the process, so that writers never share one and
+    `remove_abandoned` finds those of ended processes.
+    """
     return path.with_name(f".{path.name}.{threading.get_ident()}.{os.getpid()}.part")
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what `aside_of` named in this folder for processes that are gone, files and folders."""
+    """Remove the files and folders that ended processes left under `aside_of` names."""
     for path in folder.glob(".*.part"):
         if not _is_alive(path.name.split(".")[-2]):
             remove(path)
@@ -75,7 +120,7 @@ def remove_abandoned(folder: Path) -> None:
 
 def _is_alive(pid: str) -> bool:
     if not pid.isdigit():
-        return True  # not a name of ours: leave it alone
+        return True  # the name does not come from `aside_of`: leave the file alone
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
@@ -83,3 +128,13 @@ def _is_alive(pid: str) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _text(value: object, _kind: type[str]) -> str:
+    if not isinstance(value, str):  # cattrs would convert anything
+        raise ValueError(f"{value!r} is not text")
+    return value
+
+
+_JSON = cattrs.Converter(detailed_validation=False)  # one plain exception instead of a group
+_JSON.register_structure_hook(str, _text)

@@ -13,8 +13,8 @@ from trainer.evaluation.evaluate import (
     evaluate_references,
     reference_results,
 )
-from trainer.progress import Teller
-from trainer.stages.problems import word_shingles
+from trainer.progress import ProgressReporter
+from trainer.stages.decontamination import word_shingles
 
 BENCHMARKS = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
 DEVELOPMENT = Path(__file__).parents[2] / "benchmarks" / "development.jsonl"
@@ -44,8 +44,8 @@ def test_the_development_tasks_are_in_no_benchmark() -> None:
 def test_the_tasks_to_develop_on_are_right_and_constant_answers_fail_them() -> None:
     tasks = load_benchmark("mbppplus", DEVELOPMENT)
     with Sandbox(lowest_tier=1) as sandbox:
-        report = evaluate_references(tasks, sandbox, Teller())
-        results = reference_results(tasks, sandbox, Teller())
+        report = evaluate_references(tasks, sandbox, ProgressReporter())
+        results = reference_results(tasks, sandbox, ProgressReporter())
     assert [score.task for score in report.scores if not score.passed] == []
     for task in tasks:
         assert len({outcome.value for outcome in results[task.id]}) > 1, task.id

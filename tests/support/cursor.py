@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ucoder_lsp.completion.context import CompletionContext, describe
+from ucoder_lsp.completion.context import CompletionContext, context_at
 
 
 def split(marked: str) -> tuple[str, int, int]:
@@ -13,4 +13,4 @@ def split(marked: str) -> tuple[str, int, int]:
 
 def at(marked: str) -> CompletionContext:
     """The completion context at the mark."""
-    return describe(*split(marked))
+    return context_at(*split(marked))

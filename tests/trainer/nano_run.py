@@ -23,7 +23,8 @@ from trainer.profile import PROFILES
 from trainer.progress import ProgressReporter
 from trainer.result import Acceptance
 from trainer.run.folder import RunFolder
-from ucoder_lsp.adapters.registry import AdapterRegistry, AdapterVersion
+from ucoder_lsp.adapters.manifest import AdapterVersion
+from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.config import load
 
 NANO = replace(

@@ -106,7 +106,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_data_set(tmp_path: Path, prep
     assert published.current() == version
     assert (again["version"], again["served"]) == (version.version, True)
     assert version.manifest.training_run.startswith("killed/consensus/")
-    published.verify(version)
+    version.verify()
     assert not RunFolder(killed).is_at_work
 
     # 6. The control arm draws from the same shards; its adapter is kept and never served by itself.

@@ -23,7 +23,8 @@ from trainer.run.folder import RunFolder, RunRecord
 from trainer.tuning.finetune import Tuned
 from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.config import Settings
-from ucoder_lsp.models import prepare as models
+from ucoder_lsp.files import file_sha256
+from ucoder_lsp.models.prepare import PreparedModel
 
 SHARE = Estimate(0.5, 0.4, 0.6)
 ACCEPTANCE = Acceptance(SHARE, SHARE, SHARE, 10)
@@ -34,7 +35,7 @@ OPTIONS = Options(PROFILES["tiny"])
 @pytest.fixture
 def model(tmp_path: Path) -> ServedBase:
     path = tiny_gguf.write_model(tmp_path / "tiny.gguf")
-    prepared = models.PreparedModel(path, "id", path, models.file_sha256(path), "as-is")
+    prepared = PreparedModel(path, "id", path, file_sha256(path), "as-is")
     return ServedBase(prepared, Base(tmp_path, path), "tiny.gguf")
 
 

@@ -13,14 +13,14 @@ from trainer.sampling.sampler import Sampler, render
 from ucoder_lsp.completion.prompt import assemble
 from ucoder_lsp.engine import chat
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.models.prepare import resolve
+from ucoder_lsp.models.prepare import prepare_model
 
 STUB = 'def double(x: int, times: int) -> int:\n    """Double x so many times.\n\n    >>> double(1, 2)\n    4\n    """'
 
 
 @pytest.mark.slow
 def test_the_servers_prompt_is_the_beginning_of_a_training_row(prepared_cache: Path) -> None:
-    model = resolve(None, prepared_cache)
+    model = prepare_model(None, prepared_cache)
     with Engine.load(model.path, n_ctx=512, k_max=1, extra_buffers=model.extra_buffers) as engine:
         question = Sampler(Engines([engine])).chat(render("solve_stub", statement=STUB).text)
         answer = as_answer(f"{STUB}\n    return x * 2**times", typed=True)
@@ -29,7 +29,7 @@ def test_the_servers_prompt_is_the_beginning_of_a_training_row(prepared_cache: P
             at(f"{STUB}\n    |"),
             engine.tokenize,
             fim=engine.vocab.fim,
-            chat=chat.asker(engine.chat_template, engine.vocab),
+            chat=chat.turn_renderer(engine.chat_template, engine.vocab),
             budget=400,
         )
         assert row[: len(asked)] == asked

@@ -1,4 +1,4 @@
-"""Tiny models with random weights for the fast tests, the embedded one for the slow."""
+"""Models for the tests: tiny ones with random weights, and the embedded one for slow tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import tiny_gguf
 from ucoder_lsp.engine.engine import Engine
-from ucoder_lsp.models.prepare import PreparedModel, resolve
+from ucoder_lsp.models.prepare import PreparedModel, prepare_model
 
 
 @pytest.fixture(scope="session")
@@ -32,4 +32,4 @@ def engine(tiny_model: Path) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
-    return resolve(None, tmp_path_factory.mktemp("cache"))
+    return prepare_model(None, tmp_path_factory.mktemp("cache"))

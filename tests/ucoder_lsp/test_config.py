@@ -1,4 +1,4 @@
-"""Settings: precedence, and every bad value answered with one sentence and a working value."""
+"""Settings: precedence, and one sentence and a working value for every invalid one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_unknown_setting_names_the_nearest_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "message"),
     [
         ("candidates", 0, "not between 1 and 32"),
         ("candidates", "many", "not a whole number"),
@@ -44,15 +44,15 @@ def test_unknown_setting_names_the_nearest_one() -> None:
         ("deadline_ms", [1], "not a number"),
     ],
 )
-def test_senseless_value_is_reported_and_the_default_stays(name: str, value: object, says: str) -> None:
+def test_an_invalid_value_is_reported_and_the_default_stays(name: str, value: object, message: str) -> None:
     settings, problems = Settings().overlay({name: value}, "config.toml")
     assert getattr(settings, name) == getattr(Settings(), name)
     assert len(problems) == 1
-    assert says in problems[0]
+    assert message in problems[0]
     assert name in problems[0]
 
 
-def test_every_setting_that_a_sentence_names_exists() -> None:
+def test_every_setting_named_in_a_message_exists() -> None:
     sources = (path.read_text() for path in Path(config.__file__).parent.rglob("*.py"))
     named = {
         name for text in sources for name in re.findall(r"\bset '?([\w.]+)'? to |etting '([\w.]+)'", text)
@@ -76,7 +76,7 @@ def test_paths_expand_the_home_directory() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=12), st.none() | st.integers() | st.floats() | st.text(max_size=5)))
-def test_any_input_gives_settings_and_one_sentence_each(values: dict[str, object]) -> None:
+def test_any_input_yields_settings_and_one_sentence_per_problem(values: dict[str, object]) -> None:
     settings, problems = Settings().overlay(values, "anywhere")
     assert isinstance(settings, Settings)
     assert len(problems) <= len(values)

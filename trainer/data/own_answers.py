@@ -23,7 +23,7 @@ from trainer.data.dataset import OwnAnswers, TrainingExample, own_answer
 from trainer.run.store import Stage
 from trainer.sampling.answers import end_of_answer, extract_function
 from trainer.sampling.sampler import Draw, Prompt
-from trainer.stages.context import Request, StageContext
+from trainer.stages.context import SampleRequest, StageContext
 from trainer.stages.selection import Examined, examine, normalised
 from trainer.stages.served_prompts import MAX_TOKENS, served_prompts
 from trainer.stages.solutions import Candidates
@@ -87,7 +87,7 @@ def _sample(context: StageContext, function: str, prompt: str) -> list[TrainingE
     """Sample the base's answers to one prompt, None for those without a whole program."""
     profile = context.profile
     draw = Draw(profile.own_answers, MAX_TOKENS, profile.solution_temperature, profile.seed)
-    samples = context.sample(STAGE, Request(Prompt(prompt), draw, end_of_answer(function)))
+    samples = context.sample(STAGE, SampleRequest(Prompt(prompt), draw, end_of_answer(function)))
     return [own_answer(function, prompt, sample) for sample in samples]
 
 

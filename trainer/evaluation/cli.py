@@ -22,11 +22,13 @@ from trainer.progress import ProgressReporter
 from trainer.run.store import Store
 from trainer.sampling.engines import open_engines
 from trainer.sampling.sampler import Draw, Sampler
-from ucoder_lsp.adapters.registry import AdapterError, AdapterRegistry
+from ucoder_lsp.adapters.errors import AdapterError
+from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings, load
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.files import aside_of, write_atomically
-from ucoder_lsp.models import prepare as models
+from ucoder_lsp.models.errors import ModelError
+from ucoder_lsp.models.prepare import KINDS, prepare_model
 
 CONTEXT_TOKENS = 4096
 
@@ -53,7 +55,7 @@ CONTEXT_TOKENS = 4096
 @click.option("--model", metavar="GGUF", help="a model file (default: the setting 'model')")
 @click.option(
     "--quantization",
-    type=click.Choice(models.KINDS),
+    type=click.Choice(KINDS),
     default="auto",
     show_default=True,
     help="as the model is served",
@@ -98,7 +100,7 @@ def evaluate_command(
         if output is not None:
             with disk_errors(output):
                 write_atomically(output, json.dumps(report.to_json(), indent=1) + "\n")
-    except (TrainerError, SandboxError, models.ModelError, EngineError, AdapterError) as error:
+    except (TrainerError, SandboxError, ModelError, EngineError, AdapterError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
 
@@ -122,7 +124,7 @@ def _evaluate_model(
     adapter: str | None,
 ) -> Report:
     configured = None if settings.model == EMBEDDED else Path(settings.model)
-    prepared = models.resolve(configured, settings.cache_dir, quantization=quantization)
+    prepared = prepare_model(configured, settings.cache_dir, quantization=quantization)
     with open_engines(
         prepared, n_ctx=CONTEXT_TOKENS, k_max=min(draw.n, 16), threads=settings.threads
     ) as engines:

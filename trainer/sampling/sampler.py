@@ -125,7 +125,7 @@ class Sampler:
         """Open a chat whose user turn is unfinished; None for a base without a chat template."""
         if not self.engines.first.chat_template:
             return None
-        turn = chat.around(self.chat)
+        turn = chat.around_user_text(self.chat)
         return None if turn is None else turn[0] + beginning
 
     def chat(self, user: str) -> str:
@@ -134,7 +134,7 @@ class Sampler:
         if not engine.chat_template:
             return f"{user}\n\n"
         try:
-            return chat.ask(engine.chat_template, engine.vocab, user)
+            return chat.render_turn(engine.chat_template, engine.vocab, user)
         except chat.ChatRefused as error:
             raise BaseModelError(str(error)) from error
 

@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SampleRequest:
     """A prompt with the parameters of its samples."""
 
     prompt: Prompt
@@ -42,7 +42,7 @@ class StageContext:
     """Word runs that no problem may hold (`decontamination.word_shingles`)."""
     funnel: Funnel = field(default_factory=Funnel)
 
-    def sample(self, stage: Stage, request: Request, sampler: Sampler | None = None) -> list[Sample]:
+    def sample(self, stage: Stage, request: SampleRequest, sampler: Sampler | None = None) -> list[Sample]:
         """Return the samples of a request, from its shard where there is one; from the base unless told otherwise."""
         if request.draw.n < 1:
             return []

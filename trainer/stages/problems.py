@@ -16,7 +16,7 @@ from trainer.profile import Profile
 from trainer.run.store import Stage
 from trainer.sampling.answers import END_OF_BLOCK
 from trainer.sampling.sampler import Draw, Prompt, render
-from trainer.stages.context import Request, StageContext
+from trainer.stages.context import SampleRequest, StageContext
 from trainer.stages.decontamination import EXCLUDED, overlaps
 from trainer.stages.exercises import FENCE, exercises, shot_set, shot_set_of
 from trainer.stages.funnel import Rejected
@@ -83,10 +83,10 @@ def _usable(found: Sequence[Problem], context: StageContext) -> list[Problem]:
     return kept
 
 
-def request(task: str, attempt: int, profile: Profile) -> Request:
+def request(task: str, attempt: int, profile: Profile) -> SampleRequest:
     """Request a statement of the task."""
     draw = Draw(1, MAX_TOKENS, profile.problem_temperature, profile.seed + attempt)
-    return Request(prompt(task, shot_set_of(task)), draw, END_OF_BLOCK)
+    return SampleRequest(prompt(task, shot_set_of(task)), draw, END_OF_BLOCK)
 
 
 def prompt(task: str, shots: int) -> Prompt:

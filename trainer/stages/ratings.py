@@ -14,7 +14,7 @@ from statistics import fmean
 from trainer.profile import Profile
 from trainer.run.store import Stage
 from trainer.sampling.sampler import Draw, Sample, render
-from trainer.stages.context import Request, StageContext, seed_of
+from trainer.stages.context import SampleRequest, StageContext, seed_of
 from trainer.stages.exercises import shot_set_of
 from trainer.stages.problems import Problem
 
@@ -49,7 +49,7 @@ def run(context: StageContext, problems: Sequence[Problem]) -> list[Problem]:
     return sorted(kept, key=lambda problem: shot_set_of(problem.function))
 
 
-def request(problem: Problem, profile: Profile) -> Request:
+def request(problem: Problem, profile: Profile) -> SampleRequest:
     """Request ratings of the task, the signature and the first example."""
     lines = problem.stub.splitlines()
     signature = next(line for line in lines if line.startswith("def "))
@@ -57,7 +57,7 @@ def request(problem: Problem, profile: Profile) -> Request:
     outline = "\n".join([signature, *(line for line in example if '"""' not in line)])
     prompt = render("rating", problem=problem, outline=outline)
     draw = Draw(profile.ratings, MAX_TOKENS, TEMPERATURE, seed_of(prompt, profile.seed), stop=("\n\n", "\n#"))
-    return Request(prompt, draw)
+    return SampleRequest(prompt, draw)
 
 
 def read(samples: Sequence[Sample]) -> Rating:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from trainer.profile import Profile
 from trainer.run.store import Stage
 from trainer.sampling.sampler import Draw, Sample, render
-from trainer.stages.context import Request, StageContext, seed_of
+from trainer.stages.context import SampleRequest, StageContext, seed_of
 from trainer.stages.exercises import shot_set, shot_set_of
 from trainer.stages.problems import Problem
 
@@ -30,12 +30,12 @@ def run(context: StageContext, problems: Sequence[Problem]) -> list[list[str]]:
     return context.each(STAGE.name, problems, plan)
 
 
-def request(problem: Problem, profile: Profile) -> Request:
+def request(problem: Problem, profile: Profile) -> SampleRequest:
     """Request plans for all skeletons but the first, which has none."""
     shots = shot_set(shot_set_of(problem.function), N_SHOTS)
     prompt = render("plan", shots=shots, problem=problem, plan=PLAN)
     draw = Draw(profile.skeletons - 1, MAX_TOKENS, TEMPERATURE, seed_of(prompt, profile.seed), stop=("\n",))
-    return Request(prompt, draw)
+    return SampleRequest(prompt, draw)
 
 
 def read(problem: Problem, plans: Sequence[Sample]) -> list[str]:

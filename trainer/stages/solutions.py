@@ -14,7 +14,7 @@ from trainer.profile import Profile
 from trainer.run.store import Stage
 from trainer.sampling.answers import end_of_answer, extract_function, with_imports
 from trainer.sampling.sampler import Chat, Draw, Prompt, Sample, Sampler, render
-from trainer.stages.context import Request, StageContext, seed_of
+from trainer.stages.context import SampleRequest, StageContext, seed_of
 from trainer.stages.problems import Problem
 from trainer.stages.served_prompts import MAX_TOKENS, served_prompts, without_examples
 
@@ -121,20 +121,20 @@ def shared_out(skeletons: Sequence[str], n: int) -> list[tuple[str, int]]:
     return [(skeleton, len(range(i, n, len(skeletons)))) for i, skeleton in enumerate(skeletons)]
 
 
-def request(problem: Problem, skeleton: str, n: int, profile: Profile, chat: Chat) -> Request:
+def request(problem: Problem, skeleton: str, n: int, profile: Profile, chat: Chat) -> SampleRequest:
     """Request n completions of one skeleton in the chat, without its example: the model's value is mostly wrong."""
     prompt = Prompt(chat(render("solve_stub", statement=without_examples(skeleton)).text))
     draw = Draw(n, profile.solution_tokens, profile.solution_temperature, seed_of(prompt, profile.seed))
-    return Request(prompt, draw, end_of_answer(problem.function))
+    return SampleRequest(prompt, draw, end_of_answer(problem.function))
 
 
 def adapter_requests(
     problem: Problem, claim: str, number: int, profile: Profile, chat: Chat
-) -> list[Request]:
+) -> list[SampleRequest]:
     """Request answers to both served prompts, half of the profile's solutions each."""
     draw = Draw(-(-profile.solutions // 2), MAX_TOKENS, profile.solution_temperature, profile.seed + number)
     end = end_of_answer(problem.function)
-    return [Request(Prompt(prompt), draw, end) for prompt in served_prompts(problem, claim, chat)]
+    return [SampleRequest(Prompt(prompt), draw, end) for prompt in served_prompts(problem, claim, chat)]
 
 
 def read(problem: Problem, samples: Sequence[Sample]) -> list[Solution]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from trainer.run.store import Stage
 from trainer.sampling.sampler import Draw, Prompt, Sample, render
-from trainer.stages.context import Request, StageContext
+from trainer.stages.context import SampleRequest, StageContext
 from trainer.stages.decontamination import EXCLUDED, overlaps
 from trainer.stages.exercises import SHOT_SETS, shot_set, shot_set_of
 from trainer.stages.funnel import Funnel, Rejected
@@ -89,13 +89,13 @@ def _usable(tasks: Iterable[str], excluded: frozenset[str], funnel: Funnel) -> l
     return kept
 
 
-def request(opening: str, number: int, context: StageContext) -> Request:
+def request(opening: str, number: int, context: StageContext) -> SampleRequest:
     """Request batch `number` of the run: tasks that begin with `opening`."""
     profile = context.profile
     draw = Draw(
         BATCH, MAX_TOKENS, profile.task_temperature, profile.seed + number, stop=("\n", ". "),
     )  # fmt: skip
-    return Request(prompt(opening, context.sampler.user_turn(opening), number % SHOT_SETS), draw)
+    return SampleRequest(prompt(opening, context.sampler.user_turn(opening), number % SHOT_SETS), draw)
 
 
 def prompt(opening: str, turn: str | None, shots: int) -> Prompt:

@@ -11,7 +11,7 @@ from sandbox.inputs import ProbeSet, propose
 from trainer.profile import Profile
 from trainer.run.store import Stage
 from trainer.sampling.sampler import Draw, Sample, render
-from trainer.stages.context import Request, StageContext, seed_of
+from trainer.stages.context import SampleRequest, StageContext, seed_of
 from trainer.stages.exercises import shot_set, shot_set_of
 from trainer.stages.problems import Problem
 from trainer.stages.served_prompts import without_examples
@@ -32,12 +32,12 @@ def blocks(context: StageContext, problem: Problem) -> tuple[str, ...]:
     return read(problem, context.sample(STAGE, request(problem, context.profile)))
 
 
-def request(problem: Problem, profile: Profile) -> Request:
+def request(problem: Problem, profile: Profile) -> SampleRequest:
     """Request blocks of asserts."""
     shots = shot_set(shot_set_of(problem.function), N_SHOTS)
     prompt = render("tests", shots=shots, problem=problem)
     draw = Draw(profile.asserts, MAX_TOKENS, TEMPERATURE, seed_of(prompt, profile.seed), stop=("```", "\n\n"))
-    return Request(prompt, draw)
+    return SampleRequest(prompt, draw)
 
 
 def read(problem: Problem, samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Published adapters: registry, manifests, served version; training is in `trainer`."""

@@ -1,4 +1,4 @@
-"""`ucoder adapters`: see which adapters there are, and choose the one that is served."""
+"""The command `ucoder adapters`: list the published adapters and choose the one that is served."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import click
 import platformdirs
 
-from ucoder_lsp.adapters.registry import WAY_OUT, AdapterError, AdapterRegistry, bases
+from ucoder_lsp.adapters.errors import WAY_OUT, AdapterError
+from ucoder_lsp.adapters.registry import AdapterRegistry, bases
 
 
 @click.group("adapters")
@@ -20,39 +21,41 @@ from ucoder_lsp.adapters.registry import WAY_OUT, AdapterError, AdapterRegistry,
     type=click.Path(path_type=Path, file_okay=False),
     default=lambda: Path(platformdirs.user_data_dir("ucoder", appauthor=False)),
     show_default="the user's data directory",
-    help="Where ucoder keeps its data.",
+    help="Folder for adapters and training runs.",
 )
 @click.option(
     "--base",
     "base",
     metavar="SHA256",
-    help="Base model, by the start of its hash; needed when there are several.",
+    help="Base model, by the start of its hash; required when there are several.",
 )
 @click.pass_context
 def adapters(context: click.Context, data_dir: Path, base: str | None) -> None:
-    """Fine-tuned adapters: list them, choose which one is served, go back.
+    """List fine-tuned adapters, choose the one that is served, or go back.
 
-    A running server serves the change with its next completion.
+    A running server uses the change from its next completion on.
     """
     context.obj = lambda: _registry(data_dir / "adapters", base)
 
 
 def _registry(root: Path, base: str | None) -> AdapterRegistry:
-    """The registry of the base model that is meant."""
+    """Return the registry of the selected base model."""
     known = bases(root) if root.is_dir() else []
-    # One that is known by its first digits only is meant by the whole hash as well.
-    meant = [sha256 for sha256 in known if base is None or sha256[: len(base)] == base.lower()[: len(sha256)]]
-    if not meant:
+    # A base that is known by its first digits alone also matches the whole hash.
+    matching = [
+        sha256 for sha256 in known if base is None or sha256[: len(base)] == base.lower()[: len(sha256)]
+    ]
+    if not matching:
         what = f"for a base model that starts with {base}" if base and known else f"in {root}"
         raise AdapterError(f"There are no adapters {what}: `ucoder train run` makes and publishes one.")
-    if len(meant) > 1:
-        names = ", ".join(sha256[:12] for sha256 in meant)
-        raise AdapterError(f"There are adapters for several base models: name one with --base ({names}).")
-    return AdapterRegistry(root, meant[0])
+    if len(matching) > 1:
+        names = ", ".join(sha256[:12] for sha256 in matching)
+        raise AdapterError(f"There are adapters for several base models: choose one with --base ({names}).")
+    return AdapterRegistry(root, matching[0])
 
 
-def _says_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """An AdapterError is the user's one sentence, not a traceback."""
+def _reports_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Show an AdapterError as one sentence instead of a traceback."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -66,9 +69,9 @@ def _says_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 @adapters.command("list")
 @click.pass_obj
-@_says_errors
+@_reports_errors
 def list_(registry: Callable[[], AdapterRegistry]) -> None:
-    """Show every version, oldest first; the one that is served has a star."""
+    """List every version, oldest first; a star marks the one that is served."""
     found = registry()
     try:
         wanted, complaint = found.wanted(), ""
@@ -79,7 +82,7 @@ def list_(registry: Callable[[], AdapterRegistry]) -> None:
     for name in names:
         click.echo(f"{'*' if name == wanted else ' '} {name}  {_origin(found, name, check=name == wanted)}")
     if wanted is not None and wanted not in names:
-        click.echo(f"* {wanted}  is gone: {WAY_OUT}")
+        click.echo(f"* {wanted}  is missing: {WAY_OUT}")
     if complaint:
         click.echo(complaint)
 
@@ -87,32 +90,32 @@ def list_(registry: Callable[[], AdapterRegistry]) -> None:
 @adapters.command()
 @click.argument("version")
 @click.pass_obj
-@_says_errors
+@_reports_errors
 def use(registry: Callable[[], AdapterRegistry], version: str) -> None:
-    """Serve VERSION from now on; `base` is the base model alone."""
+    """Serve VERSION from now on; `base` means the base model alone."""
     registry().use(None if version == "base" else version)
     click.echo(f"Serving {'the base model alone' if version == 'base' else version}.")
 
 
 @adapters.command()
 @click.pass_obj
-@_says_errors
+@_reports_errors
 def rollback(registry: Callable[[], AdapterRegistry]) -> None:
-    """Serve what was served before."""
+    """Serve the version that was served before."""
     back = registry().rollback()
     click.echo(f"Serving {back or 'the base model alone'} again.")
 
 
 @adapters.command()
 @click.pass_obj
-@_says_errors
+@_reports_errors
 def verify(registry: Callable[[], AdapterRegistry]) -> None:
-    """Compare every file of every version with the hash it was published with."""
+    """Compare every file of every version with its published hash."""
     found = registry()
     damaged = False
     for name in found.names():
         try:
-            found.verify(found.get(name))
+            found.get(name).verify()
             click.echo(f"{name}: intact")
         except AdapterError as error:
             damaged = True
@@ -122,11 +125,14 @@ def verify(registry: Callable[[], AdapterRegistry]) -> None:
 
 
 def _origin(registry: AdapterRegistry, name: str, check: bool) -> str:
-    """Where a version came from, or why it cannot be served; `check` reads its files too, not the manifest alone."""
+    """Describe the origin of a version, or why it cannot be served.
+
+    `check` verifies its files too.
+    """
     try:
         version = registry.get(name)
         if check:
-            registry.verify(version)
+            version.verify()
     except AdapterError as error:
         return str(error)
     manifest = version.manifest

@@ -1,20 +1,22 @@
-"""Following the registry: which adapter the next request should name, loaded into the engine when it is new.
+"""The adapter of the next request: follows the registry and loads new adapters.
 
-A publication must never cost a request: when the new adapter cannot be used, the last good one stays in service and
-the reason is kept for the user until something else is published or chosen.
+A publication never fails a request. When the new adapter cannot be used, the last good one stays in service, and the
+reason is kept for the user until another adapter is published or chosen.
 """
 
 from __future__ import annotations
 
 import threading
 
-from ucoder_lsp.adapters.registry import AdapterError, AdapterRegistry, AdapterVersion
+from ucoder_lsp.adapters.errors import AdapterError
+from ucoder_lsp.adapters.manifest import AdapterVersion
+from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import AdapterLoadError
 
 
 class AdapterFollower:
-    """What a server asks before every request. Safe from any thread."""
+    """The served adapter, kept up to date before every request. Thread-safe."""
 
     def __init__(self, registry: AdapterRegistry, engine: Engine) -> None:
         self._registry = registry
@@ -25,10 +27,10 @@ class AdapterFollower:
         self._problem: str | None = None
 
     def identity(self) -> str | None:
-        """For `GenerationRequest.adapter` (None: the base model alone).
+        """Return the value for `GenerationRequest.adapter`; None is the base model alone.
 
-        One stat of a file where nothing has changed. A new adapter is hashed and loaded first, which waits for the
-        requests in the engine's queue: an asynchronous caller puts this into a thread.
+        Costs one stat of a file while nothing changes. A new adapter is hashed and loaded first, which waits for the
+        requests in the engine's queue: an asynchronous caller runs this in a thread.
         """
         with self._lock:
             try:
@@ -38,11 +40,11 @@ class AdapterFollower:
             return None if self._served is None else self._served.identity
 
     def served(self) -> AdapterVersion | None:
-        """The version that `identity` named last, None for the base model."""
+        """Return the version of the last `identity`; None for the base model."""
         return self._served
 
     def problem(self) -> str | None:
-        """Why the registry's current adapter is not served, one sentence; None when it is."""
+        """Return why the registry's current adapter is not served, in one sentence; None when it is."""
         return self._problem
 
     def _follow(self, wanted: AdapterVersion | None) -> None:

@@ -1,87 +1,50 @@
-"""The adapter registry: which adapters exist for a base model, where each came from, and which one is served.
+"""The adapter registry: which adapters exist for a base model, and which one is served.
 
     ROOT/<first 16 hex digits of the base model's SHA-256>/
         current.json                    what is served, and what was served before
         0003-1f0c5d2a/                  one version, never changed after it appeared
             adapter.gguf                what llama.cpp loads
             peft/                       the weights as PEFT wrote them (optional)
-            manifest.json               base, parents, training run, gate metrics, SHA-256 of every file
+            manifest.json               origin, metrics, SHA-256 of every file (see `manifest`)
 
-This file owns the format: the trainer publishes through it, the server reads through it, `ucoder adapters`
-shows it. A version is written aside, synced and renamed, and only then named in `current.json`, itself
-replaced atomically: a reader sees a complete version or none, whatever is killed and whenever the disk
-fills up.
+The trainer publishes through this module, the server reads through it, and `ucoder adapters` shows it.
+A version is written aside, synced and renamed, and only then named in `current.json`, which is replaced
+atomically. A reader sees a complete version or none, whatever is killed and whenever the disk fills up.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ucoder_lsp.files import aside_of, file_sha256, remove_abandoned, sync_file, sync_folder, write_atomically
+from ucoder_lsp.adapters.errors import AdapterError
+from ucoder_lsp.adapters.manifest import (
+    ADAPTER_FILE,
+    MANIFEST_FILE,
+    AdapterVersion,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
+from ucoder_lsp.files import (
+    aside_of,
+    file_sha256,
+    read_json,
+    remove_abandoned,
+    sync_file,
+    sync_folder,
+    to_json,
+    write_atomically,
+)
 
-FORMAT = 1
-ADAPTER_FILE = "adapter.gguf"
-MANIFEST_FILE = "manifest.json"
 CURRENT_FILE = "current.json"
-WAY_OUT = "serve another with `ucoder adapters use`, or go back with `ucoder adapters rollback`."
-"""How messages about an adapter that cannot be served end."""
-
-
-class AdapterError(Exception):
-    """An adapter cannot be published, found or trusted; one sentence that says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """Where a version came from, and what it consists of."""
-
-    version: str
-    base_sha256: str
-    """Of the base model's source file (`models.PreparedModel.source_sha256`)."""
-    base_name: str
-    created: str
-    """UTC, ISO 8601."""
-    parents: tuple[str, ...]
-    """Versions that its training started from or drew data with."""
-    training_run: str
-    """Name of the run folder that made it."""
-    metrics: dict[str, float]
-    """What the gate measured before it let the adapter through."""
-    files: dict[str, str]
-    """Path inside the version's folder to SHA-256."""
-    format: int = FORMAT
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterVersion:
-    """A published adapter."""
-
-    folder: Path
-    manifest: Manifest
-
-    @property
-    def version(self) -> str:
-        """Its name in the registry: a running number and the start of the adapter's hash."""
-        return self.manifest.version
-
-    @property
-    def path(self) -> Path:
-        """The file for `Engine.load_adapter`."""
-        return self.folder / ADAPTER_FILE
-
-    @property
-    def identity(self) -> str:
-        """For requests and cache keys: it names the content."""
-        return f"{self.version}@{self.manifest.files[ADAPTER_FILE]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +52,20 @@ class _Current:
     """The content of current.json."""
 
     current: str | None
-    previous: tuple[str | None, ...] = ()
-    """What was served before, oldest first; None is the base model alone."""
-    events: tuple[dict[str, str], ...] = field(default=())
-    """Every change with its time: publish, use, rollback."""
+    """The version that is served; None is the base model alone."""
+    previous: tuple[str | None, ...]
+    """What was served before, oldest first."""
+    events: tuple[dict[str, str], ...]
+    """Every change with its time: publish, use, rollback. A log for people, which makes the file grow with each change.
+
+    So `current` also detects a second change within one tick of the file system's clock, by the size."""
 
 
 class AdapterRegistry:
     """The adapters of one base model. Safe to use from several processes at once."""
 
     def __init__(self, root: Path, base_sha256: str) -> None:
-        """Nothing is read or made yet.
+        """Refer to a registry; nothing is read or created yet.
 
         Args:
             root: the registry's folder, for all base models.
@@ -109,18 +75,18 @@ class AdapterRegistry:
         self.base_sha256 = base_sha256
         self.folder = root / base_sha256[:16]
         self._seen: tuple[tuple[int, int, int], AdapterVersion | None, str] | None = None
-        """Of current.json: inode, time and size; what to serve; or why that cannot be served."""
+        """For current.json: its inode, time and size; what to serve; or why that cannot be served."""
 
     # Reading.
 
     def names(self) -> list[str]:
-        """Names of all published versions, oldest first, of damaged ones too."""
+        """Return the names of all published versions, damaged ones included, oldest first."""
         if not self.folder.is_dir():
             return []
         return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
     def versions(self) -> list[AdapterVersion]:
-        """The published versions, oldest first, without those that `get` refuses: one must not hide the others."""
+        """Return the published versions, oldest first, without damaged ones."""
         found = []
         for name in self.names():
             with suppress(AdapterError):
@@ -128,17 +94,17 @@ class AdapterRegistry:
         return found
 
     def get(self, version: str) -> AdapterVersion:
-        """One version by name.
+        """Return one version by name.
 
         Raises:
-            AdapterError: there is none of that name, its manifest is damaged, or it was made for another base.
+            AdapterError: it does not exist, its manifest is damaged, or it was made for another base model.
         """
         folder = self.folder / version
         if not version or version != Path(version).name or version[0] == "." or not folder.is_dir():
             raise AdapterError(
-                f"There is no adapter {version!r}: `ucoder adapters list` shows those there are."
+                f"There is no adapter {version!r}: `ucoder adapters list` shows the published ones."
             )
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
         if manifest.base_sha256 != self.base_sha256:
             raise AdapterError(
                 f"Adapter {version} was made for another base model ({manifest.base_name}, "
@@ -147,13 +113,13 @@ class AdapterRegistry:
         return AdapterVersion(folder, manifest)
 
     def current(self) -> AdapterVersion | None:
-        """The version to serve, None for the base model alone. Cheap to ask before every request: one stat.
+        """Return the version to serve; None is the base model alone.
 
-        The files of a version are checked against its manifest when it becomes current, and not again, whatever came
-        out.
+        Costs one stat while nothing changes. The files of a version are compared with its manifest once, when it
+        becomes current.
 
         Raises:
-            AdapterError: what should be served is damaged or gone; the same again until something else is chosen.
+            AdapterError: the version is damaged or missing; raised again until another one is chosen.
         """
         try:
             stat = (self.folder / CURRENT_FILE).stat()
@@ -172,35 +138,14 @@ class AdapterRegistry:
         return version
 
     def wanted(self) -> str | None:
-        """The name of what should be served, None for the base model alone; it may be damaged or gone.
+        """Return the name of the version to serve, which may be damaged.
+
+        None is the base model alone.
 
         Raises:
             AdapterError: current.json is damaged.
         """
         return self._read_current().current
-
-    def history(self) -> list[dict[str, str]]:
-        """Every change of what is served, oldest first: `at`, `what`, `version` (or "base")."""
-        return list(self._read_current().events)
-
-    def verify(self, version: AdapterVersion) -> None:
-        """Compare every file with the hash in its manifest.
-
-        Raises:
-            AdapterError: a file is missing or changed.
-        """
-        for name, sha256 in version.manifest.files.items():
-            path = version.folder / name
-            try:
-                intact = file_sha256(path) == sha256
-            except OSError as error:
-                raise AdapterError(
-                    f"Adapter {version.version} cannot be read ({path}: {error.strerror}): {WAY_OUT}"
-                ) from error
-            if not intact:
-                raise AdapterError(
-                    f"Adapter {version.version} is damaged ({name} is not what was published): {WAY_OUT}"
-                )
 
     # Changing.
 
@@ -220,10 +165,10 @@ class AdapterRegistry:
         Args:
             adapter: the LoRA GGUF.
             peft: a folder of PEFT weights to keep with it.
-            activate: False only adds the version; `use` serves it later.
+            activate: False adds the version without serving it; `use` can serve it later.
 
         Raises:
-            AdapterError: the file is no GGUF adapter, or it could not be written; then nothing has changed.
+            AdapterError: the file is not a GGUF adapter, or the registry cannot be written; nothing is changed.
         """
         _check_adapter_file(adapter)
         with self._writing("publish the adapter"):
@@ -232,7 +177,18 @@ class AdapterRegistry:
             folder = self.folder / version
             aside = aside_of(folder)
             try:
-                self._write_version(aside, version, adapter, peft, base_name, training_run, metrics, parents)
+                manifest = Manifest(
+                    version=version,
+                    base_sha256=self.base_sha256,
+                    base_name=base_name,
+                    created=_now(),
+                    parents=tuple(parents),
+                    training_run=training_run,
+                    metrics=dict(metrics),
+                    files=_copy(adapter, peft, aside),
+                )
+                write_manifest(aside, manifest)
+                sync_folder(aside)
                 os.rename(aside, folder)
                 sync_folder(self.folder)
             finally:
@@ -242,10 +198,12 @@ class AdapterRegistry:
         return self.get(version)
 
     def use(self, version: str | None) -> None:
-        """Serve this version from now on, None for the base model alone. Again for the same: readers look at it anew.
+        """Serve this version; None is the base model alone.
+
+        Repeated for the same version, it makes readers check the files again.
 
         Raises:
-            AdapterError: there is no such version, or it is damaged; then nothing has changed.
+            AdapterError: the version does not exist or is damaged; nothing is changed.
         """
         if version is not None:
             self._intact(version)
@@ -253,13 +211,13 @@ class AdapterRegistry:
             self._serve(version, "use")
 
     def rollback(self) -> str | None:
-        """Serve what was served before, past what is damaged; the version it leaves stays published.
+        """Serve the last intact version before the current one, which stays published.
 
         Returns:
             The version now served, None for the base model alone.
 
         Raises:
-            AdapterError: there is nothing intact before; then nothing has changed.
+            AdapterError: no intact version was served before; nothing is changed.
         """
         with self._writing("roll back"):
             state = self._read_current()
@@ -270,15 +228,15 @@ class AdapterRegistry:
                     self._write_current(back, tuple(rest), "rollback")
                     return back
         raise AdapterError(
-            "There is nothing to roll back to: nothing else that is intact was served before; "
-            "`ucoder adapters list` shows what there is."
+            "There is nothing to roll back to: no other intact version was served before; "
+            "`ucoder adapters list` shows the published ones."
         )
 
     # Inside.
 
     def _intact(self, name: str) -> AdapterVersion:
         version = self.get(name)
-        self.verify(version)
+        version.verify()
         return version
 
     def _can_serve(self, name: str | None) -> bool:
@@ -294,50 +252,13 @@ class AdapterRegistry:
         left = () if version == state.current else (state.current,)
         self._write_current(version, (*state.previous, *left), what)
 
-    def _write_version(
-        self,
-        aside: Path,
-        version: str,
-        adapter: Path,
-        peft: Path | None,
-        base_name: str,
-        training_run: str,
-        metrics: Mapping[str, float],
-        parents: Sequence[str],
-    ) -> None:
-        """The whole folder of a version, synced, under another name."""
-        aside.mkdir()
-        shutil.copyfile(adapter, aside / ADAPTER_FILE)
-        if peft is not None:
-            shutil.copytree(peft, aside / "peft", symlinks=False)
-        names = sorted(p.relative_to(aside).as_posix() for p in aside.rglob("*") if p.is_file())
-        manifest = Manifest(
-            version,
-            self.base_sha256,
-            base_name,
-            _now(),
-            tuple(parents),
-            training_run,
-            dict(metrics),
-            {name: file_sha256(aside / name) for name in names},
-        )
-        (aside / MANIFEST_FILE).write_text(json.dumps(asdict(manifest), indent=1), "utf-8")
-        for path in (*(aside / name for name in names), aside / MANIFEST_FILE):
-            sync_file(path)
-        sync_folder(aside)
-
     def _read_current(self) -> _Current:
         path = self.folder / CURRENT_FILE
         try:
-            data = json.loads(path.read_text("utf-8"))
-            return _Current(
-                _name_or_none(data["current"]),
-                tuple(_name_or_none(name) for name in data["previous"]),
-                tuple({str(k): str(v) for k, v in event.items()} for event in data["events"]),
-            )
+            return read_json(path, _Current)
         except FileNotFoundError:
-            return _Current(None)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return _Current(None, (), ())
+        except (OSError, ValueError) as error:
             raise AdapterError(
                 f"{path} cannot be read ({error}): delete it, then run `ucoder adapters use VERSION`."
             ) from error
@@ -345,11 +266,11 @@ class AdapterRegistry:
     def _write_current(self, version: str | None, previous: tuple[str | None, ...], what: str) -> None:
         event = {"at": _now(), "what": what, "version": version or "base"}
         state = _Current(version, previous, (*self._read_current().events, event))
-        write_atomically(self.folder / CURRENT_FILE, json.dumps(asdict(state), indent=1))
+        write_atomically(self.folder / CURRENT_FILE, to_json(state))
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
-        """One writer at a time over all processes; what the disk refuses becomes one sentence."""
+        """Lock out writers of all processes; turn an OSError into one sentence."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / ".lock").open("w") as lock:
@@ -365,9 +286,9 @@ class AdapterRegistry:
 
 
 def bases(root: Path) -> list[str]:
-    """Every base model with adapters here, by its SHA-256.
+    """Return the SHA-256 of every base model that has adapters here.
 
-    Where no manifest can be read it is the 16 digits that name the folder: enough to go back to the base model alone.
+    If no manifest can be read, it is the folder's 16 digits: enough to go back to the base model alone.
     """
     folders = root.glob("[0-9a-f]" * 16)
     return sorted(_base_of(f) for f in folders if (f / CURRENT_FILE).exists() or any(f.glob("[0-9]*")))
@@ -376,49 +297,10 @@ def bases(root: Path) -> list[str]:
 def _base_of(folder: Path) -> str:
     for manifest in sorted(folder.glob(f"[0-9]*/{MANIFEST_FILE}")):
         with suppress(AdapterError):
-            base = _read_manifest(manifest.parent).base_sha256
+            base = read_manifest(manifest.parent).base_sha256
             if base.startswith(folder.name):
                 return base
     return folder.name
-
-
-def _read_manifest(folder: Path) -> Manifest:
-    path = folder / MANIFEST_FILE
-    try:
-        data = json.loads(path.read_text("utf-8"))
-        if data["format"] != FORMAT:
-            raise AdapterError(
-                f"Adapter {folder.name} has format {data['format']}, this version of ucoder reads "
-                f"{FORMAT}: upgrade ucoder."
-            )
-        manifest = Manifest(
-            version=str(data["version"]),
-            base_sha256=str(data["base_sha256"]),
-            base_name=str(data["base_name"]),
-            created=str(data["created"]),
-            parents=tuple(map(str, data["parents"])),
-            training_run=str(data["training_run"]),
-            metrics={str(k): float(v) for k, v in data["metrics"].items()},
-            files={str(k): str(v) for k, v in data["files"].items()},
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AdapterError(
-            f"The manifest of adapter {folder.name} is damaged ({path}: {error}): remove that folder, "
-            "or publish the adapter again."
-        ) from error
-    if manifest.version != folder.name or ADAPTER_FILE not in manifest.files:
-        raise AdapterError(
-            f"The manifest in {folder} does not describe that folder: remove it, or publish again."
-        )
-    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in manifest.files):
-        raise AdapterError(f"The manifest in {folder} names files outside it: remove that folder.")
-    return manifest
-
-
-def _name_or_none(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise ValueError(f"{value!r} is no version")
 
 
 def _check_adapter_file(path: Path) -> None:
@@ -431,6 +313,18 @@ def _check_adapter_file(path: Path) -> None:
         ) from error
     if magic != b"GGUF":
         raise AdapterError(f"{path} is not a GGUF file: export the adapter to GGUF before publishing it.")
+
+
+def _copy(adapter: Path, peft: Path | None, folder: Path) -> dict[str, str]:
+    """Copy an adapter's files into a new folder, synced; returns the hash of each."""
+    folder.mkdir()
+    shutil.copyfile(adapter, folder / ADAPTER_FILE)
+    if peft is not None:
+        shutil.copytree(peft, folder / "peft", symlinks=False)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in paths:
+        sync_file(path)
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
 
 
 def _now() -> str:

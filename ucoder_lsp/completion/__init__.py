@@ -1,1 +1,1 @@
-"""From a cursor position to one completion and its reason. Knows nothing of the editor's protocol."""
+"""From a cursor position to one completion; independent of the editor's protocol."""

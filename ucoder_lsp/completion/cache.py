@@ -1,7 +1,7 @@
-"""Recent completions, so that typing what the ghost text already says costs nothing.
+"""A cache of recent completions, so that typing along the ghost text costs nothing.
 
-An entry answers its own position and every position reached by typing the offered text (matched backwards on
-the typed prefix, the technique of llama.vscode). The model's and the adapter's identity are in every key.
+An entry answers its own position and every position reached by typing the offered text (matched backwards on the typed
+prefix, the technique of llama.vscode). Every cache key holds the identity of the model and of the adapter.
 """
 
 from __future__ import annotations
@@ -15,31 +15,34 @@ MAX_ENTRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _CachedCompletion:
     prefix: str
     suffix: str
     explanation: Explanation
 
 
 class CompletionCache:
-    """The newest `MAX_ENTRIES` completions. Not thread-safe: the server's event loop owns it."""
+    """The newest `MAX_ENTRIES` completions. Not thread-safe: used from one event loop."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[tuple[str, ...], _Entry] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, ...], _CachedCompletion] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def put(self, identity: tuple[str, ...], prefix: str, suffix: str, explanation: Explanation) -> None:
-        """Remember what was offered at this position by the model and settings named in `identity`."""
+        """Store the completion of this position under `identity` (model, adapter, settings)."""
         key = (*identity, prefix, suffix)
-        self._entries[key] = _Entry(prefix, suffix, explanation)
+        self._entries[key] = _CachedCompletion(prefix, suffix, explanation)
         self._entries.move_to_end(key)
         if len(self._entries) > MAX_ENTRIES:
             self._entries.popitem(last=False)
 
     def get(self, identity: tuple[str, ...], prefix: str, suffix: str) -> Explanation | None:
-        """The completion for this position, or the rest of one that the user is typing; None without either."""
+        """Return the completion of this position, or None.
+
+        It may be the rest of one that the user is typing.
+        """
         for key, entry in reversed(self._entries.items()):
             if key[:-2] != identity or entry.suffix != suffix or not prefix.startswith(entry.prefix):
                 continue
@@ -51,5 +54,5 @@ class CompletionCache:
         return None
 
     def clear(self) -> None:
-        """Forget everything (a new adapter, new settings)."""
+        """Remove all entries (a new adapter, new settings)."""
         self._entries.clear()

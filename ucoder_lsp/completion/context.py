@@ -1,7 +1,7 @@
-"""Where the cursor stands: what to complete, how far it may go, and which function it belongs to.
+"""The context of a cursor: extent of the completion and enclosing function.
 
-The document is unfinished by nature, so it is read with parso, which recovers from errors: a placeholder name
-is put at the cursor and the scopes around it are looked up. Nothing here runs code or asks the model.
+The document is unfinished, so parso reads it, which recovers from errors. A placeholder name is put at the cursor, and
+the scopes around it are looked up. Nothing here runs code or uses the model.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ HOLE = "ucoder_hole"
 
 
 class CursorError(ValueError):
-    """The cursor is not in the document; the message says where the document ends."""
+    """The cursor is not in the document; the message holds the document's limits."""
 
 
 class Shape(StrEnum):
-    """How much a completion may write."""
+    """The extent of a completion."""
 
     BODY = "body"
-    """The whole body of an empty function (a docstring may stand there already)."""
+    """The whole body of a function that is empty or has only a docstring."""
     BLOCK = "block"
-    """On a line of its own after other statements: up to the end of the block."""
+    """From an empty line after other statements to the end of the block."""
     LINE = "line"
-    """After some text in a line: up to the end of that line."""
+    """From behind some text to the end of the line."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionContext:
-    """One cursor position, described."""
+    """The description of one cursor position."""
 
     prefix: str
     """The document up to the cursor."""
@@ -44,30 +44,30 @@ class CompletionContext:
     indent: str
     """Indentation of the code to be written (BODY and BLOCK) or of the cursor's line (LINE)."""
     function: str | None
-    """Enclosing function, dotted through its classes (`Stack.push`); None outside, or inside a nested one."""
+    """The enclosing function, dotted through its classes (`Stack.push`); None outside, or inside a nested one."""
     stated: str = ""
     """The document up to the body of the enclosing function, with its signature and docstring; empty outside."""
     begun: str = ""
-    """That function as far as it is written, without its docstring and its own indentation: of an empty one (BODY)
-    its `def` up to the colon."""
+    """The function as far as it is written, without its docstring and its own indentation. For an empty one (BODY)
+    this is its `def` up to the colon."""
     documented: bool = False
-    """Whether a docstring of that function stands before the cursor."""
+    """Whether a docstring of that function precedes the cursor."""
 
     @property
     def line_suffix(self) -> str:
-        """Text right of the cursor in its line."""
+        """The text right of the cursor in its line."""
         return self.suffix.split("\n", 1)[0]
 
     @property
     def gap(self) -> str:
-        """White space between the last code before the cursor and the cursor."""
+        """The white space between the last code before the cursor and the cursor."""
         return self.prefix[len(self.prefix.rstrip()) :]
 
 
-def describe(text: str, line: int, column: int) -> CompletionContext:
-    """The context of a cursor at 0-based `line` and `column` (in characters).
+def context_at(text: str, line: int, column: int) -> CompletionContext:
+    """Return the context of a cursor at 0-based `line` and `column` (in characters).
 
-    Raises CursorError when the position is not in the document.
+    Raises `CursorError` when the position is not in the document.
     """
     prefix, suffix = _split(text, line, column)
     line_prefix = prefix.rsplit("\n", 1)[-1]
@@ -100,7 +100,10 @@ def _split(text: str, line: int, column: int) -> tuple[str, str]:
 
 
 def _scopes(prefix: str, suffix: str) -> list[Class | Function]:
-    """Classes and functions around the cursor, outermost first. To parso a lambda is a function; it is none here."""
+    """Return classes and functions around the cursor, outermost first.
+
+    Lambdas, which are functions to parso, are left out.
+    """
     # Right behind a docstring the placeholder needs a separator to be a statement of its own.
     separator = ";" if prefix.endswith(('"', "'")) and not suffix.split("\n", 1)[0].strip() else ""
     module: Module = parso.parse(prefix + separator + HOLE + suffix)
@@ -116,7 +119,10 @@ def _scopes(prefix: str, suffix: str) -> list[Class | Function]:
 
 
 def _dotted(scopes: list[Class | Function]) -> str | None:
-    """`Class.method` or `function`; None where the sandbox could not reach it by name (nested functions)."""
+    """Return `Class.method` or `function`, or None.
+
+    The sandbox cannot call a nested function by name.
+    """
     if not scopes or not isinstance(scopes[-1], Function):
         return None
     if any(isinstance(scope, Function) for scope in scopes[:-1]):
@@ -125,7 +131,7 @@ def _dotted(scopes: list[Class | Function]) -> str | None:
 
 
 def _body_is_empty(function: Function) -> bool:
-    """True when nothing but the placeholder and perhaps a docstring is in the body."""
+    """Return whether the body holds only the placeholder, and perhaps a docstring."""
     body = function.children[-1].get_code()
     first = function.get_doc_node()
     if first is not None:
@@ -135,11 +141,14 @@ def _body_is_empty(function: Function) -> bool:
 
 
 def _stated_and_begun(function: Function, prefix: str, shape: Shape) -> tuple[str, str, bool]:
-    """`CompletionContext`'s `stated`, `begun` and `documented`; nothing where the cursor is in the signature still."""
+    """Return `stated`, `begun` and `documented` of the context.
+
+    They are empty while the cursor is in the signature.
+    """
     lines = split_lines(prefix, keepends=True)
 
     def before(position: tuple[int, int]) -> str:
-        """The document up to a position of parso's, 1-based line and column."""
+        """Return the document up to a position of parso (1-based line, 0-based column)."""
         line, column = position
         return "".join([*lines[: line - 1], lines[line - 1][:column]])
 
@@ -151,7 +160,7 @@ def _stated_and_begun(function: Function, prefix: str, shape: Shape) -> tuple[st
     if not is_written(signature[-1]):
         return "", "", False
     documented = doc is not None and is_written(doc)
-    empty = shape is Shape.BODY  # a comment, or a `pass` to be replaced, belongs to what is stated
+    empty = shape is Shape.BODY  # a comment, or a `pass` to be replaced, is part of `stated`
     stated = prefix if empty else before((doc if documented else signature[-1]).end_pos)
     is_async = function.parent is not None and function.parent.type in ("async_stmt", "async_funcdef")
     keyword, *others = signature
@@ -162,17 +171,20 @@ def _stated_and_begun(function: Function, prefix: str, shape: Shape) -> tuple[st
 
 
 def _ends_header(prefix: str, suffix: str) -> bool:
-    """True for a cursor right behind `def f():` or behind the docstring, with nothing right of it."""
+    """Return whether the line ends behind `def f():` or its docstring."""
     return not suffix.split("\n", 1)[0].strip() and prefix.rstrip().endswith((":", '"""', "'''", '"', "'"))
 
 
 def leading_space(text: str) -> str:
-    """The white space that a text begins with: of a line its indentation."""
+    """Return the white space that a text begins with: the indentation of a line."""
     return text[: len(text) - len(text.lstrip())]
 
 
 def _body_indent(function: Function, lines: list[str], line_prefix: str) -> str:
-    """Indentation of the body: the docstring's, else the cursor's, else one step deeper than the header."""
+    """Return the indentation of the body.
+
+    It is the docstring's, else the cursor's, else one step deeper than the header.
+    """
     header = leading_space(lines[function.start_pos[0] - 1])
     doc = function.get_doc_node()
     if doc is not None and doc.start_pos[0] > function.start_pos[0]:

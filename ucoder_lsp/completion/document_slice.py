@@ -1,8 +1,8 @@
-"""A candidate made runnable: the document with the candidate in place, reduced to what its function needs.
+"""The program of a candidate: the document with the candidate inserted, reduced to what can run.
 
-Most documents cannot run as they stand (imports that start servers, unfinished functions, code at module
-level), so what goes to the sandbox is a slice: definitions, assignments and guarded imports. Each candidate
-reaches a *tier*, and coverage is reported per tier: it parses, its names resolve, it runs, it agrees.
+Most documents cannot run as they are (imports that start servers, unfinished functions, code at module level). So the
+sandbox gets a slice: definitions, assignments and guarded imports. Each candidate reaches a *tier*: it parses, its
+names resolve, it runs, it agrees.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ucoder_lsp.completion.context import CompletionContext, Shape
 
 
 class Tier(StrEnum):
-    """How far a candidate came. Later members are better."""
+    """The stage that a candidate reached; later members are better."""
 
     BROKEN = "does not parse"
     PARSES = "parses"
@@ -35,20 +35,20 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Runnable:
-    """One candidate in its document."""
+    """A candidate in its document."""
 
     tier: Tier
     source: str
     """The program for the sandbox; empty when the candidate does not parse."""
     function: str
-    """Source of the enclosing function alone, for telling near-duplicates apart; the text where there is none."""
+    """Source of the enclosing function alone, to detect near-duplicates; the inserted text outside functions."""
 
 
 def prepare(text: str, context: CompletionContext) -> Runnable:
-    """`text` at the cursor of `context`: its static tier and the program to run.
+    """Insert `text` at the cursor; returns its static tier and the program to run.
 
     When the document does not parse without the cursor's line either, its broken statements are left out (parso
-    recovers), and the candidate is judged on what remains.
+    recovers), and the candidate is evaluated on the rest.
     """
     if context.shape is Shape.LINE and text.endswith(":"):
         text += f"\n{context.indent}    pass"  # the header of a block that is written next
@@ -66,14 +66,17 @@ def prepare(text: str, context: CompletionContext) -> Runnable:
 
 
 def parses_without_cursor_line(context: CompletionContext) -> bool:
-    """Whether the document is whole apart from the cursor's line: only then does a candidate have to parse."""
+    """Return whether the document parses apart from the cursor's line.
+
+    Only then must a candidate parse.
+    """
     return _parse(_with_line_replaced(context, "pass")) is not None
 
 
 def stub(context: CompletionContext) -> str:
-    """The document with the cursor's function reduced to its signature and docstring: what inputs are made from.
+    """Return the document with the cursor's function reduced to its signature and docstring.
 
-    Empty when the cursor is in no function that the sandbox could call.
+    Probe inputs are generated from it. Empty when the cursor is not in a function that the sandbox can call.
     """
     if context.function is None:
         return ""
@@ -101,7 +104,7 @@ def _parse(document: str) -> ast.Module | None:
 
 
 def _without_broken_statements(document: str) -> str:
-    """The document without the top-level statements that contain a syntax error."""
+    """Return the document without the top-level statements that contain a syntax error."""
     module: Module = parso.parse(document)
     kept = [child.get_code() for child in module.children if not _has_error(child)]
     return "".join(kept)
@@ -114,7 +117,7 @@ def _has_error(node: object) -> bool:
 
 
 def _find(tree: ast.Module, dotted: str | None) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    """The function of that dotted name; the last definition wins, as it does when the module runs."""
+    """Return the function of that dotted name; the last definition wins, as when the module runs."""
     if dotted is None:
         return None
     body: Sequence[ast.stmt] = tree.body
@@ -128,7 +131,7 @@ def _find(tree: ast.Module, dotted: str | None) -> ast.FunctionDef | ast.AsyncFu
 
 
 def _unresolved(tree: ast.Module, target: ast.FunctionDef | ast.AsyncFunctionDef | None) -> bool:
-    """True when a name used in the target (or anywhere, without one) is defined nowhere."""
+    """Return whether a name used in the target (or anywhere, without a target) is undefined."""
     first, last = (target.lineno, target.end_lineno or target.lineno) if target is not None else (0, 10**9)
     found = checker.Checker(tree).messages
     kinds = (messages.UndefinedName, messages.UndefinedLocal)
@@ -136,7 +139,10 @@ def _unresolved(tree: ast.Module, target: ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def _slice(tree: ast.Module) -> ast.Module:
-    """Definitions, assignments and imports at the top level; an import that fails costs only its own names."""
+    """Keep definitions, assignments and imports of the top level.
+
+    A failing import loses only its own names.
+    """
     body: list[ast.stmt] = []
     for statement in tree.body:
         match statement:
@@ -147,7 +153,7 @@ def _slice(tree: ast.Module) -> ast.Module:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 body.append(statement)
             case ast.Assign() | ast.AnnAssign():
-                # A constant that cannot be computed here (a path, a connection) costs only its own name.
+                # A constant that cannot be computed here (a path, a connection) loses only its own name.
                 body.append(_guarded(statement, "Exception"))
             case _:
                 pass

@@ -14,7 +14,7 @@ from sandbox.outcome import JobResult, Outcome
 from sandbox.program import probe_text
 from ucoder_lsp.completion.context import CompletionContext
 from ucoder_lsp.completion.document_slice import Tier
-from ucoder_lsp.completion.insertable import Dropped, Insertable
+from ucoder_lsp.completion.insertable import DroppedSample, Insertable
 from ucoder_lsp.engine.types import Generation
 
 LOW_CONFIDENCE_LINES = 12
@@ -116,7 +116,7 @@ def explain(
     context: CompletionContext,
     generation: Generation,
     insertable: Insertable,
-    dropped: Sequence[Dropped],
+    dropped: Sequence[DroppedSample],
     election: Election,
 ) -> Explanation:
     """Put samples, behaviour and decision together; position, model and timings are left to the caller."""
@@ -193,7 +193,7 @@ def _candidate_reports(
     ]
 
 
-def _dropped_report(dropped: Dropped) -> CandidateReport:
+def _dropped_report(dropped: DroppedSample) -> CandidateReport:
     candidate = dropped.candidate
     return CandidateReport(candidate.text, 1, candidate.mean_logprob, f"dropped: {dropped.reason}")
 

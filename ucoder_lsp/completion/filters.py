@@ -1,7 +1,7 @@
-"""From what the model wrote to what may be inserted: pure text rules, no execution.
+"""The text rules that turn a sampled continuation into an insertion; nothing is executed.
 
-Each rule exists because users of other tools complained of its absence (wrong indentation or a leading space,
-tokens of the prompt format leaking into the text, duplicated closing brackets, endless repetition).
+Users of other tools complained about the absence of each rule: wrong indentation or a leading space, tokens of the
+prompt format in the text, duplicated closing brackets, endless repetition.
 """
 
 from __future__ import annotations
@@ -13,24 +13,27 @@ from sandbox.inputs.brackets import CLOSING, first_unopened, n_open
 from ucoder_lsp.completion.context import CompletionContext, Shape, leading_space
 
 RUNAWAY = ("\n```", "\n# Test", "\n# Example", "\nif __name__", "\n>>>")
-"""What a small model writes once its function is done."""
+"""Beginnings of what a small model writes after the function is complete."""
 MAX_CONTINUED_LINES = 8
-"""Lines that an expression in open brackets may go on for."""
+"""Lines that an expression in open brackets may continue over."""
 MAX_BLANK_LINES = 1
-"""Blank lines that may stand inside a body; more of them end it."""
+"""Consecutive blank lines allowed inside a body; more end it."""
 _DOCSTRING = re.compile(r"""\A('{3}|"{3})(?s:.*?)\1[ \t]*(?:\n\s*|\Z)""")
-"""What an asked model likes to begin a body with; the document has one already."""
+"""A docstring at the start of a body; chat models often repeat the one in the document."""
 
 
 def stopper(context: CompletionContext) -> Callable[[str], int | None]:
-    """A function that says where a growing text is complete (an index into it), or None while it is not."""
+    """Return a function from a growing text to the index where it is complete, or None."""
     if context.shape is Shape.LINE:
         return _line_end
     return lambda text: _block_end(text, context)
 
 
 def _line_end(text: str) -> int | None:
-    """The end of the first line of code; an open bracket carries the expression on, for a few lines at most."""
+    """Return the end of the first line of code, or None.
+
+    Open brackets continue it for a few lines at most.
+    """
     end = text.find("\n", len(text) - len(text.lstrip()))
     for _ in range(MAX_CONTINUED_LINES):
         if end < 0 or n_open(text[:end]) <= 0:
@@ -40,7 +43,7 @@ def _line_end(text: str) -> int | None:
 
 
 def _block_end(text: str, context: CompletionContext) -> int | None:
-    """Where a block ends: at a code line indented less than it, at a run of blank lines, or at runaway text."""
+    """Return where a block ends: at a dedent, blank lines, or runaway text."""
     ends = [at for marker in RUNAWAY if (at := text.find(marker)) >= 0]
     lines = text.split("\n")
     offset, blanks, seen = 0, 0, False
@@ -62,16 +65,16 @@ def _block_end(text: str, context: CompletionContext) -> int | None:
 
 
 def _own_indent(text: str) -> str:
-    """Indentation the model chose for its first line of code."""
+    """Return the indentation that the model chose for its first line of code."""
     leading = leading_space(text)
     return leading.rsplit("\n", 1)[-1]
 
 
 def insertion(raw: str, context: CompletionContext) -> str | None:
-    """What to insert at the cursor for a raw continuation of `prompt` (the prefix without trailing white space).
+    """Return the text to insert for a raw continuation of the prefix without trailing white space.
 
-    None when the continuation does not fit: it goes on with a word that white space has already ended, writes
-    nothing, or starts a block on the header's line.
+    None when the continuation does not fit: it continues a word that white space has already ended, is empty, or
+    starts a block on the header's line.
     """
     text = _line(raw, context) if context.shape is Shape.LINE else _block(raw, context)
     if text is None or not text.strip():
@@ -84,19 +87,21 @@ def _line(raw: str, context: CompletionContext) -> str | None:
     body = raw
     if not context.gap:
         if raw.startswith("\n"):
-            return None  # the line is complete as it stands
+            return None  # the line is already complete
     else:
         body = raw.lstrip(" \t")
         if body == raw and raw[:1] not in ("(", "[", "{", '"', "'"):
-            return None  # the model went on with the word before the space
+            return None  # the model continued the word before the space
         if "\n" in context.gap:
             return None
     return _not_left_of(context.indent, body[: _line_end(body)])
 
 
 def _not_left_of(indent: str, text: str) -> str:
-    """Lines that continue an expression, moved right where they begin left of its first line: a method is asked for
-    without its class's indentation."""
+    """Indent continued lines that begin left of the expression's first line.
+
+    The prompt shows a method without its class's indentation.
+    """
     first, *lines = text.split("\n")
     indents = [len(leading_space(line)) for line in lines if line.strip()]
     missing = indent[: max(0, len(indent) - min(indents, default=len(indent)))]
@@ -118,7 +123,7 @@ def _block(raw: str, context: CompletionContext) -> str | None:
 
 
 def _lead(context: CompletionContext) -> str:
-    """White space still missing between the cursor and the first column of the block."""
+    """Return the white space missing between the cursor and the first column of the block."""
     if "\n" not in context.gap:
         return "\n" + context.indent
     here = context.gap.rsplit("\n", 1)[-1]
@@ -132,13 +137,13 @@ def _reindent(line: str, own: str, wanted: str) -> str:
 
 
 def _repeats(text: str) -> bool:
-    """True when the last three lines are the same: a small model in a loop."""
+    """Return whether the last three lines are equal: a small model in a loop."""
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     return len(lines) >= 3 and lines[-1] == lines[-2] == lines[-3]
 
 
 def _without_suffix_overlap(text: str, context: CompletionContext) -> str | None:
-    """Drop what the document already holds behind the cursor (a closing bracket, or the next line again)."""
+    """Remove what the document already holds behind the cursor (a closing bracket, or the next line)."""
     rest = context.line_suffix.strip()
     if rest:
         at = _closing(text, rest)

@@ -18,7 +18,7 @@ from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
 from ucoder_lsp.completion import filters, prompt
 from ucoder_lsp.completion.cache import CompletionCache
-from ucoder_lsp.completion.context import CompletionContext, Shape, describe
+from ucoder_lsp.completion.context import CompletionContext, Shape, context_at
 from ucoder_lsp.completion.early_stop import Majority
 from ucoder_lsp.completion.explain import Explanation, Timings, explain
 from ucoder_lsp.completion.insertable import Insertable, insertable_texts
@@ -47,7 +47,7 @@ class Completer:
         """Identity of the adapter that the next request is computed with."""
         self._why_no_sandbox = why_no_sandbox or "execution is turned off"
         self._rule: Rule = RULES[DEFAULT_RULE]
-        self._chat = chat.asker(engine.chat_template, engine.vocab)
+        self._chat = chat.turn_renderer(engine.chat_template, engine.vocab)
         self._cache = CompletionCache()
 
     async def complete(self, text: str, line: int, column: int) -> Explanation:
@@ -57,7 +57,7 @@ class Completer:
         a cursor outside the document. Cancelling the task stops the engine between two decodes.
         """
         started = time.perf_counter()
-        context = describe(text, line, column)
+        context = context_at(text, line, column)
         identity = (self.engine.model_id, self.adapter or "", repr(self.settings))
         if (known := self._cache.get(identity, context.prefix, context.suffix)) is not None:
             total_ms = (time.perf_counter() - started) * 1000

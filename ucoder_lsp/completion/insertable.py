@@ -45,7 +45,7 @@ class Insertable:
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class DroppedSample:
     """A sample that may not be inserted, and why."""
 
     candidate: Candidate
@@ -54,24 +54,24 @@ class Dropped:
 
 def insertable_texts(
     candidates: Sequence[Candidate], context: CompletionContext
-) -> tuple[Insertable, list[Dropped]]:
+) -> tuple[Insertable, list[DroppedSample]]:
     """Split the samples of one request into those that may be inserted and those that are dropped."""
     texts: dict[str, Runnable] = {}
     drawn: list[tuple[str, float]] = []
-    dropped: list[Dropped] = []
+    dropped: list[DroppedSample] = []
     must_parse = parses_without_cursor_line(context)
     for candidate in candidates:
         if candidate.finish is Finish.CANCELLED:
-            dropped.append(Dropped(candidate, CANCELLED))
+            dropped.append(DroppedSample(candidate, CANCELLED))
             continue
         text = filters.insertion(candidate.text, context)
         if text is None:
-            dropped.append(Dropped(candidate, "does not fit here"))
+            dropped.append(DroppedSample(candidate, "does not fit here"))
             continue
         if text not in texts:
             texts[text] = prepare(text, context)
         if must_parse and texts[text].tier is Tier.BROKEN:
-            dropped.append(Dropped(candidate, Tier.BROKEN.value))
+            dropped.append(DroppedSample(candidate, Tier.BROKEN.value))
         else:
             drawn.append((text, candidate.mean_logprob))
     kept = list(dict.fromkeys(text for text, _ in drawn))

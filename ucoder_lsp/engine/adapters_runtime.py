@@ -1,8 +1,8 @@
-"""Which LoRA adapters are loaded beside the model, and which one the context computes with.
+"""The LoRA adapters loaded beside the model, and the active one.
 
-An adapter is known by its identity (the registry's version id). Known adapters are remembered by path; the
-few used last stay loaded, the others are loaded again when a request names them (12 to 39 ms for rank 16 on
-0.5 B parameters). Used in the engine's thread only.
+A request names an adapter by its identity (the registry's version and hash). The most recently used adapters stay
+loaded; others are loaded again by path when a request names them (12 to 39 ms for rank 16 on 0.5 B parameters). Used
+in the engine's thread only.
 """
 
 from __future__ import annotations
@@ -10,23 +10,25 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-from ucoder_lsp.engine.context import Adapter, Context, Model
+from ucoder_lsp.engine.context import Adapter, Context, LoadedModel
 from ucoder_lsp.engine.errors import AdapterLoadError, UnknownAdapter
+
+MAX_LOADED = 4
+"""The most adapters that stay loaded."""
 
 
 class LoadedAdapters:
     """The adapters of one context."""
 
-    def __init__(self, model: Model, context: Context, n_loaded_max: int) -> None:
+    def __init__(self, model: LoadedModel, context: Context) -> None:
         self._model = model
         self._context = context
-        self._n_loaded_max = n_loaded_max
         self._paths: dict[str, Path] = {}
         self._loaded: OrderedDict[str, Adapter] = OrderedDict()
         self.active: str | None = None
 
     def add(self, identity: str, path: Path) -> None:
-        """Load an adapter and remember it.
+        """Load an adapter and remember its path.
 
         Raises:
             AdapterLoadError: the file does not load, or the identity already names another file.
@@ -44,30 +46,26 @@ class LoadedAdapters:
                 del self._paths[identity]
             raise
 
-    def knows(self, identity: str | None) -> bool:
-        """Whether a request may name it; None is the base model."""
-        return identity is None or identity in self._paths
-
     def activate(self, identity: str | None) -> bool:
-        """Compute with this adapter (None: the base model alone) from now on.
+        """Compute with this adapter from now on; None is the base model alone.
 
         Returns:
-            Whether that changed anything: then the KV cache belongs to the old one and must be cleared.
+            Whether that changed anything. If so, the KV cache belongs to the old adapter and must be cleared.
 
         Raises:
             UnknownAdapter: it was never added.
-            AdapterLoadError: it had to be loaded again and its file is gone or damaged.
+            AdapterLoadError: it was unloaded since, and its file is missing or damaged.
         """
         if identity == self.active:
             return False
-        if not self.knows(identity):
-            raise UnknownAdapter(str(identity))
+        if identity is not None and identity not in self._paths:
+            raise UnknownAdapter(identity)
         self._context.set_adapter(None if identity is None else self._get(identity))
         self.active = identity
         return True
 
     def close(self) -> None:
-        """Free all; the context must be gone or unused."""
+        """Free all adapters; no context may use them any more."""
         while self._loaded:
             self._loaded.popitem()[1].close()
 
@@ -77,7 +75,7 @@ class LoadedAdapters:
             adapter = self._loaded[identity] = Adapter(self._model, self._paths[identity])
         self._loaded.move_to_end(identity)
         for old in [i for i in self._loaded if i not in (self.active, identity)]:
-            if len(self._loaded) <= self._n_loaded_max:
+            if len(self._loaded) <= MAX_LOADED:
                 break
             self._loaded.pop(old).close()
         return adapter

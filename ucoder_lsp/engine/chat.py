@@ -1,4 +1,4 @@
-"""A model's own chat template: the prompt in which a user has asked something and the model is about to answer."""
+"""The model's own chat template: one user turn, and the beginning of the answer."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.engine.vocab import Vocab
 
-_MARK = "user-says"
+_MARK = "user-text"
 
 
 class ChatRefused(EngineError):
-    """The template cannot be used for a single user turn; the message is a sentence."""
+    """The template cannot be used for a single user turn."""
 
 
-def ask(template: str, vocab: Vocab, user: str) -> str:
-    """The whole prompt, as text with the template's markers in it. Raises `ChatRefused`."""
+def render_turn(template: str, vocab: Vocab, user: str) -> str:
+    """Return the prompt of one user turn, with the template's markers in it. Raises `ChatRefused`."""
     names = {
         f"{name}_token": vocab.detokenize((token,), special=True) if token is not None else ""
         for name, token in (("bos", vocab.bos), ("eos", vocab.eos))
@@ -30,30 +30,36 @@ def ask(template: str, vocab: Vocab, user: str) -> str:
         )
     except ChatRefused:
         raise
-    except Exception as error:  # a template computes, and may fail in any way
+    except Exception as error:  # a template is a program and may fail in any way
         raise ChatRefused(f"The model's chat template cannot be used: {error}") from error
 
 
-def around(asking: Callable[[str], str]) -> tuple[str, str] | None:
-    """What stands before and after what a user says; None where the template leaves that out."""
-    opening, said, closing = asking(_MARK).partition(_MARK)
-    return (opening, closing) if said else None
+def around_user_text(render: Callable[[str], str]) -> tuple[str, str] | None:
+    """Return the prompt before and after the user's text.
+
+    None where the template omits that text.
+    """
+    opening, mark, closing = render(_MARK).partition(_MARK)
+    return (opening, closing) if mark else None
 
 
-def asker(template: str | None, vocab: Vocab) -> Callable[[str], str] | None:
-    """`ask` with what a model brought; None where it brought no template, or one that cannot be used."""
+def turn_renderer(template: str | None, vocab: Vocab) -> Callable[[str], str] | None:
+    """Return `render_turn` for a model's template.
+
+    None where the model has no template, or one that cannot be used.
+    """
     if not template:
         return None
     try:
-        ask(template, vocab, "")
+        render_turn(template, vocab, "")
     except ChatRefused:
-        return None  # it continues texts, as a model without a template does
-    return partial(ask, template, vocab)
+        return None
+    return partial(render_turn, template, vocab)
 
 
 @lru_cache(maxsize=4)
 def _compiled(source: str) -> jinja2.Template:
-    """It comes from a file we did not write: sandboxed, no loader."""
+    """Compile a template in a sandbox without a loader: it comes from an untrusted file."""
 
     def refuse(message: str) -> str:
         raise ChatRefused(f"The model's chat template refuses a single user turn: {message}")

@@ -1,10 +1,9 @@
 """The boundary with llama.cpp: a loaded model, and a context that decodes rows of tokens.
 
-Everything native is behind these two classes: pointers, the batch, return codes. One KV cache is shared by
-all sequences (`kv_unified`), so copying a sequence is bookkeeping; with split KV a partial copy aborts the
-process.
+These classes hide everything native: pointers, the batch, return codes. All sequences share one KV cache
+(`kv_unified`), so copying a sequence is bookkeeping; with split caches a partial copy aborts the process.
 
-Not thread-safe: whoever makes a context uses and closes it in one thread (`engine.Engine` does).
+Not thread-safe: a context is created, used and closed in one thread (`engine.Engine` does so).
 """
 
 from __future__ import annotations
@@ -23,34 +22,34 @@ from ucoder_lsp.engine.errors import AdapterLoadError, EngineError, ModelLoadErr
 from ucoder_lsp.engine.vocab import Vocab
 
 MAX_SEQUENCES = 256
-"""llama.cpp's own limit (`llama_max_parallel_sequences`)."""
+"""The limit of llama.cpp (`llama_max_parallel_sequences`)."""
 
 Logits = NDArray[np.float32]
 """Shape (rows, vocabulary)."""
 
 
 def default_threads() -> int:
-    """The cores this process may run on: more threads than cores is slower."""
+    """Return the number of cores this process may use; more threads than cores are slower."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def offloads_to_gpu() -> bool:
-    """Whether this build of llama.cpp computes on a GPU."""
+    """Return whether this build of llama.cpp computes on a GPU."""
     return bool(C.llama_supports_gpu_offload())
 
 
-class Model:
-    """Weights and vocabulary of one GGUF file."""
+class LoadedModel:
+    """The weights and the vocabulary of one GGUF file."""
 
     def __init__(self, path: Path, n_gpu_layers: int = -1, extra_buffers: bool = True) -> None:
         """Load a file.
 
         Args:
-            n_gpu_layers: layers to put on a GPU where llama.cpp was built for one; negative is all.
+            n_gpu_layers: layers to put on a GPU where llama.cpp was built for one; negative means all.
             extra_buffers: let llama.cpp rearrange the weights for its fastest kernels (see `self_test`).
 
         Raises:
-            ModelLoadError: no such file, not a GGUF, or an architecture llama.cpp does not know.
+            ModelLoadError: the file is missing, not a GGUF, or of an architecture that llama.cpp does not support.
         """
         native_log.install()
         C.llama_backend_init()
@@ -69,14 +68,12 @@ class Model:
         self.path = path
         self.vocab = Vocab(self.handle)
         self.n_ctx_train = int(C.llama_model_n_ctx_train(self.handle))
-        self.n_params = int(C.llama_model_n_params(self.handle))
-        self.architecture = self.metadata("general.architecture") or "unknown"
         self.name = self.metadata("general.name") or path.stem
         template = C.llama_model_chat_template(self.handle, None)
         self.chat_template = template.decode("utf-8", "replace") if template else None
 
     def metadata(self, key: str) -> str | None:
-        """A metadata value as text, None where the file has none."""
+        """Return a metadata value as text; None where the file has none."""
         size = 256
         while True:
             buffer = ctypes.create_string_buffer(size)
@@ -88,7 +85,7 @@ class Model:
             size = n + 1
 
     def close(self) -> None:
-        """Free the weights; the contexts must be gone."""
+        """Free the weights; all contexts must be closed first."""
         self.vocab.close()
         if self.handle:
             C.llama_model_free(self.handle)
@@ -96,16 +93,21 @@ class Model:
 
 
 class Context:
-    """A KV cache and the decoding of rows."""
+    """A KV cache, and the decoding of rows."""
 
     def __init__(
-        self, model: Model, *, n_cells: int, n_seq: int, n_rows: int, n_batch: int, n_threads: int
+        self, model: LoadedModel, *, n_cells: int, n_seq: int, n_rows: int, n_batch: int, n_threads: int
     ) -> None:
-        """Args:
-        n_cells: tokens that the KV cache holds, over all sequences; shared prefixes count once.
-        n_seq: sequence ids in use are 0 to n_seq - 1.
-        n_rows: the most rows that one decode returns logits for.
-        n_batch: the most tokens of one decode.
+        """Open a context.
+
+        Args:
+            n_cells: tokens that the KV cache holds over all sequences; shared prefixes count once.
+            n_seq: number of sequences; their ids are 0 to n_seq - 1.
+            n_rows: the most rows that one decode returns logits for.
+            n_batch: the most tokens of one decode.
+
+        Raises:
+            EngineError: llama.cpp cannot open a context of this size.
         """
         params = C.llama_context_default_params()
         params.n_ctx = n_cells
@@ -113,14 +115,14 @@ class Context:
         params.kv_unified = True
         params.n_batch = n_batch
         params.n_ubatch = n_batch
-        n_rows = max(n_rows, n_seq)  # fewer, and llama.cpp aborts the process
-        # Unset, llama.cpp reserves logits for n_batch rows: 300 MB at 150,000 tokens.
+        n_rows = max(n_rows, n_seq)  # with fewer llama.cpp aborts the process
+        # By default llama.cpp reserves logits for n_batch rows: 300 MB with a vocabulary of 150,000 tokens.
         params.n_outputs_max = n_rows
         params.n_threads = params.n_threads_batch = n_threads
         params.no_perf = True
         if not offloads_to_gpu():
-            # "Auto" turns it on, and on a CPU it goes over the whole cache for each row alone: decoding 15 rows
-            # behind a prompt of 650 tokens takes 2.7 times as long (docs/log.md).
+            # "Auto" turns it on, and on a CPU it reads the whole cache once per row: decoding 15 rows behind a prompt
+            # of 650 tokens takes 2.7 times as long (docs/decisions.md, "No flash attention on a CPU").
             params.flash_attn_type = C.LLAMA_FLASH_ATTN_TYPE_DISABLED
         native_log.take_errors()
         self.handle = C.llama_init_from_model(model.handle, params)
@@ -131,11 +133,9 @@ class Context:
                 "lower n_ctx or k_max, or free some memory."
             )
         self.n_cells = int(C.llama_n_ctx(self.handle))
-        self.n_batch = n_batch
-        self.n_rows = n_rows
         self._model = model
         self._memory = C.llama_get_memory(self.handle)
-        self._batch = _Batch(n_batch)
+        self._batch = _NativeBatch(n_batch)
 
     def decode(
         self,
@@ -144,7 +144,7 @@ class Context:
         sequences: Sequence[int],
         with_logits: Sequence[bool],
     ) -> None:
-        """Compute rows: token i stands at positions[i] of sequence sequences[i].
+        """Decode rows: token i has position positions[i] in sequence sequences[i].
 
         Raises:
             EngineError: llama.cpp failed; the KV cache is unusable until `clear`.
@@ -160,33 +160,36 @@ class Context:
             )
 
     def logits(self, n_rows: int) -> Logits:
-        """A view of the logits of the last decode, in batch order, valid until the next one."""
+        """Return a view of the last decode's logits, in batch order; valid until the next decode."""
         pointer = C.llama_get_logits(self.handle)
         return np.ctypeslib.as_array(pointer, shape=(n_rows, self._model.vocab.n_tokens))
 
     def copy(self, source: int, target: int, n_tokens: int = -1) -> None:
-        """Let `target` share the first n_tokens cells of `source` (all when negative)."""
+        """Share the first n_tokens cells of `source` with `target`; all when negative."""
         C.llama_memory_seq_cp(self._memory, source, target, -1, n_tokens)
 
     def truncate(self, sequence: int, n_tokens: int) -> None:
-        """Forget everything of a sequence from position n_tokens on."""
+        """Drop a sequence's cells from position n_tokens on."""
         if not C.llama_memory_seq_rm(self._memory, sequence, n_tokens, -1):
-            # Recurrent models cannot forget a tail: their state is one vector.
+            # Recurrent models cannot drop a tail: their state is one vector.
             C.llama_memory_seq_rm(self._memory, sequence, -1, -1)
             raise EngineError(
-                "This model's memory cannot be cut back (a recurrent architecture): use a transformer."
+                "This model's state cannot be shortened (a recurrent architecture): use a transformer."
             )
 
     def drop(self, sequence: int) -> None:
-        """Forget a sequence."""
+        """Drop a sequence."""
         C.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all sequences."""
         C.llama_memory_clear(self._memory, True)
 
     def set_adapter(self, adapter: Adapter | None) -> None:
-        """Compute with this adapter alone from now on; the caller clears the KV cache, made with another."""
+        """Compute with this adapter alone from now on.
+
+        The caller clears the KV cache, which belongs to the previous one.
+        """
         if adapter is None:
             code = C.llama_set_adapters_lora(self.handle, None, 0, None)
         else:
@@ -194,7 +197,7 @@ class Context:
             code = C.llama_set_adapters_lora(self.handle, handles, 1, (ctypes.c_float * 1)(1.0))
         if code != 0:
             raise EngineError(
-                f"llama.cpp did not take the adapter (code {code}): serve the base model, export it again."
+                f"llama.cpp rejected the adapter (code {code}): serve the base model, or export the adapter again."
             )
 
     def close(self) -> None:
@@ -205,9 +208,9 @@ class Context:
 
 
 class Adapter:
-    """A LoRA adapter's weights, loaded beside a model."""
+    """The weights of a LoRA adapter, loaded beside a model."""
 
-    def __init__(self, model: Model, path: Path) -> None:
+    def __init__(self, model: LoadedModel, path: Path) -> None:
         if not path.is_file():
             raise AdapterLoadError(f"There is no adapter file at {path}: publish it again, or roll back.")
         native_log.take_errors()
@@ -226,8 +229,8 @@ class Adapter:
             self.handle = None
 
 
-class _Batch:
-    """One llama_batch over numpy buffers, used again for every decode."""
+class _NativeBatch:
+    """A `llama_batch` over numpy buffers, reused for every decode."""
 
     def __init__(self, size: int) -> None:
         self._token = np.zeros(size, np.int32)
@@ -235,8 +238,8 @@ class _Batch:
         self._n_seq = np.ones(size, np.int32)
         self._seq = np.zeros(size, np.int32)
         self._logits = np.zeros(size, np.int8)
-        # llama.cpp wants for each row a pointer to its list of sequences: ours are one long and lie side by
-        # side.
+        # llama.cpp needs one pointer per row to the list of its sequences: these lists have length one and are
+        # adjacent.
         self._seq_pointers = self._seq.ctypes.data + np.arange(size, dtype=np.uintp) * self._seq.itemsize
         self._native = C.llama_batch(
             n_tokens=0,

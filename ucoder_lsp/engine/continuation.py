@@ -1,7 +1,7 @@
-"""One candidate's text as it grows token by token, and the rules by which it ends.
+"""The growing text of one candidate, and the rules that end it.
 
-What every decoder shares, whatever computes the logits: pieces become text, stop strings and `stop_when` cut it, and
-a token that is no text ends it.
+All decoders share this, whatever computes the logits. Pieces become text, stop strings and `stop_when` cut it, and a
+token that is not text ends it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from ucoder_lsp.engine.vocab import TextStream, Vocab
 
 
 class Continuation:
-    """What was drawn so far for one request."""
+    """The tokens sampled so far for one candidate."""
 
     __slots__ = ("_ends", "_logprobs", "_request", "_stream", "_vocab", "tokens")
 
@@ -25,14 +25,14 @@ class Continuation:
         self._vocab = vocab
 
     def copy(self) -> Continuation:
-        """The same past, independent from here on."""
+        """Return an independent copy that continues from here."""
         other = Continuation(self._request, self._vocab)
         other.tokens, other._logprobs = self.tokens.copy(), self._logprobs.copy()
         other._ends, other._stream = self._ends.copy(), self._stream.copy()
         return other
 
     def extend(self, token: int, logprob: float) -> Candidate | None:
-        """Append a token; what it has become where that ends it."""
+        """Append a token; returns the candidate if that ends it."""
         if token in self._vocab.special:
             return self.ended(Finish.EOS)
         searched = len(self._stream.text)
@@ -46,7 +46,10 @@ class Continuation:
         return self.ended(Finish.LENGTH) if len(self.tokens) == self._request.max_tokens else None
 
     def ended(self, reason: Finish, cut: int | None = None) -> Candidate:
-        """The candidate that it is when it ends here: the text up to `cut` and the tokens that reach into it."""
+        """Return the candidate that ends here, cut to `cut` characters.
+
+        It keeps the tokens that contribute to that text.
+        """
         text = self._stream.text if cut is None else self._stream.text[:cut]
         n = len(self.tokens)
         while n and (self._ends[n - 2] if n > 1 else 0) >= len(text) and cut is not None:
@@ -54,7 +57,7 @@ class Continuation:
         return Candidate(text, tuple(self.tokens[:n]), tuple(self._logprobs[:n]), reason)
 
     def _stop_index(self, text: str, searched: int) -> int | None:
-        """Where the text has to end, None to go on. Text up to `searched` held no stop string."""
+        """Return where the text must end, or None. Text up to `searched` contains no stop string."""
         found = [text.find(stop, max(0, searched - len(stop) + 1)) for stop in self._request.stop]
         cuts = [i for i in found if i >= 0]
         if self._request.stop_when is not None:

@@ -1,18 +1,16 @@
-"""The engine: one thread owns a llama.cpp context and serves requests from any thread, one after the other.
+"""The engine: one thread with a llama.cpp context serves requests in order.
 
     with Engine.load(path, n_ctx=2048, k_max=8) as engine:
         prompt = engine.tokenize("def is_even(n):\\n    return")
         answer = engine.generate(GenerationRequest(prompt, k=4, max_tokens=8, stop=("\\n",)))
 
-A request costs one prefill (less what the prefix cache holds) and then one row a step for each distinct
-candidate. It can be cancelled between two decodes, and prefill is cut into chunks for the same reason. What
-this does not do: batch several requests together, or decide which request matters more; the caller cancels
-what is stale.
+A request costs one prefill (less what the prefix cache holds), and then one row per step for each distinct candidate.
+It can be cancelled between two decodes; prefill is split into chunks for the same reason. The engine does not batch
+several requests, and does not rank them: the caller cancels stale ones.
 """
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import queue
 import threading
@@ -25,7 +23,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ucoder_lsp.engine.context import MAX_SEQUENCES, Context, Logits, Model, default_threads
+from ucoder_lsp.engine.context import MAX_SEQUENCES, Context, LoadedModel, Logits, default_threads
 from ucoder_lsp.engine.errors import EngineClosed, EngineError, PromptTooLong
 from ucoder_lsp.engine.runner import N_PROMPTS, PREFILL_CHUNK, SCORE_CHUNK, Runner
 from ucoder_lsp.engine.types import Finish, Generation, GenerationRequest
@@ -33,6 +31,8 @@ from ucoder_lsp.files import file_sha256
 
 T = TypeVar("T")
 Jobs = queue.SimpleQueue[Callable[[], None] | None]
+_Opened = tuple[LoadedModel, Runner, int]
+"""A model, its runner, and the length of its context in tokens."""
 
 
 class Ticket:
@@ -45,7 +45,7 @@ class Ticket:
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
-        """Stop at the next gap between two decodes; the result then holds what there is, marked CANCELLED."""
+        """Stop before the next decode; the result then holds the text so far, marked CANCELLED."""
         self._cancelled.set()
 
     def result(self, timeout: float | None = None) -> Generation:
@@ -53,16 +53,12 @@ class Ticket:
 
         Raises:
             EngineError: the request failed.
-            TimeoutError: it took longer than `timeout` seconds (and is still going on).
+            TimeoutError: it takes longer than `timeout` seconds; it goes on.
         """
         return self.future.result(timeout)
 
-    def done(self) -> bool:
-        """Whether `result` would return at once."""
-        return self.future.done()
-
     def interrupted(self) -> Finish | None:
-        """Why to stop now, None to go on."""
+        """Return the reason to stop now, or None."""
         if self._cancelled.is_set():
             return Finish.CANCELLED
         deadline = self.request.deadline_s
@@ -72,21 +68,22 @@ class Ticket:
 
 
 class Engine:
-    """K candidates from one prompt on one model. Safe to use from any thread; close it when done.
+    """K candidates from one prompt on one model.
+
+    Safe to use from any thread; must be closed.
 
     Attributes:
         model_id: identity of the weights, for cache keys.
         n_ctx: the most tokens of a prompt and its continuation.
         k_max: candidates decoded at once.
-        architecture: `llama`, `qwen2`, ...
-        model_name: what the file calls itself.
+        model_name: the name in the file's metadata.
         chat_template: the model's own Jinja template, or None.
         vocab: special tokens, `vocab.fim` (None where the vocabulary has no fill-in-the-middle tokens).
     """
 
     def __init__(
         self,
-        model: Model,
+        model: LoadedModel,
         runner: Runner,
         jobs: Jobs,
         thread: threading.Thread,
@@ -95,11 +92,10 @@ class Engine:
         n_ctx: int,
         k_max: int,
     ) -> None:
-        """Use `Engine.load`."""
+        """Hold a running engine; use `Engine.load` to start one."""
         self.model_id = model_id
         self.n_ctx = n_ctx
         self.k_max = k_max
-        self.architecture = model.architecture
         self.model_name = model.name
         self.chat_template = model.chat_template
         self.vocab = model.vocab
@@ -123,89 +119,65 @@ class Engine:
         n_gpu_layers: int = -1,
         extra_buffers: bool = True,
         model_id: str | None = None,
-        max_adapters: int = 4,
         share_rows: bool = True,
     ) -> Engine:
         """Load a GGUF model.
 
         Args:
-            n_ctx: the most tokens of a prompt and its continuation; cut to what the model was trained for.
-            k_max: candidates decoded at once; a request for more gets the rest as others end.
-            n_cells: tokens the KV cache holds for all candidates together; default n_ctx plus 128 a
-                candidate.
-            n_threads: default the cores this process may use.
-            n_gpu_layers: layers on a GPU where llama.cpp was built for one; negative is all.
+            n_ctx: the most tokens of a prompt and its continuation; at most what the model was trained for.
+            k_max: candidates decoded at once; a request for more starts the rest as others end.
+            n_cells: tokens that the KV cache holds for all candidates; by default n_ctx plus 128 per candidate.
+            n_threads: by default the cores that this process may use.
+            n_gpu_layers: layers on a GPU where llama.cpp was built for one; negative means all.
             extra_buffers: `PreparedModel.extra_buffers`; False where llama.cpp's fastest kernels crash.
-            model_id: identity for cache keys (`models.resolve` gives one); default the file's SHA-256.
-            max_adapters: adapters kept loaded.
-            share_rows: False decodes a row a candidate, for comparison.
+            model_id: identity for cache keys (`PreparedModel.model_id`); by default the file's SHA-256.
+            share_rows: False decodes one row per candidate, for comparison.
 
         Raises:
             ModelLoadError: the file is missing, damaged or of an unknown architecture.
             EngineError: a context of this size cannot be opened.
         """
         path = Path(model_path)
-        if not 1 <= k_max <= MAX_SEQUENCES - N_PROMPTS:
-            raise EngineError(
-                f"k_max is {k_max}: use 1 to {MAX_SEQUENCES - N_PROMPTS} (a request's k may be larger)."
-            )
-        if n_ctx < 16:
-            raise EngineError(f"n_ctx is {n_ctx}: use at least 16.")
+        _check_sizes(n_ctx, k_max)
 
-        def open_model() -> tuple[Model, Runner, int]:
-            model = Model(path, n_gpu_layers, extra_buffers)
+        def open_model() -> _Opened:
+            model = LoadedModel(path, n_gpu_layers, extra_buffers)
             length = min(n_ctx, model.n_ctx_train)
-            try:
-                context = Context(
-                    model,
-                    n_cells=max(length, length + 128 * k_max if n_cells is None else n_cells),
-                    n_seq=N_PROMPTS + k_max,
-                    n_rows=max(k_max, SCORE_CHUNK),
-                    n_batch=max(k_max, PREFILL_CHUNK),
-                    n_threads=n_threads or default_threads(),
-                )
-            except EngineError:
-                model.close()
-                raise
-            runner = Runner(model, context, k_max=k_max, max_adapters=max_adapters, share_rows=share_rows)
-            return model, runner, length
+            cells = length + 128 * k_max if n_cells is None else max(length, n_cells)
+            context = _open_context(model, cells, k_max, n_threads or default_threads())
+            return model, Runner(model, context, k_max=k_max, share_rows=share_rows), length
 
         jobs: Jobs = queue.SimpleQueue()
-        opened: Future[tuple[Model, Runner, int]] = Future()
-        thread = threading.Thread(
-            target=_work, args=(jobs, open_model, opened), name="ucoder-engine", daemon=True
-        )
+        opened: Future[_Opened] = Future()
+        arguments = (jobs, open_model, opened)
+        thread = threading.Thread(target=_work, args=arguments, name="ucoder-engine", daemon=True)
         thread.start()
         model, runner, length = opened.result()
-        return cls(
-            model, runner, jobs, thread,
-            model_id=model_id or file_sha256(path), n_ctx=length, k_max=k_max,
-        )  # fmt: skip
+        model_id = model_id or file_sha256(path)
+        return cls(model, runner, jobs, thread, model_id=model_id, n_ctx=length, k_max=k_max)
 
-    def tokenize(self, text: str, special: bool = False, add_bos: bool = False) -> tuple[int, ...]:
-        """Token ids of a text; `special` reads chat and FIM markers as tokens (never for a user's text).
+    def tokenize(self, text: str, special: bool = False) -> tuple[int, ...]:
+        """Return the token ids of a text.
+
+        `special` reads chat and fill-in-the-middle markers as tokens; never set it for a user's text.
 
         Raises:
             EngineClosed: after `close`.
         """
-        return self.vocab.tokenize(text, special, add_bos)
-
-    def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of tokens, without special ones."""
-        return self.vocab.detokenize(tokens)
+        return self.vocab.tokenize(text, special)
 
     def submit(self, request: GenerationRequest) -> Ticket:
         """Queue a request.
 
         Raises:
-            PromptTooLong: it does not fit; the error says how long the prompt may be.
-            EngineError: it asks for nothing, or names tokens the model does not have.
+            PromptTooLong: it does not fit; the error holds the longest prompt that does.
+            EngineError: k or max_tokens is 0, or the model does not have these tokens.
             EngineClosed: after `close`.
         """
         self._check(request.prompt, request.max_tokens)
         if request.k < 1 or request.max_tokens < 1:
             raise EngineError(
-                f"k is {request.k} and max_tokens {request.max_tokens}: ask for at least one of each."
+                f"k is {request.k} and max_tokens {request.max_tokens}: use at least one of each."
             )
         if request.kept_prefix is not None and not 0 <= request.kept_prefix < len(request.prompt):
             raise EngineError(
@@ -225,17 +197,8 @@ class Engine:
         """Submit and wait; raises what `submit` and `Ticket.result` raise."""
         return self.submit(request).result()
 
-    async def agenerate(self, request: GenerationRequest) -> Generation:
-        """Submit and await; cancelling the task cancels the request."""
-        ticket = self.submit(request)
-        try:
-            return await asyncio.wrap_future(ticket.future)
-        except asyncio.CancelledError:
-            ticket.cancel()
-            raise
-
     def logits(self, tokens: Sequence[int], adapter: str | None = None) -> Logits:
-        """Logits after each token, shape (len(tokens), vocabulary): for scoring and to test an export.
+        """Return the logits after each token, shape (len(tokens), vocabulary), for scoring and tests.
 
         Raises:
             PromptTooLong, UnknownAdapter, EngineError, EngineClosed: as for a request.
@@ -249,7 +212,7 @@ class Engine:
     def logprobs(
         self, prompt: Sequence[int], continuation: Sequence[int], adapter: str | None = None
     ) -> list[float]:
-        """Natural log-probability of each continuation token at temperature 1; raises as `logits`."""
+        """Return the natural log-probability of each continuation token at temperature 1; raises as `logits`."""
         if not prompt or not continuation:
             raise EngineError(
                 "Scoring needs a prompt of at least one token and a continuation of at least one."
@@ -263,21 +226,20 @@ class Engine:
         ]
 
     def load_adapter(self, path: Path | str, identity: str) -> None:
-        """Load a LoRA GGUF so that requests may name it; requests that wait are served first, none fails.
+        """Load a LoRA GGUF so that requests may name it, after the requests in the queue.
 
         Raises:
-            AdapterLoadError: missing, damaged, made for another model, or the identity names another file.
+            AdapterLoadError: it is missing, damaged, made for another model, or the identity names another file.
         """
         future: Future[None] = Future()
         self._enqueue(future, lambda: self._runner.adapters.add(identity, Path(path)))
         future.result()
 
-    def has_adapter(self, identity: str) -> bool:
-        """Whether requests may name it."""
-        return self._runner.adapters.knows(identity)
-
     def close(self) -> None:
-        """Free the model. What waits or runs comes back CANCELLED with what it has; what comes is refused."""
+        """Free the model and refuse new requests.
+
+        Pending ones return CANCELLED with their text so far.
+        """
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -293,31 +255,30 @@ class Engine:
         self.close()
 
     def __del__(self) -> None:
-        # Only asks the thread to free the model: joining or freeing here could happen in any thread, at any
-        # time.
+        # The engine's thread frees the model: this method may run in any thread, at any time.
         if hasattr(self, "_jobs"):
             self._jobs.put(None)
 
     def _check(self, prompt: tuple[int, ...], n_new: int) -> None:
         if not prompt:
-            raise EngineError("The prompt is empty: give it at least one token (the vocabulary's bos, say).")
+            raise EngineError("The prompt is empty: it needs at least one token (the vocabulary's bos, say).")
         if len(prompt) + n_new > self.n_ctx:
             raise PromptTooLong(len(prompt), n_new, self.n_ctx)
-        # llama.cpp takes a token out of range for an index.
+        # llama.cpp uses tokens as indices without checking them.
         if min(prompt) < 0 or max(prompt) >= self.vocab.n_tokens:
             raise EngineError(
                 f"The prompt has tokens outside 0 to {self.vocab.n_tokens - 1}: use this engine's tokenize."
             )
 
     def _enqueue(self, future: Future[T], work: Callable[[], T]) -> None:
-        """Run in the engine's thread, the outcome into the future."""
+        """Run `work` in the engine's thread and put its result into the future."""
 
         def job() -> None:
             if not future.set_running_or_notify_cancel():
                 return
             try:
                 result = work()
-            except BaseException as error:  # it belongs to the caller, who waits for it
+            except BaseException as error:  # the waiting caller gets it
                 future.set_exception(error)
             else:
                 future.set_result(result)
@@ -328,22 +289,43 @@ class Engine:
             self._jobs.put(job)
 
 
-def _work(
-    jobs: Jobs,
-    open_model: Callable[[], tuple[Model, Runner, int]],
-    opened: Future[tuple[Model, Runner, int]],
-) -> None:
-    """The engine's thread: open the model, do jobs in order until None, close the model.
+def _check_sizes(n_ctx: int, k_max: int) -> None:
+    if not 1 <= k_max <= MAX_SEQUENCES - N_PROMPTS:
+        raise EngineError(
+            f"k_max is {k_max}: use 1 to {MAX_SEQUENCES - N_PROMPTS} (a request's k may be larger)."
+        )
+    if n_ctx < 16:
+        raise EngineError(f"n_ctx is {n_ctx}: use at least 16.")
 
-    All of llama.cpp happens in this one thread. GNU's OpenMP keeps a team of threads for each thread that ever asked
-    for one; with a second team (of the thread that loaded the model) it thinks the cores are oversubscribed, stops
-    spinning at barriers, and a step takes 35 ms instead of 10 (docs/log.md).
 
-    The thread knows the queue and the runner, not the engine: a forgotten engine can still be collected.
+def _open_context(model: LoadedModel, n_cells: int, k_max: int, n_threads: int) -> Context:
+    """Open a context for the model, or close the model."""
+    try:
+        return Context(
+            model,
+            n_cells=n_cells,
+            n_seq=N_PROMPTS + k_max,
+            n_rows=max(k_max, SCORE_CHUNK),
+            n_batch=max(k_max, PREFILL_CHUNK),
+            n_threads=n_threads,
+        )
+    except EngineError:
+        model.close()
+        raise
+
+
+def _work(jobs: Jobs, open_model: Callable[[], _Opened], opened: Future[_Opened]) -> None:
+    """Run the engine's thread: open the model, do jobs in order until None, close the model.
+
+    All of llama.cpp runs in this one thread. GNU's OpenMP keeps a team of threads for each thread that ever used one.
+    With a second team (of the thread that loaded the model) it assumes oversubscribed cores and stops spinning at
+    barriers: a step takes 35 ms instead of 10 (docs/decisions.md, "One OpenMP team").
+
+    The thread holds the queue and the runner but not the engine, so an unused engine can be collected.
     """
     try:
         model, runner, length = open_model()
-    except BaseException as error:  # it belongs to the caller of `load`, who waits for it
+    except BaseException as error:  # the waiting caller of `load` gets it
         opened.set_exception(error)
         return
     opened.set_result((model, runner, length))
@@ -359,6 +341,6 @@ _open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """A daemon thread inside llama.cpp while the interpreter is torn down crashes: end it before."""
+    """Close all engines: a thread inside llama.cpp crashes while the interpreter shuts down."""
     for engine in tuple(_open_engines):
         engine.close()

@@ -1,7 +1,6 @@
-"""llama.cpp's log: silenced on stderr, where a language server's client would read it, and kept for messages.
+"""The log of llama.cpp: kept off standard error, and collected for error messages.
 
-llama.cpp reports why it refused a file only through its log, so the last error lines are held for the
-exception.
+llama.cpp reports why it rejected a file only through its log, so the last error lines are kept for the exception.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _continues_error = False
 
 
 def _receive(level: int, text: bytes, _user: ctypes.c_void_p) -> None:
-    global _continues_error  # noqa: PLW0603  llama.cpp has one log for the process, and splits lines over calls
+    global _continues_error  # noqa: PLW0603  one log per process, and lines are split over calls
     line = text.decode("utf-8", "replace").strip()
     for listener in _listeners:
         listener(line)
@@ -32,18 +31,18 @@ def _receive(level: int, text: bytes, _user: ctypes.c_void_p) -> None:
         _errors.append(line)
 
 
-# Kept for the life of the process: llama.cpp holds the bare pointer.
+# Kept for the life of the process: llama.cpp holds a bare pointer to it.
 _callback = C.llama_log_callback(_receive)
 
 
 def install() -> None:
-    """Take over llama.cpp's log; again and again is harmless."""
+    """Redirect the log of llama.cpp; repeated calls are harmless."""
     C.llama_log_set(_callback, ctypes.c_void_p(0))
 
 
 @contextmanager
 def listening(listener: Callable[[str], None]) -> Iterator[None]:
-    """Hand every log line to `listener` as well, from whatever thread llama.cpp logs in."""
+    """Send every log line to `listener` as well, in the thread that llama.cpp logs from."""
     _listeners.append(listener)
     try:
         yield
@@ -52,7 +51,7 @@ def listening(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 def take_errors() -> str:
-    """The error lines since the last call, joined; empty when there were none."""
+    """Return the error lines since the last call, joined; empty when there were none."""
     text = "; ".join(_errors)
     _errors.clear()
     return text

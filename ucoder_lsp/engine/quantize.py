@@ -1,4 +1,4 @@
-"""Requantization of a GGUF file by llama.cpp: seconds, once, for a file the CPU is faster with."""
+"""The requantization of a GGUF file by llama.cpp."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FILE_TYPES = {
     "q8_0": C.LLAMA_FTYPE_MOSTLY_Q8_0,
     "iq4_nl": C.LLAMA_FTYPE_MOSTLY_IQ4_NL,
 }
-"""Target name to llama.cpp's file type: the two that llama.cpp has its fastest CPU kernels for."""
+"""Kind to llama.cpp's file type: kinds for which llama.cpp has its fastest CPU kernels."""
 
 _TENSOR_LINE = re.compile(r"^\[\s*(\d+)/\s*(\d+)\]")
 
@@ -31,7 +31,7 @@ def quantize(source: Path, target: Path, kind: str, progress: Callable[[float], 
         progress: called with the share of tensors done, 0 to 1, in llama.cpp's thread.
 
     Raises:
-        EngineError: llama.cpp could not read the source or write the target, whose remains are the caller's.
+        EngineError: llama.cpp cannot read the source or write the target. The caller removes a partial target.
     """
     native_log.install()
     C.llama_backend_init()

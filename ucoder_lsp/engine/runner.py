@@ -1,7 +1,7 @@
-"""What the engine's thread does with one request: adapter, prefill, candidates. Not thread-safe.
+"""The work of the engine's thread on one request: adapter, prefill, candidates. Not thread-safe.
 
-Sequences 0 to N_PROMPTS - 1 of the KV cache hold recent prompts (or, for requests that must be reproducible, one kept
-prefix and one prompt), the others the branches of the current request.
+Sequences 0 to N_PROMPTS - 1 of the KV cache hold recent prompts, or one kept prefix and one prompt for requests that
+must be reproducible. The others hold the branches of the current request.
 """
 
 from __future__ import annotations
@@ -12,43 +12,41 @@ from collections.abc import Callable
 import numpy as np
 
 from ucoder_lsp.engine.adapters_runtime import LoadedAdapters
-from ucoder_lsp.engine.context import Context, Logits, Model
+from ucoder_lsp.engine.context import Context, LoadedModel, Logits
 from ucoder_lsp.engine.prefix_cache import PrefixCache
 from ucoder_lsp.engine.trie import TrieDecoder
 from ucoder_lsp.engine.types import Candidate, Finish, Generation, GenerationRequest
 
 N_PROMPTS = 4
-"""Recent prompts the prefix cache keeps."""
+"""Recent prompts that the prefix cache keeps."""
 PREFILL_CHUNK = 128
-"""Tokens between two looks at the deadline while a prompt is computed."""
+"""Tokens between two checks of the deadline during prefill."""
 SCORE_CHUNK = 32
-"""Rows computed at a time when a text is scored: from 64 rows on llama.cpp takes another attention kernel, whose
-rounding differs from that of the rows that were sampled from (docs/log.md)."""
+"""Rows per decode when a text is scored. From 64 rows on llama.cpp uses another attention kernel, which rounds
+differently from the rows that were sampled (docs/decisions.md, "Texts are scored in chunks of 32 rows")."""
 
 Interrupted = Callable[[], Finish | None]
 
 
 class Runner:
-    """A model and its context at work."""
+    """One model with its context, serving one request at a time."""
 
-    def __init__(
-        self, model: Model, context: Context, *, k_max: int, max_adapters: int, share_rows: bool
-    ) -> None:
-        self.adapters = LoadedAdapters(model, context, max_adapters)
+    def __init__(self, model: LoadedModel, context: Context, *, k_max: int, share_rows: bool) -> None:
+        self.adapters = LoadedAdapters(model, context)
         self._model = model
         self._context = context
         self._k_max = k_max
         self._share_rows = share_rows
         self._prefixes = PrefixCache(N_PROMPTS)
         self._kept: tuple[int, ...] | None = None
-        """What sequence 0 holds for requests with `kept_prefix`; None while the prefix cache has the sequences."""
+        """The content of sequence 0 for requests with `kept_prefix`; None while the prefix cache uses the sequences."""
 
     def answer(self, request: GenerationRequest, queue_s: float, interrupted: Interrupted) -> Generation:
-        """Serve one request that `Engine` has checked.
+        """Serve a request that `Engine` has checked.
 
         Raises:
             UnknownAdapter, AdapterLoadError: the adapter cannot be used.
-            EngineError: llama.cpp failed; the next request starts afresh.
+            EngineError: llama.cpp failed; the next request starts with an empty cache.
         """
         reason = interrupted()
         if reason is not None:
@@ -57,11 +55,11 @@ class Runner:
         try:
             return self._generate(request, queue_s, interrupted)
         except BaseException:
-            self._forget_all()  # whatever the cache holds now, nobody has kept account of it
+            self._forget_all()  # the bookkeeping may no longer match the cache
             raise
 
     def score(self, tokens: tuple[int, ...], adapter: str | None) -> Logits:
-        """Logits after each token, shape (n, vocabulary), computed fresh and not kept."""
+        """Return the logits after each token, shape (n, vocabulary), without using the cache."""
         self._use_adapter(adapter)
         self._forget_all()
         rows = np.empty((len(tokens), self._model.vocab.n_tokens), np.float32)
@@ -84,19 +82,21 @@ class Runner:
         n_prompt = len(request.prompt)
         n_at_once = min(request.k, self._k_max, (self._context.n_cells - n_prompt) // request.max_tokens)
 
-        # 1. The prompt, from the longest prefix that is cached.
+        # 1. Prefill the prompt, from the longest cached prefix.
         started = time.monotonic()
         if request.kept_prefix is None:
             sequence, n_cached, reason = self._prefill(
                 request.prompt, n_at_once * request.max_tokens, interrupted
             )
         else:
-            sequence, n_cached, reason = self._prefill_alike(request.prompt, request.kept_prefix, interrupted)
+            sequence, n_cached, reason = self._prefill_reproducibly(
+                request.prompt, request.kept_prefix, interrupted
+            )
         prefill_s = time.monotonic() - started
         if reason is not None:
             return _nothing(request, reason, queue_s, n_cached, prefill_s)
 
-        # 2. The candidates.
+        # 2. Decode the candidates.
         started = time.monotonic()
         branches = range(N_PROMPTS, N_PROMPTS + self._k_max)
         decoder = TrieDecoder(
@@ -115,22 +115,21 @@ class Runner:
             n_prompt_tokens=n_prompt,
             n_cached_tokens=n_cached,
             n_rows=decoder.n_rows,
+            n_steps=decoder.n_steps,
             queue_s=queue_s,
             prefill_s=prefill_s,
             decode_s=time.monotonic() - started,
-            extra={"n_steps": float(decoder.n_steps)},
         )
 
     def _prefill(
         self, prompt: tuple[int, ...], n_reserved: int, interrupted: Interrupted
     ) -> tuple[int, int, Finish | None]:
-        """Bring the prompt into the cache; the context's logits are then those of its last token.
+        """Prefill the prompt; the context's logits are then those of its last token.
 
         Returns:
-            The sequence that holds it, how many of its tokens were cached, and why it stopped early (or
-            None).
+            The sequence that holds it, how many of its tokens were cached, and why it stopped early or None.
         """
-        # 1. Make room, and take over what is there.
+        # 1. Make room, and reuse the cached prefix.
         if self._kept is not None:
             self._forget_all()
         plan = self._prefixes.plan(prompt, self._context.n_cells - n_reserved)
@@ -143,15 +142,15 @@ class Runner:
         for evicted in plan.evicted:
             self._context.drop(evicted)
 
-        # 2. Compute the rest; what is done when the request is given up stays for the next one.
+        # 2. Compute the rest; if the request is interrupted, the computed part stays for the next one.
         n_done, reason = self._compute(prompt, plan.n_shared, plan.sequence, interrupted)
         self._prefixes.store(plan.sequence, prompt[:n_done])
         return plan.sequence, plan.n_shared, reason
 
-    def _prefill_alike(
+    def _prefill_reproducibly(
         self, prompt: tuple[int, ...], n_kept: int, interrupted: Interrupted
     ) -> tuple[int, int, Finish | None]:
-        """As `_prefill`, in pieces, and into cells, that are the same whatever was computed before."""
+        """Prefill as `_prefill`, but in chunks and cells that do not depend on earlier requests."""
         prefix, n_cached = prompt[:n_kept], n_kept
         if self._kept != prefix:
             self._forget_all()
@@ -168,7 +167,10 @@ class Runner:
     def _compute(
         self, tokens: tuple[int, ...], n_done: int, sequence: int, interrupted: Interrupted
     ) -> tuple[int, Finish | None]:
-        """Decode `tokens` from the n_done-th on; returns how many are done and why it stopped early (or None)."""
+        """Decode `tokens` from index n_done on.
+
+        Returns how many are done, and why it stopped early or None.
+        """
         while n_done < len(tokens):
             reason = interrupted()
             if reason is not None:
@@ -179,7 +181,7 @@ class Runner:
         return n_done, None
 
     def _decode_run(self, tokens: tuple[int, ...], start: int, sequence: int, *, all_logits: bool) -> None:
-        """Decode consecutive tokens of a sequence, with the logits of all or of the last."""
+        """Decode consecutive tokens of a sequence, with logits of all or of the last."""
         n = len(tokens)
         flags = [all_logits] * (n - 1) + [True]
         self._context.decode(tokens, range(start, start + n), [sequence] * n, flags)
@@ -197,7 +199,7 @@ class Runner:
 def _nothing(
     request: GenerationRequest, reason: Finish, queue_s: float, n_cached: int = 0, prefill_s: float = 0.0
 ) -> Generation:
-    """The answer to a request that was over before its first token."""
+    """Return empty candidates for a request that ended before its first token."""
     return Generation(
         (Candidate("", (), (), reason),) * request.k,
         request.adapter,

@@ -1,11 +1,11 @@
-"""Does llama.cpp, as it was built here, survive its fastest kernels on this CPU? Asked in a child process.
+"""A check that this build of llama.cpp does not crash here.
 
-    python -P -m ucoder_lsp.engine.self_test MODEL.gguf fast      # exit status 0: it does
+    python -P -m ucoder_lsp.engine.self_test MODEL.gguf fast      # exit status 0: it works
 
-Why: a build can crash for one CPU only. GCC 12 miscompiles llama.cpp's AMX kernels (`_tile_loadconfig` names 8 of the
-64 bytes it reads, so the stores before it are dropped as dead), and the process dies by SIGSEGV at the first matrix
-product: no message, no exception. The kernels in question live in llama.cpp's extra weight buffers; without them it
-works.
+A build can crash on one kind of CPU only. GCC 12 miscompiles llama.cpp's AMX kernels: `_tile_loadconfig` declares 8 of
+the 64 bytes it reads, so the stores before it are dropped as dead. The process then dies by SIGSEGV at the first matrix
+product, without a message or an exception. These kernels belong to llama.cpp's extra weight buffers, and without the
+buffers it works (docs/decisions.md, "AMX kernels are built without dropping stores").
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TIMEOUT_S = 600
-"""Longer than any model takes to load from a slow disk."""
-# -P, and a current folder of nobody's: that of a server may be a workspace, whose files must not stand for our modules.
+"""Longer than loading any model from a slow disk takes."""
+# -P and a neutral current folder: a server may run in a workspace, whose files must not be imported as modules.
 COMMAND = (sys.executable, "-P", "-m", "ucoder_lsp.engine.self_test")
-NOBODYS_FOLDER = "/"
+NEUTRAL_FOLDER = "/"
 REBUILD = (
     "CMAKE_ARGS=\"-DCMAKE_C_FLAGS='-fno-tree-dse -fno-dse' -DCMAKE_CXX_FLAGS='-fno-tree-dse -fno-dse'\" "
     "pip install --force-reinstall --no-cache-dir --no-deps llama-cpp-python==0.3.36"
@@ -29,51 +29,54 @@ REBUILD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """How to load a model on this machine."""
+class KernelCheck:
+    """The way to load a model on this machine."""
 
     extra_buffers: bool
     """Whether llama.cpp may rearrange the weights for its fastest kernels."""
     signal: str | None = None
-    """What killed the child that tried, such as SIGSEGV."""
+    """The signal that killed the child with the fastest kernels, such as SIGSEGV."""
 
     @property
     def warning(self) -> str | None:
-        """One sentence for the user, None when all is well."""
+        """One sentence for the user; None when the fastest kernels work."""
         if self.extra_buffers:
             return None
         return (
-            f"llama.cpp as built here crashes on this CPU with its fastest kernels ({self.signal}), so slower ones "
-            f"are used; to mend it, run: {REBUILD}"
+            f"This build of llama.cpp crashes on this CPU with its fastest kernels ({self.signal}), so slower ones "
+            f"are used; to repair it, run: {REBUILD}"
         )
 
 
-def try_out(model: Path, command: tuple[str, ...] = COMMAND) -> Verdict | None:
-    """Load the model and decode a few tokens in a child process, first with the fastest kernels.
+def check_kernels(model: Path, command: tuple[str, ...] = COMMAND) -> KernelCheck | None:
+    """Decode a few tokens in a child process, first with the fastest kernels.
 
     Returns:
-        How to load it; None when the child ended by an ordinary error, which the real loading will report.
+        How to load it; None when the child ended with an ordinary error, which loading will report.
 
     Raises:
-        RuntimeError: it dies either way.
+        RuntimeError: it crashes with and without the fastest kernels.
     """
     killed = _killed_by(command, model, "fast")
     if killed == "":
-        return Verdict(extra_buffers=True)
+        return KernelCheck(extra_buffers=True)
     if killed is None:
         return None
     without = _killed_by(command, model, "plain")
     if without == "":
-        return Verdict(extra_buffers=False, signal=killed)
-    raise RuntimeError(f"llama.cpp as built here crashes on this CPU ({killed}): rebuild it with {REBUILD}")
+        return KernelCheck(extra_buffers=False, signal=killed)
+    raise RuntimeError(f"This build of llama.cpp crashes on this CPU ({killed}): rebuild it with {REBUILD}")
 
 
 def _killed_by(command: tuple[str, ...], model: Path, how: str) -> str | None:
-    """The signal that killed the child, "" when it ended well, None when it ended by an error."""
-    environment = os.environ | {"GGML_NO_BACKTRACE": "1"}  # else a dying llama.cpp starts a debugger
+    """Return the signal that killed the child.
+
+    "" if it succeeded, None if it ended with an error.
+    """
+    environment = os.environ | {"GGML_NO_BACKTRACE": "1"}  # else a crashing llama.cpp starts a debugger
     done = subprocess.run(
         [*command, str(model.absolute()), how],
-        cwd=NOBODYS_FOLDER,
+        cwd=NEUTRAL_FOLDER,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -87,11 +90,11 @@ def _killed_by(command: tuple[str, ...], model: Path, how: str) -> str | None:
 
 
 def _main() -> None:
-    from ucoder_lsp.engine.context import Context, Model, default_threads
+    from ucoder_lsp.engine.context import Context, LoadedModel, default_threads
 
-    model = Model(Path(sys.argv[1]), extra_buffers=sys.argv[2] == "fast")
+    model = LoadedModel(Path(sys.argv[1]), extra_buffers=sys.argv[2] == "fast")
     context = Context(model, n_cells=64, n_seq=1, n_rows=1, n_batch=32, n_threads=default_threads())
-    # Many rows and one row take different kernels.
+    # Many rows and one row use different kernels.
     context.decode([1] * 32, range(32), [0] * 32, [False] * 31 + [True])
     context.decode([1], [32], [0], [True])
     context.logits(1)

@@ -1,12 +1,12 @@
-"""Decoding K candidates as a trie: equal candidates share one row, a row splits when samples differ.
+"""The decoding of K candidates as a trie: equal candidates share a row.
 
-Why: at temperature 0.8 and K = 8 the distinct rows of the first 8 tokens are 30 % of all rows (76 % at 32 tokens),
-and a row costs time. Every branch of the trie is a sequence of the KV cache; splitting copies the sequence, which is
-bookkeeping on a unified cache.
+A row splits when its candidates differ. Rows cost time, and at temperature 0.8 and K = 8 the distinct rows of the first
+8 tokens are 30 % of all rows (76 % at 32 tokens). Every branch of the trie is a sequence of the KV cache. Splitting
+copies the sequence, which is bookkeeping on a unified cache.
 
-Candidates beyond what the cache takes at once are admitted as others end, all from the same prefilled
-prompt: K = 128 is served by a context of 16 sequences. What a candidate draws depends only on its own
-stream (`sampling.uniforms`), so sharing and admission change the cost, not the answer.
+Candidates that do not fit into the cache start as others end, all from the same prefilled prompt: a context of 16
+sequences serves K = 128. A candidate's tokens depend only on its own stream (`sampling.uniforms`), so sharing and
+admission change the cost, not the answer.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from ucoder_lsp.engine.vocab import Vocab
 
 @dataclass(slots=True)
 class _Branch:
-    """Candidates that are equal so far."""
+    """Candidates that have been equal so far."""
 
     members: list[int]
     sequence: int
     so_far: Continuation
 
     def fork(self, members: list[int], sequence: int) -> _Branch:
-        """The same past, for some of the members, in another sequence."""
+        """Return a branch with the same text in another sequence, for some of the members."""
         return _Branch(members, sequence, self.so_far.copy())
 
 
 class TrieDecoder:
-    """One request's decoding; used once."""
+    """The decoding of one request; used once."""
 
     def __init__(
         self,
@@ -48,11 +48,13 @@ class TrieDecoder:
         n_at_once: int,
         share_rows: bool = True,
     ) -> None:
-        """Args:
-        prompt_sequence: holds the prefilled prompt; it is only read.
-        sequences: ids that branches may use.
-        n_at_once: candidates that may be alive together (so many branches and their cells fit).
-        share_rows: False decodes a row a candidate, for comparison.
+        """Prepare the decoding.
+
+        Args:
+            prompt_sequence: holds the prefilled prompt; it is only read.
+            sequences: ids that branches may use.
+            n_at_once: candidates that may be decoded together, so that their branches and cells fit.
+            share_rows: False decodes one row per candidate, for comparison.
         """
         self._context = context
         self._vocab = vocab
@@ -72,7 +74,7 @@ class TrieDecoder:
 
         Args:
             prompt_logits: of the prompt's last token, shape (1, vocabulary), a copy.
-            interrupted: asked between decodes; DEADLINE or CANCELLED ends what is alive with what it has.
+            interrupted: called between decodes; DEADLINE or CANCELLED ends all candidates with their text so far.
         """
         root = RowSampler(prompt_logits[0], self._request.sampling)
         branches = self._admit(root, 0)
@@ -86,7 +88,7 @@ class TrieDecoder:
         return tuple(self._done[i] for i in range(self._request.k))
 
     def _admit(self, root: RowSampler, n_alive: int) -> list[_Branch]:
-        """Start waiting candidates from the prompt: their first token needs no decode of their own."""
+        """Start waiting candidates from the prompt; their first token needs no decode."""
         admitted: list[_Branch] = []
         while self._waiting and n_alive < self._n_at_once:
             members = [self._waiting.pop() for _ in range(min(len(self._waiting), self._n_at_once - n_alive))]
@@ -98,7 +100,7 @@ class TrieDecoder:
         return admitted
 
     def _step(self, branches: list[_Branch]) -> list[_Branch]:
-        """One decode of one row a branch, one token for every candidate alive."""
+        """Decode one row per branch: one token for every candidate that has not ended."""
         n_prompt = len(self._request.prompt)
         self._context.decode(
             [b.so_far.tokens[-1] for b in branches],
@@ -117,7 +119,7 @@ class TrieDecoder:
         ]
 
     def _draw(self, branch: _Branch, sampler: RowSampler) -> list[_Branch]:
-        """Draw each member's next token, split where they differ, end what ended; returns what lives on."""
+        """Sample each member's next token, split where they differ; returns the branches that go on."""
         place = len(branch.so_far.tokens)
         groups: dict[tuple[int, int], list[int]] = {}
         for member in branch.members:

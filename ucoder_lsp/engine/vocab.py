@@ -1,8 +1,8 @@
-"""The vocabulary of a loaded model: text to tokens and back, and which tokens are not text.
+"""The vocabulary of a loaded model: text to tokens and back.
 
-A token that is not text (end of turn, fill-in-the-middle, chat markers) ends a candidate and never leaks
-into it. Users of other tools see `<|fim_middle|>` in their files: their rule is a list of names; ours is
-the vocabulary's own marks plus the fill-in-the-middle ids, which some conversions leave unmarked.
+A token that is not text (end of turn, fill-in-the-middle, chat markers) ends a candidate and never becomes part of it.
+Tools that recognise such tokens by a list of names let `<|fim_middle|>` into users' files. Here the vocabulary's own
+marks decide, plus the fill-in-the-middle ids, which some conversions leave unmarked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NOT_TEXT = C.LLAMA_TOKEN_ATTR_CONTROL | C.LLAMA_TOKEN_ATTR_UNKNOWN | C.LLAMA_TO
 
 @dataclass(frozen=True, slots=True)
 class FimTokens:
-    """Fill-in-the-middle ids; None where the vocabulary has none."""
+    """The fill-in-the-middle token ids; None for one that the vocabulary lacks."""
 
     prefix: int
     suffix: int
@@ -34,7 +34,10 @@ class FimTokens:
 
 
 class Vocab:
-    """Tokenizer and marks of one model. Safe from any thread, also while another one closes the model."""
+    """The tokenizer and token marks of one model.
+
+    Thread-safe, also while another thread closes the model.
+    """
 
     def __init__(self, model: int) -> None:
         self._lock = threading.Lock()
@@ -42,46 +45,45 @@ class Vocab:
         self.n_tokens = int(C.llama_vocab_n_tokens(self._vocab))
         self.bos = _known(C.llama_vocab_bos(self._vocab))
         self.eos = _known(C.llama_vocab_eos(self._vocab))
-        self.eot = _known(C.llama_vocab_eot(self._vocab))
         self.fim = self._fim()
         self.special = frozenset(t for t in range(self.n_tokens) if self._is_not_text(t)) | self._fim_ids()
         self._pieces: dict[int, bytes] = {}
 
-    def tokenize(self, text: str, special: bool = False, add_bos: bool = False) -> tuple[int, ...]:
-        """Token ids of a text.
+    def tokenize(self, text: str, special: bool = False) -> tuple[int, ...]:
+        """Return the token ids of a text.
 
         Args:
-            special: read `<|im_start|>` and the like as tokens. Never for text that a user or a file brought.
-            add_bos: let the vocabulary add what it puts before a text (many Llama models expect it).
+            special: read `<|im_start|>` and the like as tokens; never set it for text of a user or a file.
         """
         data = text.encode("utf-8", "surrogatepass")
         size = len(data) + 8
         buffer = (C.llama_token * size)()
         with self._open() as vocab:
-            n = C.llama_tokenize(vocab, data, len(data), buffer, size, add_bos, special)
+            n = C.llama_tokenize(vocab, data, len(data), buffer, size, False, special)
             if n < 0:
                 buffer = (C.llama_token * -n)()
-                n = C.llama_tokenize(vocab, data, len(data), buffer, -n, add_bos, special)
+                n = C.llama_tokenize(vocab, data, len(data), buffer, -n, False, special)
         return tuple(buffer[:n])
 
     def detokenize(self, tokens: Sequence[int], special: bool = False) -> str:
-        """The text of token ids; special tokens vanish unless asked for, broken UTF-8 becomes U+FFFD."""
+        """Return the text of token ids; special tokens only on request, broken UTF-8 as U+FFFD."""
         return b"".join(self._raw_piece(t, special) for t in tokens).decode("utf-8", "replace")
 
     def piece(self, token: int) -> bytes:
-        """The bytes a token adds to a text: nothing for special ones, part of a character for some."""
+        """Return the bytes that a token adds to a text.
+
+        None for special tokens; some are only part of a character.
+        """
         known = self._pieces.get(token)
         if known is None:
             known = self._pieces[token] = self._raw_piece(token, special=False)
         return known
 
-    def token_named(self, name: str) -> int | None:
-        """The id of the special token written `name` (`<jupyter_start>` as a learnt mark, say), or None."""
-        ids = self.tokenize(name, special=True)
-        return ids[0] if len(ids) == 1 and ids[0] in self.special else None
-
     def close(self) -> None:
-        """The model is about to be freed: whoever comes now gets `EngineClosed`, whoever is at work is waited for."""
+        """Refuse further calls with `EngineClosed`, so that the model can be freed.
+
+        Waits for a call that is running.
+        """
         with self._lock:
             self._vocab = None
 
@@ -129,7 +131,7 @@ class Vocab:
 
 
 class TextStream:
-    """Text from token pieces: a character is passed on when its last byte is there."""
+    """The text of token pieces: a character appears with its last byte."""
 
     __slots__ = ("_decoder", "text")
 
@@ -141,7 +143,7 @@ class TextStream:
         self.text += self._decoder.decode(piece)
 
     def copy(self) -> TextStream:
-        """An independent stream that continues from here."""
+        """Return an independent stream that continues from here."""
         other = TextStream()
         other._decoder.setstate(self._decoder.getstate())
         other.text = self.text

@@ -1,0 +1,1 @@
+"""The choice and preparation of the served GGUF file; inference is in `engine`."""

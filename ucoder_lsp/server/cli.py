@@ -1,4 +1,4 @@
-"""`ucoder serve`: start the language server; `ucoder settings`: show what it would run with."""
+"""The commands `ucoder serve` (start the language server) and `ucoder settings` (show its settings)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ucoder_lsp.config import Settings, config_path, load
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """One flag for each setting, so that the help and the configuration cannot drift apart."""
+    """Add one flag per setting, so that `--help` always matches the configuration."""
     for field in reversed(fields(Settings)):
         flag = "--" + field.name.replace("_", "-")
         command = click.option(flag, field.name, default=None, help=field.metadata["help"], metavar="VALUE")(
@@ -25,7 +25,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def given(flags: dict[str, object]) -> dict[str, object]:
-    """Only the flags that were really given."""
+    """Return only the flags that are on the command line."""
     return {name: value for name, value in flags.items() if value is not None}
 
 
@@ -35,14 +35,15 @@ def given(flags: dict[str, object]) -> dict[str, object]:
     default="warning",
     show_default=True,
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="what goes to standard error",
+    help="Least severe messages that go to standard error.",
 )
 @settings_options
 def serve(log_level: str, **flags: object) -> None:
     """Start the language server on standard input and output.
 
-    Your editor runs this. Settings come from the configuration file, then UCODER_* variables, then the flags
-    below, then the editor's own; `ucoder settings` shows the result.
+    Your editor starts this command. Settings come from the configuration file, then UCODER_* variables, then
+    the flags below, then the editor's own settings; later ones override earlier ones. `ucoder settings` shows
+    the result.
     """
     from ucoder_lsp.server.server import create
 
@@ -56,7 +57,7 @@ def serve(log_level: str, **flags: object) -> None:
 @click.command()
 @settings_options
 def settings(**flags: object) -> None:
-    """Show every setting, its value here, and what it means."""
+    """Show every setting, its current value, and its meaning."""
     import os
 
     current, problems = load(given(flags))

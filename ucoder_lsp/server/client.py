@@ -1,6 +1,6 @@
-"""A small editor without a screen: the real server over standard input and output, for the demo, tests, benchmarks.
+"""A headless editor that drives the real server over standard input and output.
 
-Also the shortest complete example of how to drive the server from another program.
+The demo, the tests and the benchmarks use it. It is also the shortest example of a client in another program.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pygls.lsp.client import LanguageClient
 
 from ucoder_lsp.server.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
 
-# -P: a file of the workspace (numbers.py, say) must not stand for a module of the server.
+# -P: a file of the workspace (numbers.py, say) must not be imported instead of a module of the server.
 SERVER = (sys.executable, "-P", "-m", "ucoder_lsp", "serve")
 
 
 class ServerFailed(RuntimeError):
-    """The server did not become ready; the message is its own."""
+    """The server did not become ready; the message is the server's."""
 
 
 class Editor:
@@ -41,9 +41,9 @@ class Editor:
     ) -> None:
         self.workspace = workspace
         self.messages: list[str] = []
-        """What the server showed to the user, in order."""
+        """Messages that the server showed to the user, in order."""
         self.capabilities: types.ServerCapabilities | None = None
-        """What the server announced."""
+        """Capabilities that the server announced."""
         self._cwd = cwd
         self._command = command
         self._options = options or {}
@@ -88,7 +88,10 @@ class Editor:
         await self.client.stop()
 
     async def ready(self) -> dict[str, Any]:
-        """The status once the server has finished preparing. Raises ServerFailed with the server's sentence."""
+        """Wait until the server is ready and return its status.
+
+        Raises `ServerFailed` with the server's message.
+        """
         assert self._ready is not None, "use as an async context manager"
         status = await self._ready
         if status["state"] != "ready":
@@ -96,11 +99,11 @@ class Editor:
         return status
 
     async def status(self) -> dict[str, Any]:
-        """The server's status now."""
+        """Return the server's current status."""
         return _as_dict(await self.client.protocol.send_request_async(STATUS, {}))
 
     def open(self, name: str, text: str) -> str:
-        """Open (or replace the text of) the document `name` of the workspace; returns its URI."""
+        """Open the document `name` of the workspace, or replace its text; returns its URI."""
         uri = (self.workspace.resolve() / name).as_uri()
         version = self._versions[uri] = self._versions.get(uri, 0) + 1
         if version == 1:
@@ -116,7 +119,7 @@ class Editor:
         return uri
 
     async def inline_completion(self, uri: str, line: int, character: int) -> str:
-        """The ghost text at a position; empty where nothing is offered."""
+        """Return the ghost text at a position; empty where nothing is offered."""
         result = await self.client.text_document_inline_completion_async(
             types.InlineCompletionParams(
                 text_document=types.TextDocumentIdentifier(uri),
@@ -128,11 +131,11 @@ class Editor:
         return str(items[0].insert_text) if items else ""
 
     async def explain_last(self) -> dict[str, Any] | None:
-        """Why the last completion that was offered was chosen."""
+        """Return the explanation of the last completion that was offered."""
         return await self._explain(EXPLAIN_LAST)
 
     async def explain_request(self) -> dict[str, Any] | None:
-        """What became of the last request, also when nothing was offered."""
+        """Return the explanation of the last request, also when nothing was offered."""
         return await self._explain(EXPLAIN_REQUEST)
 
     async def _explain(self, method: str) -> dict[str, Any] | None:
@@ -150,7 +153,7 @@ class Editor:
 
 
 def _as_dict(value: Any) -> dict[str, Any]:
-    """A message of ours as plain data: pygls hands unknown methods' objects over as named tuples."""
+    """Convert a result of a custom method to plain data: pygls decodes it as named tuples."""
     plain = _plain(value)
     assert isinstance(plain, dict)
     return plain
@@ -167,7 +170,10 @@ def _plain(value: Any) -> Any:
 
 
 def position_after(text: str, anchor: str) -> tuple[int, int]:
-    """0-based line and character right behind the only occurrence of `anchor`; ValueError without exactly one."""
+    """Return the 0-based line and character behind `anchor`.
+
+    Raises `ValueError` unless it occurs exactly once.
+    """
     if text.count(anchor) != 1:
         raise ValueError(f"the anchor {anchor!r} occurs {text.count(anchor)} times")
     before = text[: text.index(anchor) + len(anchor)]

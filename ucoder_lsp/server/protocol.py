@@ -1,13 +1,13 @@
-"""Our own protocol methods, the words that server, clients and the extension share.
+"""The custom methods of the protocol, shared by the server, its clients and the extension.
 
-A request of ours has the parameters `{}`: pygls 2.1 refuses a message that leaves them out.
+Their requests have the parameters `{}`, because pygls 2.1 rejects a message without parameters.
 """
 
 STATUS = "ucoder/status"
-"""Request with the parameters {}, and a notification on every change: `Status.to_json` (ucoder_lsp.server.service)."""
+"""A request, and a notification on every change: `service.ServerStatus.to_json`."""
 
 EXPLAIN_LAST = "ucoder/explainLast"
-"""Request with the parameters {}: `Explanation.to_json` of the last completion that was offered, or null."""
+"""A request for `Explanation.to_json` of the last completion that was offered, or null."""
 
 EXPLAIN_REQUEST = "ucoder/explainRequest"
-"""The same for the last request, also when nothing was offered: its reason says why."""
+"""The same for the last request, also when nothing was offered; the reason is in the explanation."""

@@ -1,8 +1,7 @@
 """The language server: translates between the protocol and the service, and does nothing else.
 
-The only importer of pygls. Standard requests: `textDocument/inlineCompletion` (LSP 3.18) and
-`textDocument/completion` for editors without it. Own ones, for any client: `ucoder/status` (request, and a
-notification on every change), `ucoder/explainLast` and `ucoder/explainRequest`.
+Standard requests: `textDocument/inlineCompletion` (LSP 3.18), and `textDocument/completion` for editors without it.
+The custom requests are in `protocol`.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from ucoder_lsp.completion.explain import Explanation
 from ucoder_lsp.config import Settings
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.server.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
-from ucoder_lsp.server.service import Service, Status
+from ucoder_lsp.server.service import ServerStatus, Service
 
 log = logging.getLogger(__name__)
 
 
 class UCoderServer(LanguageServer):
-    """A pygls server with one service. Settings come with the command line and from the client's options."""
+    """A pygls server with one service; settings come from the command line and the client's options."""
 
     def __init__(self, settings: Settings, problems: list[str], version: str) -> None:
         super().__init__("ucoder", version)
@@ -38,18 +37,21 @@ class UCoderServer(LanguageServer):
         self.service: Service | None = None
         self.preparation: asyncio.Task[None] | None = None
 
-    def tell(self, message: str, kind: types.MessageType = types.MessageType.Warning) -> None:
-        """Show one sentence to the user, and log it."""
+    def show(self, message: str, kind: types.MessageType = types.MessageType.Warning) -> None:
+        """Show a message to the user, and log it."""
         log.warning("%s", message)
         self.window_show_message(types.ShowMessageParams(kind, message))
 
-    def on_status(self, status: Status) -> None:
-        """Pass a change of status on; an error is also shown, since completions stay away until it is mended."""
+    def on_status(self, status: ServerStatus) -> None:
+        """Send a change of status.
+
+        An error is also shown, because completions stop until it is repaired.
+        """
         self.protocol.notify(STATUS, status.to_json())
         if status.state == "error":
-            self.tell(status.message, types.MessageType.Error)
+            self.show(status.message, types.MessageType.Error)
         elif status.state == "ready" and status.sandbox_tier is None and self.settings.execution:
-            self.tell(status.message)
+            self.show(status.message)
 
 
 def _initialize(ls: UCoderServer, params: types.InitializeParams) -> None:
@@ -63,7 +65,7 @@ def _initialize(ls: UCoderServer, params: types.InitializeParams) -> None:
 
 async def _initialized(ls: UCoderServer, _params: types.InitializedParams) -> None:
     for problem in ls.problems:
-        ls.tell(problem)
+        ls.show(problem)
     root = ls.workspace.root_path
     ls.service = Service(ls.settings, ls.on_status, Path(root) if root else None)
     ls.preparation = asyncio.create_task(ls.service.prepare())
@@ -71,7 +73,7 @@ async def _initialized(ls: UCoderServer, _params: types.InitializedParams) -> No
 
 async def _shutdown(ls: UCoderServer, _params: None) -> None:
     if ls.preparation is not None:
-        ls.preparation.cancel()  # it may take minutes, an editor waits two seconds
+        ls.preparation.cancel()  # it may take minutes; an editor waits two seconds
         await asyncio.wait([ls.preparation])
     if ls.service is not None:
         await ls.service.close()
@@ -79,7 +81,10 @@ async def _shutdown(ls: UCoderServer, _params: None) -> None:
 
 
 def _exit(ls: UCoderServer, _params: None) -> None:
-    """Python would wait for the thread of a preparation that was given up, and nothing can stop that thread."""
+    """End the process at once if preparation was cancelled.
+
+    Its thread cannot be stopped, and Python would wait for it.
+    """
     if ls.preparation is not None and ls.preparation.cancelled():
         os._exit(0)
 
@@ -92,7 +97,7 @@ def _configuration_changed(ls: UCoderServer, params: types.DidChangeConfiguratio
     for name in ls.service.use_settings(ls.settings):
         problems.append(f"Setting '{name}' changed: restart the server for it to take effect.")
     for problem in problems:
-        ls.tell(problem)
+        ls.show(problem)
 
 
 async def _inline_completion(
@@ -111,7 +116,7 @@ async def _completion(ls: UCoderServer, params: types.CompletionParams) -> types
     nothing = types.CompletionList(is_incomplete=False, items=[])
     capabilities = ls.client_capabilities.text_document
     if capabilities is not None and capabilities.inline_completion is not None:
-        return nothing  # this client shows ghost text: the same suggestion twice would only be in the way
+        return nothing  # this client shows ghost text: do not offer the same text twice
     explanation = await _complete(ls, params.text_document.uri, params.position)
     if explanation is None or not explanation.text:
         return nothing
@@ -119,7 +124,7 @@ async def _completion(ls: UCoderServer, params: types.CompletionParams) -> types
 
 
 def _status(ls: UCoderServer, _params: Any) -> dict[str, Any]:
-    current = ls.service.status if ls.service is not None else Status("preparing", "Starting.")
+    current = ls.service.status if ls.service is not None else ServerStatus("preparing", "Starting.")
     return current.to_json()
 
 
@@ -134,10 +139,13 @@ def _explain_request(ls: UCoderServer, _params: Any) -> dict[str, Any] | None:
 
 
 async def _complete(ls: UCoderServer, uri: str, position: types.Position) -> Explanation | None:
-    """The completion at a client position; None (and one logged sentence) where there can be none."""
+    """Return the completion at a client position.
+
+    None, with a logged message, when there cannot be one.
+    """
     if ls.service is None:
         return None
-    # Line endings are the editor's business: it converts the inserted text to the document's own.
+    # The editor converts the inserted text to the document's line endings.
     text = ls.workspace.get_text_document(uri).source.replace("\r\n", "\n")
     try:
         column = _column(ls.workspace.position_codec, text, position)
@@ -149,7 +157,10 @@ async def _complete(ls: UCoderServer, uri: str, position: types.Position) -> Exp
 
 
 def _column(codec: PositionCodec, text: str, position: types.Position) -> int:
-    """The client's column (UTF-16 units by default) in characters; one past the line is left past it."""
+    """Convert the client's column (UTF-16 units by default) to characters.
+
+    A column past the end of the line stays past it.
+    """
     lines = text.split("\n")
     if position.line >= len(lines):
         return position.character
@@ -163,7 +174,10 @@ def _column(codec: PositionCodec, text: str, position: types.Position) -> int:
 def _as_item(
     ls: UCoderServer, params: types.CompletionParams, explanation: Explanation
 ) -> types.CompletionItem:
-    """The completion for the plain completion list: label and filter start with the word being typed."""
+    """Return an item for the plain completion list.
+
+    Label and filter start with the word being typed.
+    """
     document = ls.workspace.get_text_document(params.text_document.uri)
     line = document.lines[params.position.line] if params.position.line < len(document.lines) else ""
     column = _column(
@@ -201,10 +215,10 @@ _FEATURES: dict[str, Callable[..., Any]] = {
 
 
 def create(settings: Settings, problems: list[str], version: str) -> UCoderServer:
-    """A server with all its features; `start_io` then runs it."""
+    """Create a server with all its features; `start_io` runs it."""
     server = UCoderServer(settings, problems, version)
     for method, handler in _FEATURES.items():
-        # pygls announces inline completion only when it is given options.
+        # pygls announces inline completion only when it has options.
         inline = method == types.TEXT_DOCUMENT_INLINE_COMPLETION
         server.feature(method, types.InlineCompletionOptions() if inline else None)(handler)
     return server

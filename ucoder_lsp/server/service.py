@@ -1,7 +1,7 @@
-"""What the server serves with: the prepared model, its adapter, the sandbox. Knows nothing of the protocol.
+"""The service behind the protocol: the prepared model, its adapter, and the sandbox.
 
-Preparation takes seconds (minutes on a first run), so it happens once, in a thread, with progress; until it is
-done, and after it failed, every request gets a clear answer instead of an error.
+Preparation takes seconds (minutes on a first run), so it runs once, in a thread, with progress. Until it is done, and
+after it failed, a request returns nothing and `status` holds the reason. Nothing here depends on the protocol.
 """
 
 from __future__ import annotations
@@ -16,72 +16,75 @@ from typing import Any
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
 from ucoder_lsp.adapters.follower import AdapterFollower
-from ucoder_lsp.adapters.registry import AdapterRegistry, AdapterVersion
+from ucoder_lsp.adapters.manifest import AdapterVersion
+from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.completion.explain import Explanation
 from ucoder_lsp.completion.flow import Completer
 from ucoder_lsp.config import EMBEDDED, Settings
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import EngineError
-from ucoder_lsp.models import prepare as models
+from ucoder_lsp.models.errors import ModelError
+from ucoder_lsp.models.gguf import Progress
+from ucoder_lsp.models.prepare import prepare_model
 
 log = logging.getLogger(__name__)
-Notify = Callable[["Status"], None]
+Notify = Callable[["ServerStatus"], None]
 WARM_UP = 'def add(a: int, b: int) -> int:\n    """Return the sum."""\n    '
-"""A request of our own, so that the first one of the user does not pay for first imports and first allocations."""
+"""The first request, made at start, so that the user's first one does not wait for imports and allocations."""
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """What an editor's status bar shows."""
+class ServerStatus:
+    """The status that an editor shows in its status bar."""
 
     state: str
     """`preparing`, `ready` or `error`."""
     message: str
-    """One sentence; for `error` it says what to do."""
+    """One sentence; for `error` with the way to repair it."""
     model: str = ""
     adapter: str | None = None
     sandbox_tier: int | None = None
     """Isolation tier of executions; None where nothing is executed."""
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready, in the protocol's camelCase."""
+        """Return plain data for JSON, in the protocol's camelCase."""
         values = asdict(self)
         values["sandboxTier"] = values.pop("sandbox_tier")
         return values
 
 
 class Service:
-    """One model, one sandbox, completions. Belongs to one event loop; `close` frees both."""
+    """One model and one sandbox, used from one event loop; `close` frees both."""
 
     def __init__(self, settings: Settings, notify: Notify, root: Path | None = None) -> None:
-        """`root` is the workspace's folder, which a relative `python` setting starts from."""
+        """Hold the settings; `root` is the base of a relative `python` setting."""
         self.settings = settings
         self._root = root or Path()
-        self.status = Status("preparing", "Preparing the model.")
+        self.status = ServerStatus("preparing", "Preparing the model.")
         self.last: Explanation | None = None
-        """The last completion that was offered."""
+        """The explanation of the last completion that was offered."""
         self.latest: Explanation | None = None
-        """The last request, also when nothing was offered: its reason says why."""
+        """The explanation of the last request, also when nothing was offered."""
         self._notify = notify
         self._completer: Completer | None = None
         self._engine: Engine | None = None
         self._sandbox: Sandbox | None = None
         self._follower: AdapterFollower | None = None
         self._followed: tuple[AdapterVersion | None, str | None] = (None, None)
-        """The adapter and the problem that `status` tells of."""
+        """The adapter and the problem that `status` reports."""
         self._warning: str | None = None
-        """What the preparation of the model has to tell the user."""
+        """A message to the user from the preparation of the model."""
         self._ready = asyncio.Event()
 
     async def prepare(self) -> None:
-        """Load everything; afterwards `status` is ready or error. Raises only what is a defect of ours."""
+        """Load everything; afterwards `status` is ready or error. Only a defect of UCoder raises."""
         try:
             await self._prepare()
-        except (models.ModelError, EngineError) as error:
-            self._set(Status("error", str(error)))
+        except (ModelError, EngineError) as error:
+            self._set(ServerStatus("error", str(error)))
         except Exception as error:
             self._set(
-                Status("error", f"UCoder could not start ({error!r}): please report this with its log.")
+                ServerStatus("error", f"UCoder could not start ({error!r}): please report this with its log.")
             )
             raise
         finally:
@@ -91,7 +94,7 @@ class Service:
         loop = asyncio.get_running_loop()
 
         def progress(message: str, fraction: float) -> None:
-            loop.call_soon_threadsafe(self._announce, Status("preparing", f"{message}: {fraction:.0%}"))
+            loop.call_soon_threadsafe(self._announce, ServerStatus("preparing", f"{message}: {fraction:.0%}"))
 
         self._engine = engine = await asyncio.to_thread(self._load_engine, progress)
         why_no_sandbox = await self._start_sandbox()
@@ -100,13 +103,13 @@ class Service:
         tier = self._sandbox.tier if self._sandbox is not None else None
         message = "Ready." if not why_no_sandbox else f"Ready, ranking without execution: {why_no_sandbox}"
         message = " ".join(filter(None, [message, self._warning]))
-        self._set(Status("ready", message, model=engine.model_name, sandbox_tier=tier))
+        self._set(ServerStatus("ready", message, model=engine.model_name, sandbox_tier=tier))
         await self._follow_adapter(self._completer)
 
     async def complete(self, text: str, line: int, column: int) -> Explanation | None:
-        """The explained completion, or None while there is no model (`status` says why).
+        """Return the explained completion, or None while there is no model (see `status`).
 
-        Waits for the preparation up to the deadline of a request. Raises CursorError.
+        Waits for the preparation, at most until a request's deadline. Raises `CursorError`.
         """
         try:
             await asyncio.wait_for(self._ready.wait(), self.settings.deadline_ms / 1000)
@@ -122,7 +125,7 @@ class Service:
         return explanation
 
     def use_settings(self, settings: Settings) -> list[str]:
-        """Take new settings for the next requests; names the changed ones that need a restart."""
+        """Use new settings for the next requests; returns the changed ones that need a restart."""
         fixed = ("model", "threads", "cache_dir", "data_dir", "python", "execution")
         restart = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
         kept = {name: getattr(self.settings, name) for name in fixed}
@@ -139,10 +142,13 @@ class Service:
             await asyncio.to_thread(self._engine.close)
 
     async def _follow_adapter(self, completer: Completer) -> None:
-        """Swap to the adapter that is published now. Requests already in the engine finish with the one they named."""
+        """Switch to the adapter that is served now.
+
+        Requests already in the engine keep the one they named.
+        """
         assert self._follower is not None
         await asyncio.to_thread(self._follower.identity)
-        # Asked for here, in the loop: of two requests that were in the thread, the slower one may have an older answer.
+        # Read here, in the event loop: of two requests in the thread, the slower one may hold an outdated result.
         served, problem = self._follower.served(), self._follower.problem()
         identity = None if served is None else served.identity
         if identity != completer.adapter:
@@ -153,10 +159,10 @@ class Service:
             message = problem or f"Serving {version or 'the base model'}."
             self._set(replace(self.status, adapter=version, message=message))
 
-    def _load_engine(self, progress: models.Progress) -> Engine:
+    def _load_engine(self, progress: Progress) -> Engine:
         settings = self.settings
         configured = None if settings.model == EMBEDDED else Path(settings.model).expanduser()
-        prepared = models.resolve(configured, settings.cache_dir, progress=progress)
+        prepared = prepare_model(configured, settings.cache_dir, progress=progress)
         progress("Loading the model", 0.0)
         engine = Engine.load(
             prepared.path,
@@ -172,7 +178,7 @@ class Service:
         return engine
 
     async def _start_sandbox(self) -> str:
-        """Start the sandbox where execution is on; the sentence why there is none, or nothing."""
+        """Start the sandbox if execution is on; returns why there is none, or an empty text."""
         if not self.settings.execution:
             return "execution is turned off (setting 'execution')."
         try:
@@ -183,16 +189,16 @@ class Service:
 
     def _open_sandbox(self) -> Sandbox:
         python = self.settings.python
-        if "/" in python:  # a path, not a command to be looked up
+        if "/" in python:  # a path, not a command on PATH
             python = str(self._root / Path(python).expanduser())
         return Sandbox(interpreter=python or None)
 
-    def _announce(self, status: Status) -> None:
-        """Pass progress on, once for each text."""
+    def _announce(self, status: ServerStatus) -> None:
+        """Publish progress, each text once."""
         if status != self.status:
             self._set(status)
 
-    def _set(self, status: Status) -> None:
+    def _set(self, status: ServerStatus) -> None:
         log.info("%s: %s", status.state, status.message)
         self.status = status
         self._notify(status)

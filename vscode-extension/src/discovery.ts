@@ -1,14 +1,14 @@
-/** Which command starts the server. Pure: the caller says what exists and what is trusted. */
+/** Chooses the command that starts the server. Pure: the caller passes what exists and what is trusted. */
 
 import { posix, win32 } from "node:path";
 
 export interface Surroundings {
-  /** The setting `ucoder.serverCommand`; VS Code itself drops a workspace's value while it is not trusted. */
+  /** The setting `ucoder.serverCommand`; VS Code ignores the value of an untrusted workspace. */
   configured: readonly string[];
-  /** Folders of the workspace. */
+  /** The workspace's folders. */
   folders: readonly string[];
   trusted: boolean;
-  /** Value of PATH. */
+  /** The value of PATH. */
   path: string;
   windows: boolean;
   exists: (file: string) => boolean;
@@ -20,7 +20,7 @@ export const HOW_TO_INSTALL =
   "UCoder's server was not found: run `pip install /path/to/ucoder` (your clone of it) in the .venv of this workspace, or run " +
   '`make setup` in the clone and set ucoder.serverCommand to ["/path/to/ucoder/.venv/bin/ucoder", "serve"].';
 
-/** The configured command, else the workspace's own environment (trusted only), else the PATH. */
+/** Returns the configured command, else the one in the workspace's .venv (if trusted), else the one on the PATH. */
 export function findServer(around: Surroundings): Discovery {
   const [command, ...args] = around.configured;
   if (command !== undefined) {
@@ -30,7 +30,7 @@ export function findServer(around: Surroundings): Discovery {
     }
     return { command, args };
   }
-  // A program that came with an untrusted workspace is never started.
+  // A program of an untrusted workspace is never started.
   const inFolders = around.trusted
     ? around.folders.map((folder) => (around.windows ? `${folder}\\.venv\\Scripts\\ucoder.exe` : `${folder}/.venv/bin/ucoder`))
     : [];
@@ -42,7 +42,7 @@ export function findServer(around: Surroundings): Discovery {
   return found === undefined ? { problem: HOW_TO_INSTALL } : { command: found, args: ["serve"] };
 }
 
-/** Whether a folder of the PATH belongs to a workspace that is not trusted. */
+/** Returns whether a folder of the PATH belongs to an untrusted workspace. */
 function isInside(folder: string, around: Surroundings): boolean {
   return !around.trusted && around.folders.some((root) => folder === root || folder.startsWith(root + (around.windows ? "\\" : "/")));
 }

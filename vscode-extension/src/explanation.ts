@@ -1,4 +1,4 @@
-/** An explanation of the server as a page. Pure: every text is escaped, and the page may run no script at all. */
+/** Renders an explanation as a page. Pure: every text is escaped, and the page cannot run scripts. */
 
 export interface Explanation {
   text?: string;
@@ -18,7 +18,7 @@ export interface Explanation {
   timings?: Record<string, number>;
 }
 
-/** Text as HTML that shows exactly that text. */
+/** Returns HTML that shows exactly this text. */
 export function escape(text: string): string {
   const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
   return text.replace(/[&<>"']/g, (char) => entities[char] ?? char);
@@ -34,7 +34,7 @@ function percent(share: number | undefined): string {
   return share === undefined ? "" : `${Math.round(share * 100)} %`;
 }
 
-/** The page; `nonce` allows its one style sheet and nothing else. */
+/** Returns the page; `nonce` allows its one style sheet and nothing else. */
 export function page(explanation: Explanation, nonce: string): string {
   return `<!DOCTYPE html>
 <html lang="en">
@@ -69,7 +69,7 @@ function candidates(explanation: Explanation): string {
     return `<tr${winner ? ' class="winner"' : ""}><td>${winner ? "→ " : ""}${index}</td><td>${candidate.count ?? ""}</td><td>${letter(candidate.cluster)}</td><td>${candidate.meanLogprob?.toFixed(2) ?? ""}</td><td>${escape(candidate.status ?? "")}</td><td class="code">${escape((candidate.text ?? "").trim())}</td></tr>`;
   });
   return `<h2>Candidates</h2>
-<table><tr><th>#</th><th>drawn</th><th>cluster</th><th>log-prob</th><th>came as far as</th><th>text</th></tr>
+<table><tr><th>#</th><th>samples</th><th>cluster</th><th>log-prob</th><th>reached</th><th>text</th></tr>
 ${rows.join("\n")}
 </table>`;
 }
@@ -85,7 +85,7 @@ function behaviour(explanation: Explanation): string {
     return `<tr><td class="code">${escape(probe)}</td>${cells.join("")}</tr>`;
   });
   return `<h2>Behaviour on ${rows.length} probe inputs</h2>
-<table><tr><th>probe</th>${heads.join("")}</tr>
+<table><tr><th>probe input</th>${heads.join("")}</tr>
 ${rows.join("\n")}
 </table>`;
 }

@@ -1,4 +1,4 @@
-/** What VS Code asks for, handed to the server: ghost text comes through the standard inline completion of the language client. */
+/** Connects VS Code to the server; ghost text comes through the language client's standard inline completion. */
 
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -23,7 +23,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     vscode.commands.registerCommand("ucoder.explain", explain),
     vscode.commands.registerCommand("ucoder.restart", () => servers.restart()),
     vscode.commands.registerCommand("ucoder.showLog", () => output.show()),
-    // What was ranked without execution may be executed from now on.
+    // From now on candidates may be executed.
     vscode.workspace.onDidGrantWorkspaceTrust(() => servers.restart()),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration("ucoder")) {
@@ -38,7 +38,7 @@ export async function deactivate(): Promise<void> {
   await lifecycle?.stop();
 }
 
-/** A server that is starting, with the settings and the trust of this moment; undefined where none may run or none was found. */
+/** Starts a server with the current settings and trust; returns undefined where UCoder is disabled or no server is found. */
 function launch(folder: string): Server | undefined {
   const configuration = vscode.workspace.getConfiguration("ucoder");
   if (!configuration.get<boolean>("enabled", true)) {
@@ -46,7 +46,7 @@ function launch(folder: string): Server | undefined {
   }
   const found = locate(configuration);
   if ("problem" in found) {
-    void sayMissing(found.problem); // its box may stay open for hours, and nothing waits for it
+    void showMissing(found.problem); // not awaited: its message may stay open for hours
     return undefined;
   }
   output.info(`Starting ${[found.command, ...found.args].join(" ")}`);
@@ -72,7 +72,7 @@ function clientOptions(configuration: vscode.WorkspaceConfiguration): LanguageCl
   };
 }
 
-async function sayMissing(problem: string): Promise<void> {
+async function showMissing(problem: string): Promise<void> {
   output.warn(problem);
   const settings = "Open Settings";
   if ((await vscode.window.showWarningMessage(problem, settings)) === settings) {

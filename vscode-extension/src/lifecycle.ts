@@ -1,7 +1,7 @@
-/** At most one server, whatever is asked while another one starts or ends. Pure: the caller says how one is launched. */
+/** Keeps at most one server, also across overlapping restarts. Pure: the caller passes how one is launched. */
 
 export interface Stoppable {
-  /** Ends it, whatever it is doing; a rejection is only a complaint. */
+  /** Ends it in any state; a rejection is only reported. */
   stop(): Promise<void>;
 }
 
@@ -9,17 +9,17 @@ export class Lifecycle<S extends Stoppable> {
   private running: S | undefined;
   private queue: Promise<void> = Promise.resolve();
 
-  /** `launch` starts a server without waiting for it, or returns undefined where none may run or none was found. */
+  /** `launch` starts a server without waiting for it, or returns undefined; `report` gets errors. */
   constructor(
     private readonly launch: () => S | undefined,
-    private readonly complain: (error: unknown) => void,
+    private readonly report: (error: unknown) => void,
   ) {}
 
   get current(): S | undefined {
     return this.running;
   }
 
-  /** End the server that runs, then launch one with the settings and the trust of that moment. */
+  /** Ends the running server, then launches one with the settings and the trust of that moment. */
   restart(): Promise<void> {
     return this.next(() => {
       this.running = this.launch();
@@ -30,7 +30,7 @@ export class Lifecycle<S extends Stoppable> {
     return this.next(() => undefined);
   }
 
-  /** After everything asked before: end the server that runs, then do this. */
+  /** After all earlier calls: ends the running server, then runs this step. */
   private next(step: () => void): Promise<void> {
     this.queue = this.queue
       .then(async () => {
@@ -38,9 +38,9 @@ export class Lifecycle<S extends Stoppable> {
         this.running = undefined;
         await ending?.stop();
       })
-      .catch(this.complain)
+      .catch(this.report)
       .then(step)
-      .catch(this.complain);
+      .catch(this.report);
     return this.queue;
   }
 }

@@ -1,4 +1,4 @@
-/** One server: its process, the client that speaks with it and its status bar item, all of which `stop` ends for certain. */
+/** One server: its process, its client and its status bar item; `stop` always ends all of them. */
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
@@ -8,13 +8,13 @@ import { CloseAction, LanguageClient, type LanguageClientOptions } from "vscode-
 import type { Stoppable } from "./lifecycle";
 import { StatusItem, type Status } from "./status";
 
-/** For a start that hangs; one that works takes seconds. */
+/** Limit for a start that hangs; a normal one takes seconds. */
 const START_MS = 10_000;
 
 export interface Command {
   command: string;
   args: string[];
-  /** Current folder of the server. Never the workspace: Python may take modules from it. */
+  /** Current folder of the server. Never the workspace: Python may import modules from it. */
   cwd: string;
 }
 
@@ -25,11 +25,11 @@ export class Server implements Stoppable {
   private process: ChildProcess | undefined;
   private ending = false;
 
-  /** It starts at once, and nobody waits for it: the status bar says how far it is, and what went wrong. */
+  /** Starts at once and does not wait: the status bar shows progress and errors. */
   constructor(command: Command, options: LanguageClientOptions) {
     this.client = new LanguageClient("ucoder", "UCoder", () => this.spawn(command), {
       ...options,
-      // The status bar says why a start failed; a box for each attempt would only be in the way.
+      // The status bar shows why a start failed; no message box per attempt.
       initializationFailedHandler: () => false,
       errorHandler: {
         error: (...what) => usual.error(...what),
@@ -41,7 +41,7 @@ export class Server implements Stoppable {
     this.started = this.start();
   }
 
-  /** The client can end a running server only, and shows an error when one is ended before. The process ends in any case. */
+  /** Waits for the start, since the client shows an error when it ends a server that is not running; always ends the process. */
   async stop(): Promise<void> {
     this.ending = true;
     this.item.dispose();
@@ -65,7 +65,7 @@ export class Server implements Stoppable {
   }
 
   private async spawn({ command, args, cwd }: Command): Promise<ChildProcess> {
-    this.process?.kill(); // the client starts one again whose connection broke, be it alive or not
+    this.process?.kill(); // after a broken connection the client restarts it, even if the old process is alive
     this.process = spawn(command, args, { cwd });
     await once(this.process, "spawn");
     return this.process;

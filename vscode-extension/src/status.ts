@@ -1,4 +1,4 @@
-/** The status bar item: which model and adapter serve, or what is wrong. */
+/** The status bar item: the served model and adapter, or the problem. */
 
 import * as vscode from "vscode";
 

@@ -28,7 +28,7 @@ test("an untrusted workspace never chooses the server", () => {
   assert.deepEqual(findServer(around([OWN, "/usr/bin/ucoder"], { trusted: false, path })), { command: "/usr/bin/ucoder", args: ["serve"] });
 });
 
-test("a relative folder of the PATH is not searched: it would be one of wherever the editor was started", () => {
+test("relative folders of the PATH are not searched: they depend on where the editor was started", () => {
   const path = "node_modules/.bin:.:/usr/bin";
   const all = ["node_modules/.bin/ucoder", "./ucoder"];
   for (const trusted of [false, true]) {
@@ -36,11 +36,11 @@ test("a relative folder of the PATH is not searched: it would be one of wherever
   }
 });
 
-test("nothing found is one sentence with the way out", () => {
+test("nothing found is one message with a remedy", () => {
   assert.deepEqual(findServer(around([])), { problem: HOW_TO_INSTALL });
 });
 
-test("a configured path that is not there is named", () => {
+test("a configured path that does not exist is named", () => {
   const found = findServer(around([], { configured: ["/no/ucoder", "serve"] }));
   assert.ok("problem" in found && found.problem.includes("/no/ucoder"));
 });

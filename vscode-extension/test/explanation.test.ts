@@ -21,7 +21,7 @@ test("no text of a candidate ever becomes markup", () => {
   assert.ok(html.includes(escape(HOSTILE)));
 });
 
-test("the page may load and run nothing", () => {
+test("the page cannot load or run anything", () => {
   assert.ok(page(FULL, "abc").includes(`content="default-src 'none'; style-src 'nonce-abc';"`));
 });
 

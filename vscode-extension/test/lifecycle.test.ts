@@ -3,11 +3,11 @@ import { test } from "node:test";
 
 import { Lifecycle, type Stoppable } from "../src/lifecycle";
 
-/** Servers that note when they live; they end when told to, or fail to end. */
+/** Servers that record when they run; they end on `stop`, or fail to. */
 function world(fails: (number: number) => boolean = () => false) {
   const alive = new Set<number>();
   const most: number[] = [];
-  const complaints: unknown[] = [];
+  const reports: unknown[] = [];
   let launched = 0;
   const launch = (): Stoppable => {
     const number = ++launched;
@@ -23,30 +23,30 @@ function world(fails: (number: number) => boolean = () => false) {
       },
     };
   };
-  return { alive, most, complaints, lifecycle: new Lifecycle(launch, (error) => complaints.push(error)) };
+  return { alive, most, reports, lifecycle: new Lifecycle(launch, (error) => reports.push(error)) };
 }
 
 test("overlapping restarts leave one server, and never two at a time", async () => {
-  const { alive, most, complaints, lifecycle } = world();
+  const { alive, most, reports, lifecycle } = world();
   await Promise.all([lifecycle.restart(), lifecycle.restart(), lifecycle.restart()]);
   assert.deepEqual([...alive], [3]);
   assert.deepEqual(most, [1, 1, 1]);
-  assert.deepEqual(complaints, []);
+  assert.deepEqual(reports, []);
   await Promise.all([lifecycle.restart(), lifecycle.stop()]);
   assert.equal(alive.size, 0);
   assert.equal(lifecycle.current, undefined);
 });
 
-test("a server that ends badly is a complaint, and the next one starts all the same", async () => {
-  const { alive, complaints, lifecycle } = world((number) => number === 1);
+test("a server that fails to stop is reported, and the next one starts", async () => {
+  const { alive, reports, lifecycle } = world((number) => number === 1);
   await lifecycle.restart();
   await lifecycle.restart();
   assert.deepEqual([...alive], [2]);
-  assert.match(String(complaints), /server 1 did not answer/);
+  assert.match(String(reports), /server 1 did not answer/);
 });
 
-test("a launch that fails is a complaint, and the next restart is not lost", async () => {
-  const complaints: unknown[] = [];
+test("a launch that fails is reported, and the next restart works", async () => {
+  const reports: unknown[] = [];
   let ready = false;
   const launch = (): Stoppable => {
     if (!ready) {
@@ -54,11 +54,11 @@ test("a launch that fails is a complaint, and the next restart is not lost", asy
     }
     return { stop: async () => undefined };
   };
-  const lifecycle = new Lifecycle(launch, (error) => complaints.push(error));
+  const lifecycle = new Lifecycle(launch, (error) => reports.push(error));
   await lifecycle.restart();
   assert.equal(lifecycle.current, undefined);
   ready = true;
   await lifecycle.restart();
   assert.notEqual(lifecycle.current, undefined);
-  assert.equal(complaints.length, 1);
+  assert.equal(reports.length, 1);
 });

@@ -1,4 +1,4 @@
-/** Restricted mode: what a workspace that is not trusted can choose, and what runs there. */
+/** Restricted mode: what an untrusted workspace can choose, and what runs there. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -9,7 +9,7 @@ import { initializationOptions } from "../src/settings";
 
 const manifest = JSON.parse(readFileSync(join(__dirname, "..", "..", "package.json"), "utf8"));
 
-test("an untrusted workspace executes nothing, whatever the settings say", () => {
+test("an untrusted workspace executes nothing, whatever the settings are", () => {
   const settings = { execution: true, candidates: 4 };
   assert.deepEqual(initializationOptions(settings, false), { execution: false, candidates: 4 });
   assert.deepEqual(initializationOptions(settings, true), settings);

@@ -23,7 +23,7 @@ from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import EngineClosed, EngineError, PromptTooLong
 from ucoder_lsp.engine.sampling import RowSampler
 from ucoder_lsp.engine.types import Finish, GenerationRequest, Sampling
-from ucoder_lsp.models import prepare as models
+from ucoder_lsp.models.prepare import prepare_model
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
@@ -234,7 +234,7 @@ def test_a_training_run_samples_from_it_as_from_an_engine(
     monkeypatch.setattr(
         "trainer.sampling.engines.BatchedEngine", partial(BatchedEngine, n_slots=4, device="cpu")
     )
-    model = models.resolve(folder / "base.gguf", tmp_path / "cache", quantization="as-is")
+    model = prepare_model(folder / "base.gguf", tmp_path / "cache", quantization="as-is")
     with open_on_gpu(model, folder, n_ctx=256) as engines:
         sampler, store = Sampler(engines), Store(tmp_path / "shards")
         draws = [Draw(2, 8, 0.8, seed) for seed in range(6)]

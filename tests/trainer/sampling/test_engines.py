@@ -14,7 +14,7 @@ from trainer.errors import BaseModelError
 from trainer.sampling.answers import StopRule
 from trainer.sampling.engines import Engines, in_parallel, open_engines
 from trainer.sampling.sampler import Draw, Prompt, Sampler, render
-from ucoder_lsp.models import prepare as models
+from ucoder_lsp.models.prepare import prepare_model
 
 DRAW = Draw(6, 20, 0.9, seed=3)
 
@@ -22,9 +22,7 @@ DRAW = Draw(6, 20, 0.9, seed=3)
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
     folder = tmp_path_factory.mktemp("engines")
-    model = models.resolve(
-        tiny_gguf.write_model(folder / "tiny.gguf"), folder / "cache", quantization="as-is"
-    )
+    model = prepare_model(tiny_gguf.write_model(folder / "tiny.gguf"), folder / "cache", quantization="as-is")
     with open_engines(model, n_ctx=512, k_max=8, threads=2) as opened:
         yield opened
 
@@ -79,7 +77,7 @@ def test_samples_do_not_depend_on_what_was_asked_before(engines: Engines) -> Non
 
 
 def test_sampling_that_is_stopped_gives_no_half_texts(engines: Engines, tmp_path: Path) -> None:
-    model = models.resolve(
+    model = prepare_model(
         tiny_gguf.write_model(tmp_path / "tiny.gguf"), tmp_path / "cache", quantization="as-is"
     )
     with open_engines(model, n_ctx=2048, k_max=8, threads=1) as opened:

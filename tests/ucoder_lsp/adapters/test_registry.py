@@ -1,4 +1,4 @@
-"""The adapter registry: complete versions or none, one that is served, and a way back."""
+"""The adapter registry: complete versions or none, the served one, and rollback."""
 
 from __future__ import annotations
 
@@ -14,42 +14,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support import tiny_gguf
-from ucoder_lsp.adapters import registry as adapters
-from ucoder_lsp.adapters.cli import adapters as command
-from ucoder_lsp.adapters.registry import AdapterError, AdapterRegistry, AdapterVersion, bases
-
-BASE = "ab" * 32
+from tests.ucoder_lsp.adapters.damage import BASE, DAMAGES, damage
+from ucoder_lsp.adapters.errors import AdapterError
+from ucoder_lsp.adapters.manifest import AdapterVersion
+from ucoder_lsp.adapters.registry import AdapterRegistry, bases
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> AdapterRegistry:
-    return AdapterRegistry(tmp_path / "adapters", BASE)
+def events(registry: AdapterRegistry) -> list[str]:
+    """Return the kinds of all changes recorded in current.json, oldest first."""
+    current = json.loads((registry.folder / "current.json").read_text())
+    return [event["what"] for event in current["events"]]
 
 
-@pytest.fixture(scope="session")
-def adapter_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_gguf.write_adapter(tmp_path_factory.mktemp("adapter") / "a.gguf", seed=1)
-
-
-@pytest.fixture
-def publish(registry: AdapterRegistry, adapter_file: Path) -> Callable[..., AdapterVersion]:
-    def run(**options: object) -> AdapterVersion:
-        arguments: dict[str, object] = {
-            "base_name": "tiny",
-            "training_run": "run-1",
-            "metrics": {"pass@1": 0.25},
-        }
-        return registry.publish(adapter_file, **(arguments | options))  # type: ignore[arg-type]
-
-    return run
-
-
-def test_a_published_version_says_where_it_came_from(
+def test_a_published_version_records_its_origin(
     registry: AdapterRegistry, publish: Callable[..., AdapterVersion], adapter_file: Path, tmp_path: Path
 ) -> None:
     peft = tmp_path / "peft"
@@ -65,7 +45,7 @@ def test_a_published_version_says_where_it_came_from(
     assert set(second.manifest.files) == {"adapter.gguf", "peft/adapter_config.json"}
     assert first.identity != second.identity
     assert bases(registry.root) == [BASE]
-    registry.verify(second)
+    second.verify()
 
 
 def test_an_empty_registry_serves_the_base_model(registry: AdapterRegistry) -> None:
@@ -74,7 +54,7 @@ def test_an_empty_registry_serves_the_base_model(registry: AdapterRegistry) -> N
     assert not registry.root.exists(), "reading writes nothing"
 
 
-def test_use_and_rollback_walk_back_through_what_was_served(
+def test_rollback_walks_back_through_served_versions(
     registry: AdapterRegistry, publish: Callable[..., AdapterVersion]
 ) -> None:
     first, second = publish(), publish()
@@ -90,7 +70,7 @@ def test_use_and_rollback_walk_back_through_what_was_served(
     assert registry.rollback() is None
     with pytest.raises(AdapterError, match="nothing to roll back to"):
         registry.rollback()
-    assert [e["what"] for e in registry.history()] == ["publish"] * 2 + ["use"] * 2 + ["rollback"] * 4
+    assert events(registry) == ["publish"] * 2 + ["use"] * 2 + ["rollback"] * 4
     assert len(registry.versions()) == 3
 
 
@@ -107,34 +87,17 @@ def test_another_process_sees_the_change_at_once(
     assert reader.current() == first
 
 
-def test_asking_again_costs_no_hashing(
+def test_an_unchanged_version_is_hashed_once(
     registry: AdapterRegistry, publish: Callable[..., AdapterVersion], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
     registry.current()
-    monkeypatch.setattr(adapters, "file_sha256", lambda path: pytest.fail("hashed again"))
+    monkeypatch.setattr("ucoder_lsp.adapters.manifest.file_sha256", lambda path: pytest.fail("hashed again"))
     assert registry.current() is not None
 
 
-def damage(version: AdapterVersion, how: str) -> None:
-    """What a disk, a user or an unfinished copy does to a published version."""
-    if how == "bit":
-        data = bytearray(version.path.read_bytes())
-        data[-1] ^= 1
-        version.path.write_bytes(data)
-    elif how == "gone":
-        version.path.unlink()
-    elif how == "manifest":
-        (version.folder / "manifest.json").write_text('{"format": 1')
-    else:
-        shutil.rmtree(version.folder)
-
-
-DAMAGES = ("bit", "gone", "manifest", "folder")
-
-
 @pytest.mark.parametrize("how", DAMAGES)
-def test_a_damaged_adapter_is_one_clear_sentence_and_rollback_mends_it(
+def test_a_damaged_adapter_is_one_clear_sentence_and_rollback_repairs_it(
     registry: AdapterRegistry, publish: Callable[..., AdapterVersion], how: str
 ) -> None:
     good, bad = publish(), publish()
@@ -150,7 +113,7 @@ def test_a_damaged_adapter_is_one_clear_sentence_and_rollback_mends_it(
 
 
 @pytest.mark.parametrize("how", DAMAGES)
-def test_rollback_passes_over_what_is_damaged(
+def test_rollback_skips_damaged_versions(
     registry: AdapterRegistry, publish: Callable[..., AdapterVersion], how: str
 ) -> None:
     first, second, third = publish(), publish(), publish()
@@ -164,7 +127,7 @@ def test_rollback_passes_over_what_is_damaged(
         registry.rollback()
 
 
-def test_a_damaged_version_nobody_serves_hides_no_other(
+def test_a_damaged_version_that_is_not_served_hides_no_other(
     registry: AdapterRegistry, publish: Callable[..., AdapterVersion]
 ) -> None:
     old, new = publish(), publish()
@@ -175,7 +138,7 @@ def test_a_damaged_version_nobody_serves_hides_no_other(
     assert registry.current() == new
 
 
-def test_a_damaged_adapter_is_looked_at_once_for_each_change(
+def test_a_damaged_adapter_is_checked_once_per_change(
     registry: AdapterRegistry, publish: Callable[..., AdapterVersion], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = publish()
@@ -184,12 +147,12 @@ def test_a_damaged_adapter_is_looked_at_once_for_each_change(
     with pytest.raises(AdapterError, match="damaged") as first:
         registry.current()
     with monkeypatch.context() as patch:
-        patch.setattr(adapters, "file_sha256", lambda path: pytest.fail("hashed again"))
+        patch.setattr("ucoder_lsp.adapters.manifest.file_sha256", lambda path: pytest.fail("hashed again"))
         with pytest.raises(AdapterError) as second:
             registry.current()
     assert str(second.value) == str(first.value)
     bad.path.write_bytes(whole)
-    registry.use(bad.version)  # mended, and said so
+    registry.use(bad.version)  # repaired, and served again
     assert registry.current() == bad
     assert registry.rollback() is None, "a version used twice was served once"
 
@@ -214,7 +177,7 @@ def test_a_version_is_a_name_and_not_a_path(
         registry.use(name)
 
 
-def test_a_file_that_is_no_adapter_is_refused(registry: AdapterRegistry, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_adapter_is_refused(registry: AdapterRegistry, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.gguf"
     wrong.write_text("no")
     for path, message in ((wrong, "not a GGUF"), (tmp_path / "none.gguf", "cannot be read")):
@@ -235,7 +198,7 @@ def test_a_full_disk_changes_nothing(
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    owner = {"copyfile": adapters.shutil, "mkdir": Path}.get(place, os)
+    owner = {"copyfile": shutil, "mkdir": Path}.get(place, os)
     with monkeypatch.context() as patch:
         patch.setattr(owner, place, full)
         with pytest.raises(AdapterError, match=r"No space left on device.*free some space.*has not changed"):
@@ -243,13 +206,13 @@ def test_a_full_disk_changes_nothing(
     reader = AdapterRegistry(registry.root, BASE)
     assert reader.current() == first
     for version in reader.versions():
-        reader.verify(version)  # at most a complete version that is not served
+        version.verify()  # at most a complete version that is not served
     assert not [p for p in registry.folder.iterdir() if p.name.endswith(".part")]
     assert publish().version > first.version
 
 
-def test_killed_while_publishing_leaves_complete_versions_only(tmp_path: Path, adapter_file: Path) -> None:
-    """SIGKILL at whatever point: a reader sees complete versions, and the next publication cleans up."""
+def test_a_killed_publication_leaves_only_complete_versions(tmp_path: Path, adapter_file: Path) -> None:
+    """After SIGKILL at any point a reader sees complete versions, and the next publication cleans up."""
     root = tmp_path / "adapters"
     code = f"""
         import sys
@@ -276,7 +239,7 @@ def test_killed_while_publishing_leaves_complete_versions_only(tmp_path: Path, a
         assert versions
         assert registry.current() is not None
         for version in versions:
-            registry.verify(version)
+            version.verify()
     registry.publish(adapter_file, base_name="b", training_run="r", metrics={})
     assert not list(registry.folder.glob(".*.part"))
 
@@ -307,7 +270,7 @@ def test_publishers_at_the_same_time_each_get_a_version(
     processes = [subprocess.Popen(arguments) for _ in range(3)]
     assert [p.wait() for p in processes] == [0, 0, 0]
     assert [v.version[:4] for v in registry.versions()] == [f"{n:04d}" for n in range(1, 16)]
-    assert len(registry.history()) == 15
+    assert len(events(registry)) == 15
 
 
 JSON = st.recursive(
@@ -319,10 +282,10 @@ JSON = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(data=st.data())
-def test_whatever_stands_in_the_files_a_reader_gets_a_version_or_one_sentence(
+def test_any_content_of_the_files_is_a_version_or_one_sentence(
     tmp_path_factory: pytest.TempPathFactory, adapter_file: Path, data: st.DataObject
 ) -> None:
-    """Fuzzing of manifest.json and current.json: fields replaced, removed, or the bytes cut."""
+    """Fuzz manifest.json and current.json: fields replaced or removed, bytes cut."""
     root = tmp_path_factory.mktemp("fuzz")
     published = AdapterRegistry(root, BASE).publish(
         adapter_file, base_name="b", training_run="r", metrics={"m": 1.0}
@@ -346,94 +309,8 @@ def test_whatever_stands_in_the_files_a_reader_gets_a_version_or_one_sentence(
         text = data.draw(st.binary(max_size=30))
     path.write_bytes(text)
     reader = AdapterRegistry(root, BASE)
-    for ask in (reader.current, reader.versions, reader.history, lambda: bases(root), reader.rollback):
+    for read in (reader.current, reader.versions, lambda: bases(root), reader.rollback):
         try:
-            ask()
+            read()
         except AdapterError as error:
             assert "\n" not in str(error)  # noqa: PT017  an error is allowed, not required
-
-
-def run_command(registry: AdapterRegistry, *arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(command, ["--data-dir", str(registry.root.parent), *arguments])
-    return result.exit_code, result.output
-
-
-def test_command_line(registry: AdapterRegistry, publish: Callable[..., AdapterVersion]) -> None:
-    assert run_command(registry, "list") == (
-        1,
-        f"Error: There are no adapters in {registry.root}: `ucoder train run` makes and publishes one.\n",
-    )
-    first, second = publish(), publish()
-    code, output = run_command(registry, "list")
-    assert code == 0
-    assert f"  {first.version}" in output
-    assert f"* {second.version}" in output
-    assert "pass@1 0.25" in output
-    assert run_command(registry, "rollback") == (0, f"Serving {first.version} again.\n")
-    assert registry.current() == first
-    assert run_command(registry, "use", second.version) == (0, f"Serving {second.version}.\n")
-    assert run_command(registry, "use", "base") == (0, "Serving the base model alone.\n")
-    assert registry.current() is None
-    assert run_command(registry, "verify")[0] == 0
-    code, output = run_command(registry, "use", "0042-none")
-    assert code == 1
-    assert output.startswith("Error: There is no adapter '0042-none'")
-    assert run_command(registry, "--base", "ffff", "list")[0] == 1
-
-
-@pytest.mark.parametrize("how", DAMAGES)
-def test_a_damaged_version_takes_no_command_away(
-    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], adapter_file: Path, how: str
-) -> None:
-    good, bad = publish(), publish()
-    other = AdapterRegistry(registry.root, "cd" * 32)
-    damage(other.publish(adapter_file, base_name="b", training_run="r", metrics={}), how)
-    damage(bad, how)
-    code, output = run_command(registry, "--base", "ab", "list")
-    assert code == 0
-    assert f"  {good.version}  " in output
-    (line,) = [line for line in output.splitlines() if line.startswith(f"* {bad.version}")]
-    assert ("ucoder adapters rollback" in line) or "remove that folder" in line
-    assert "There is no adapter" not in output
-    code, output = run_command(registry, "--base", "ab", "verify")
-    assert f"{good.version}: intact" in output
-    assert code == (0 if how == "folder" else 1)
-    assert run_command(registry, "--base", "ab", "use", good.version)[0] == 0
-    assert run_command(registry, "--base", "ab", "rollback") == (0, "Serving the base model alone again.\n")
-    assert run_command(registry, "--base", "ab", "use", bad.version)[0] == 1
-    assert run_command(registry, "--base", "cd" * 32, "rollback")[0] == 0
-    assert other.current() is None
-
-
-@pytest.mark.parametrize("how", DAMAGES)
-def test_the_only_version_damaged_still_leads_back_to_the_base_model(
-    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], how: str
-) -> None:
-    damage(publish(), how)
-    assert run_command(registry, "list")[0] == 0
-    assert run_command(registry, "use", "base") == (0, "Serving the base model alone.\n")
-    assert registry.current() is None
-
-
-def test_the_list_is_shown_where_nobody_can_say_what_is_served(
-    registry: AdapterRegistry, publish: Callable[..., AdapterVersion]
-) -> None:
-    """The sentence asks for `use VERSION`, so the versions must be there to be read."""
-    version = publish()
-    (registry.folder / "current.json").write_text("{")
-    code, output = run_command(registry, "list")
-    assert code == 0
-    assert "delete it, then run `ucoder adapters use VERSION`" in output
-    assert f"  {version.version}  " in output
-
-
-def test_the_command_asks_which_base_when_there_are_several(
-    registry: AdapterRegistry, publish: Callable[..., AdapterVersion], adapter_file: Path
-) -> None:
-    publish()
-    other = AdapterRegistry(registry.root, "cd" * 32)
-    other.publish(adapter_file, base_name="b", training_run="r", metrics={})
-    code, output = run_command(registry, "list")
-    assert code == 1
-    assert "--base (abababababab, cdcdcdcdcdcd)" in output
-    assert run_command(registry, "--base", "cd", "list")[0] == 0

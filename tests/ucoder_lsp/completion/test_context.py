@@ -1,4 +1,4 @@
-"""Where the cursor stands, read from unfinished documents."""
+"""The context of a cursor in unfinished documents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cursor import at
-from ucoder_lsp.completion.context import CursorError, Shape, describe
+from ucoder_lsp.completion.context import CursorError, Shape, context_at
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from ucoder_lsp.completion.context import CursorError, Shape, describe
         ('def f(x):\n    """Doc.\n    def g():\n    """\n    return x |\n', Shape.LINE, "    ", "f"),
         # The sandbox cannot call a function inside a function.
         ("def f(x):\n    def g(y):\n        |\n    return g\n", Shape.BODY, "        ", None),
-        # A lambda is an expression of the function that it stands in.
+        # A lambda is an expression of the enclosing function.
         ("def f(x):\n    return sorted(x, key=lambda y: |)\n", Shape.LINE, "    ", "f"),
         ("f = lambda x: |\n", Shape.LINE, "", None),
         # Broken code above does not hide the function below.
@@ -41,16 +41,16 @@ def test_shape_indent_and_function(marked: str, shape: Shape, indent: str, funct
 
 
 @pytest.mark.parametrize(
-    ("line", "column", "says"),
+    ("line", "column", "message"),
     [
         (5, 0, "Line 6 is outside the document, which has 2 lines"),
         (0, 9, "Column 10 is outside line 1"),
         (-1, 0, "Line 0"),
     ],
 )
-def test_cursor_outside_the_document_is_one_sentence(line: int, column: int, says: str) -> None:
-    with pytest.raises(CursorError, match=says):
-        describe("x = 1\n", line, column)
+def test_cursor_outside_the_document_is_one_sentence(line: int, column: int, message: str) -> None:
+    with pytest.raises(CursorError, match=message):
+        context_at("x = 1\n", line, column)
 
 
 PYTHONISH = st.lists(
@@ -67,7 +67,7 @@ PYTHONISH = st.lists(
 @given(PYTHONISH, PYTHONISH)
 def test_any_document_has_a_context_at_any_cursor(before: str, after: str) -> None:
     text = before + after
-    context = describe(text, before.count("\n"), len(before) - (before.rfind("\n") + 1))
+    context = context_at(text, before.count("\n"), len(before) - (before.rfind("\n") + 1))
     assert context.prefix + context.suffix == text
     assert not context.indent.strip()
 
@@ -101,17 +101,15 @@ def test_any_document_has_a_context_at_any_cursor(before: str, after: str) -> No
         ("x = 1\n|", "", "", False),
     ],
 )  # fmt: skip
-def test_a_function_is_stated_and_begun(marked: str, stated: str, begun: str, documented: bool) -> None:
+def test_stated_and_begun_parts_of_a_function(marked: str, stated: str, begun: str, documented: bool) -> None:
     context = at(marked)
     assert (context.stated, context.begun, context.documented) == (stated, begun, documented)
 
 
 @given(PYTHONISH, PYTHONISH)
-def test_what_is_stated_stands_before_the_cursor_and_what_is_begun_ends_there(
-    before: str, after: str
-) -> None:
+def test_the_stated_part_is_before_the_cursor_and_the_begun_part_ends_there(before: str, after: str) -> None:
     text = before + after
-    context = describe(text, before.count("\n"), len(before) - (before.rfind("\n") + 1))
+    context = context_at(text, before.count("\n"), len(before) - (before.rfind("\n") + 1))
     assert context.prefix.startswith(context.stated)
     if context.begun and context.shape is not Shape.BODY:
         assert context.begun.startswith(("def ", "async def "))

@@ -1,4 +1,4 @@
-"""Candidates made runnable: static tiers, slices, and what a broken document around them costs."""
+"""The programs of candidates: static tiers, slices, and broken documents around them."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def test_static_tier(text: str, tier: Tier) -> None:
     assert prepare(text, at(DOCUMENT)).tier is tier
 
 
-def test_the_program_keeps_definitions_and_drops_what_acts() -> None:
+def test_the_program_keeps_definitions_and_drops_actions() -> None:
     source = prepare("return x + LIMIT", at(DOCUMENT)).source
     assert "def f" in source
     assert "class A" in source
     assert "print" not in source
     assert "SystemExit" not in source
-    # An import or a constant that cannot be had here costs only its own name: run here, this is our own text.
+    # A failing import or constant loses only its own name. The text is this test's own, so it may run here.
     namespace: dict[str, object] = {}
     exec(compile(source, "slice", "exec"), namespace)
     assert namespace["f"](4) == 7  # type: ignore[operator]

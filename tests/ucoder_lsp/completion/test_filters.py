@@ -1,4 +1,4 @@
-"""From what the model wrote to what may be inserted; each case is a complaint that other tools got."""
+"""From a sampled continuation to an insertion; each case is a complaint about other tools."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EMPTY = 'def f(x):\n    """Doc."""\n    |\n'
         ('def f(x):\n    """Doc."""\n  |\n', "\n    return x\n", "  return x"),
         (EMPTY, "\n  y = x\n  return y\n", "y = x\n    return y"),
         (EMPTY, "\n    if x:\n        return 1\n    return 2\n\ndef g(): 1\n", "if x:\n        return 1\n    return 2"),
-        # a second docstring, which an asked model likes to write
+        # a second docstring, which chat models often write
         (EMPTY, '\n    """Say it."""\n    return x\n', "return x"),
         (EMPTY, '\n  """Say\n  it.\n  """\n\n  y = x\n  return y\n', "y = x\n    return y"),
         (EMPTY, '\n    """Say \'\'\'it\'\'\'."""\n    return x\n', "return x"),
@@ -43,14 +43,14 @@ EMPTY = 'def f(x):\n    """Doc."""\n    |\n'
         ("x = self.it|\n", "ems\ny = 2", "ems"),
         # a complete line is left alone
         ("def f(x):\n    return x|\n", "\n```\n", None),
-        # what stands right of the cursor is not written twice
+        # text right of the cursor is not written twice
         ("y = [n * | for n in z]\n", " n for n in z]\n", "n"),
         ("y = max(w, key=|)\n", "lambda x: len(x))\n", "lambda x: len(x)"),
         ("y = f(|)\n", "a, (b)\n", "a, (b)"),
         ('def f(x):\n    """Doc."""\n    |\n    return total\n', "\n    total = x\n    return total\n", "total = x"),
         # an open bracket carries the expression over the line end
         ("y = |\n", " [\n    1,\n    2,\n]\nz = 3\n", "[\n    1,\n    2,\n]"),
-        # ... and where a method was asked for without its class's indentation, that is put back
+        # ... and a method requested without its class's indentation gets it back
         ("class A:\n    def f(self):\n        y = |\n", " [\n        1,\n\n    ]\n", "[\n            1,\n\n        ]"),
         ("class A:\n    def f(self):\n        y = [|\n", "\n        1,\n    ]\n", None),
         ("def f(x):\n    y = |\n", " [\n        1,\n    ]\n", "[\n        1,\n    ]"),
@@ -78,7 +78,7 @@ def test_a_line_stops_at_its_end() -> None:
 
 
 @given(st.text("\n ()[]x=:'\"#`ab", max_size=60))
-def test_an_inserted_body_keeps_the_document_parsable_whenever_it_compiles_alone(raw: str) -> None:
+def test_an_inserted_body_that_parses_alone_keeps_the_document_parsable(raw: str) -> None:
     context = at(EMPTY)
     text = insertion(raw, context)
     if text is None:
@@ -86,7 +86,7 @@ def test_an_inserted_body_keeps_the_document_parsable_whenever_it_compiles_alone
     assert text == text.rstrip()
     assert "\n\n\n\n" not in text
     first = text.split("\n")[0]
-    assert first == first.lstrip(), "the cursor already stands at the body's column"
+    assert first == first.lstrip(), "the cursor is already at the body's column"
     try:
         ast.parse("def f(x):\n    " + text + "\n")
     except (SyntaxError, ValueError):

@@ -1,4 +1,4 @@
-"""The prompt of a chat, by the template that a model brought."""
+"""The prompt of one user turn, rendered by the model's own template."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ucoder_lsp.engine import chat
 from ucoder_lsp.engine.engine import Engine
 
 
-def test_a_model_is_asked_by_its_own_template(engine: Engine) -> None:
-    ask = chat.asker(tiny_gguf.CHAT_TEMPLATE, engine.vocab)
-    assert ask is not None
-    assert ask("Why?") == "<|im_start|>user\nWhy?<|im_end|>\n"
+def test_a_turn_is_rendered_by_the_models_own_template(engine: Engine) -> None:
+    render = chat.turn_renderer(tiny_gguf.CHAT_TEMPLATE, engine.vocab)
+    assert render is not None
+    assert render("Why?") == "<|im_start|>user\nWhy?<|im_end|>\n"
 
 
 @pytest.mark.parametrize(
-    ("template", "says"),
+    ("template", "message"),
     [
         ("{{ raise_exception('a system turn is missing') }}", "refuses a single user turn: a system turn is"),
         ("{% for m in messages %}", "cannot be used: "),
@@ -26,13 +26,13 @@ def test_a_model_is_asked_by_its_own_template(engine: Engine) -> None:
     ],
     ids=["refuses", "does not parse", "reaches out", "undefined", "computes wrongly"],
 )
-def test_a_template_that_cannot_be_used_is_one_sentence_and_no_way_to_ask(
-    engine: Engine, template: str, says: str
+def test_an_unusable_template_is_refused_with_one_sentence(
+    engine: Engine, template: str, message: str
 ) -> None:
-    assert chat.asker(template, engine.vocab) is None
-    with pytest.raises(chat.ChatRefused, match=says):
-        chat.ask(template, engine.vocab, "Why?")
+    assert chat.turn_renderer(template, engine.vocab) is None
+    with pytest.raises(chat.ChatRefused, match=message):
+        chat.render_turn(template, engine.vocab, "Why?")
 
 
-def test_a_model_without_a_template_is_not_asked(engine: Engine) -> None:
-    assert chat.asker(None, engine.vocab) is None
+def test_a_model_without_a_template_has_no_renderer(engine: Engine) -> None:
+    assert chat.turn_renderer(None, engine.vocab) is None

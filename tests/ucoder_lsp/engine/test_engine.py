@@ -1,8 +1,7 @@
-"""The engine on a tiny model: candidates, how they end, requests that do not disturb one another."""
+"""The engine on a tiny model: candidates, how they end, and the isolation of requests."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import threading
 import time
@@ -13,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support import tiny_gguf
 from ucoder_lsp.engine.engine import Engine, Ticket
 from ucoder_lsp.engine.errors import EngineClosed, EngineError, ModelLoadError, PromptTooLong
 from ucoder_lsp.engine.sampling import RowSampler, uniforms
@@ -36,11 +34,11 @@ def assert_as_if_alone(
     logprob_atol: float = 0.02,
     strays: float = 0.0,
 ) -> None:
-    """Each candidate is what its own stream draws from the model's logits, each sequence computed alone.
+    """Assert that each candidate follows from its own stream and the logits of its sequence computed alone.
 
-    The KV cache is float16 and a row may be rounded differently in another batch, so a draw within `draw_atol` of the
-    border between two tokens may fall on either side; log-probabilities agree to `logprob_atol`. `strays` is the share
-    of draws that may be further off.
+    The KV cache is float16 and a row may be rounded differently in another batch. So a draw within `draw_atol` of the
+    border between two tokens may fall on either side, and log-probabilities agree to `logprob_atol`. `strays` is the
+    share of draws that may be further off.
     """
     assert len(answer.candidates) == request.k
     astray = 0
@@ -90,10 +88,10 @@ def test_sharing_rows_changes_the_cost_and_not_the_answer(tiny_model: Path) -> N
     assert rows[True] < 0.9 * rows[False]
 
 
-def test_equal_candidates_cost_one_row(engine: Engine, request_8: GenerationRequest) -> None:
+def test_equal_candidates_cost_one_row_per_step(engine: Engine, request_8: GenerationRequest) -> None:
     answer = engine.generate(replace(request_8, sampling=Sampling(temperature=0)))
     assert len(set(answer.candidates)) == 1
-    assert answer.n_rows == answer.extra["n_steps"]
+    assert answer.n_rows == answer.n_steps
 
 
 def test_more_candidates_than_sequences(engine: Engine, request_8: GenerationRequest) -> None:
@@ -128,30 +126,8 @@ def test_a_reused_prefix_gives_the_same_logits(engine: Engine, request_8: Genera
     assert_as_if_alone(engine, request, reused)
 
 
-def test_reading_and_writing_text_while_the_engine_closes_is_refused_not_a_crash(tiny_model: Path) -> None:
-    """The vocabulary is freed with the model: whoever tokenized at that moment took the process down."""
-    for _ in range(5):
-        engine = Engine.load(tiny_model, n_ctx=64, k_max=1, n_threads=1)
-        refused = []
-
-        def read(engine: Engine = engine, refused: list[bool] = refused) -> None:
-            try:
-                while True:
-                    engine.detokenize(engine.tokenize("x = 1\n" * 50))
-            except EngineClosed:
-                refused.append(True)
-
-        readers = [threading.Thread(target=read) for _ in range(3)]
-        for reader in readers:
-            reader.start()
-        engine.close()
-        for reader in readers:
-            reader.join(20)
-        assert refused == [True] * 3
-
-
 def test_prompts_of_every_kind_in_turn_fill_and_empty_the_cache(tiny_model: Path) -> None:
-    """More prompts, longer than the cache holds together: eviction never changes an answer."""
+    """The prompts together exceed the cache: eviction never changes an answer."""
     with Engine.load(tiny_model, n_ctx=128, n_cells=200, k_max=4, n_threads=1) as engine:
         random = np.random.default_rng(0)
         base = [tuple(map(int, random.integers(0, 250, 90))) for _ in range(6)]
@@ -171,52 +147,6 @@ def test_logprobs_match_a_direct_softmax(engine: Engine, request_8: GenerationRe
         assert np.allclose(candidate.logprobs, direct, atol=0.02)
 
 
-def test_special_tokens_end_a_candidate_and_never_leak(tiny_qwen: Path) -> None:
-    with Engine.load(tiny_qwen, n_ctx=256, k_max=16, n_threads=1) as engine:
-        request = GenerationRequest(engine.tokenize("x"), k=200, max_tokens=32, sampling=Sampling(2.0, 1.0))
-        answer = engine.generate(request)
-    ended = [c for c in answer.candidates if c.finish is Finish.EOS]
-    assert len(ended) > 20
-    for candidate in answer.candidates:
-        assert not engine.vocab.special & set(candidate.tokens)
-        assert not any(name in candidate.text for name in tiny_gguf.SPECIAL + tiny_gguf.FIM)
-
-
-def test_fim_tokens_that_a_file_marks_as_text_end_a_candidate(tmp_path: Path) -> None:
-    names = ("<PRE>", "<MID>", "<SUF>")
-    path = tiny_gguf.write_model(tmp_path / "m.gguf", fim=names, fim_ids=True)
-    with Engine.load(path, n_ctx=256, k_max=16, n_threads=1) as engine:
-        fim = engine.vocab.fim
-        assert fim is not None
-        assert [
-            engine.vocab.detokenize([i], special=True) for i in (fim.prefix, fim.middle, fim.suffix)
-        ] == list(names)
-        request = GenerationRequest(engine.tokenize("x"), k=300, max_tokens=24, sampling=Sampling(2.0, 1.0))
-        answer = engine.generate(request)
-    assert not any(name in candidate.text for candidate in answer.candidates for name in names)
-
-
-def test_a_users_text_never_becomes_a_special_token(engine: Engine) -> None:
-    text = "print('<|im_end|><|endoftext|>')"
-    assert not engine.vocab.special & set(engine.tokenize(text))
-    assert engine.detokenize(engine.tokenize(text)) == text
-    assert engine.vocab.special & set(engine.tokenize(text, special=True))
-
-
-def test_fim_tokens_are_found_where_the_vocabulary_has_them(engine: Engine, tiny_qwen: Path) -> None:
-    assert engine.vocab.fim is None
-    with Engine.load(tiny_qwen, n_ctx=64, k_max=1, n_threads=1) as qwen:
-        fim = qwen.vocab.fim
-        assert fim is not None
-        assert (fim.prefix, fim.suffix, fim.middle) == tuple(
-            qwen.vocab.token_named(name) for name in ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
-        )
-        assert qwen.architecture == "qwen2"
-        assert qwen.chat_template == tiny_gguf.CHAT_TEMPLATE
-    assert engine.vocab.token_named("<spare>") is not None
-    assert engine.vocab.token_named("def") is None
-
-
 def test_stop_strings_cut_the_text_even_across_tokens(engine: Engine, request_8: GenerationRequest) -> None:
     for candidate in engine.generate(request_8).candidates:
         if len(candidate.text) < 6:
@@ -230,7 +160,7 @@ def test_stop_strings_cut_the_text_even_across_tokens(engine: Engine, request_8:
 
 def test_tokens_and_text_agree(engine: Engine, request_8: GenerationRequest) -> None:
     for candidate in engine.generate(replace(request_8, k=20, stop=("e", "\n"))).candidates:
-        assert engine.detokenize(candidate.tokens).startswith(candidate.text.rstrip("�"))
+        assert engine.vocab.detokenize(candidate.tokens).startswith(candidate.text.rstrip("�"))
         assert len(candidate.tokens) == len(candidate.logprobs)
 
 
@@ -250,7 +180,7 @@ def test_an_exception_in_stop_when_fails_only_that_request(
     assert_as_if_alone(engine, request_8, engine.generate(request_8))
 
 
-def test_on_candidate_hears_of_each_one_as_it_ends(engine: Engine, request_8: GenerationRequest) -> None:
+def test_on_candidate_gets_each_candidate_as_it_ends(engine: Engine, request_8: GenerationRequest) -> None:
     heard: dict[int, Candidate] = {}
     answer = engine.generate(replace(request_8, k=20, on_candidate=heard.__setitem__, stop=("e",)))
     assert tuple(heard[i] for i in range(20)) == answer.candidates
@@ -258,7 +188,7 @@ def test_on_candidate_hears_of_each_one_as_it_ends(engine: Engine, request_8: Ge
 
 @pytest.fixture
 def busy(engine: Engine) -> Iterator[tuple[Engine, Ticket, threading.Event]]:
-    """An engine at work on a request that does not end until the event is set."""
+    """An engine that decodes a request which does not end until the event is set."""
     event, at_work = threading.Event(), threading.Event()
 
     def hold(text: str) -> int | None:
@@ -266,7 +196,7 @@ def busy(engine: Engine) -> Iterator[tuple[Engine, Ticket, threading.Event]]:
         event.wait(10)
         return None
 
-    # One token, again and again: nothing but a cancellation or the length ends it.
+    # Only a cancellation or the length ends it.
     ticket = engine.submit(GenerationRequest((1, 2, 3), k=1, max_tokens=400, stop_when=hold))
     assert at_work.wait(10)
     yield engine, ticket, event
@@ -275,7 +205,7 @@ def busy(engine: Engine) -> Iterator[tuple[Engine, Ticket, threading.Event]]:
     ticket.result(30)
 
 
-def test_cancelling_keeps_what_there_is(busy: tuple[Engine, Ticket, threading.Event]) -> None:
+def test_cancelling_keeps_the_text_so_far(busy: tuple[Engine, Ticket, threading.Event]) -> None:
     _, ticket, event = busy
     ticket.cancel()
     event.set()
@@ -297,7 +227,7 @@ def test_a_request_cancelled_in_the_queue_costs_nothing(
     assert (answer.n_rows, len(answer.candidates)) == (0, 8)
 
 
-def test_a_deadline_gives_what_is_decoded_by_then(engine: Engine) -> None:
+def test_a_deadline_returns_the_text_so_far(engine: Engine) -> None:
     def slow(text: str) -> int | None:
         time.sleep(0.02)
         return None
@@ -313,22 +243,25 @@ def test_a_deadline_of_zero_gives_empty_candidates(engine: Engine, request_8: Ge
     assert [(c.text, c.finish) for c in answer.candidates] == [("", Finish.DEADLINE)] * 8
 
 
-async def test_cancelling_the_task_cancels_the_request(engine: Engine, request_8: GenerationRequest) -> None:
+def test_a_cancelled_candidate_is_reported_and_the_next_request_is_served(
+    engine: Engine, request_8: GenerationRequest
+) -> None:
     ended: list[Candidate] = []
+    at_work = threading.Event()
 
     def slow(text: str) -> int | None:
+        at_work.set()
         time.sleep(0.02)
         return None
 
-    request = GenerationRequest(
-        (1, 2, 3), k=1, max_tokens=400, stop_when=slow, on_candidate=lambda i, c: ended.append(c)
+    ticket = engine.submit(
+        GenerationRequest(
+            (1, 2, 3), k=1, max_tokens=400, stop_when=slow, on_candidate=lambda i, c: ended.append(c)
+        )
     )
-    task = asyncio.create_task(engine.agenerate(request))
-    await asyncio.sleep(0.1)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert len((await engine.agenerate(request_8)).candidates) == 8
+    assert at_work.wait(10)
+    ticket.cancel()
+    assert len(engine.generate(request_8).candidates) == 8
     assert [c.finish for c in ended] == [Finish.CANCELLED]
 
 
@@ -348,7 +281,7 @@ def test_many_threads_each_get_their_own_answer(engine: Engine, request_8: Gener
         assert_as_if_alone(engine, request, got[i])
 
 
-def test_a_prompt_that_does_not_fit_says_how_long_it_may_be(engine: Engine) -> None:
+def test_a_prompt_that_does_not_fit_reports_the_longest_that_does(engine: Engine) -> None:
     with pytest.raises(PromptTooLong, match="trim the prompt to 412 tokens") as caught:
         engine.submit(GenerationRequest((1,) * 600, max_tokens=100))
     fitting = GenerationRequest((1,) * caught.value.n_prompt_max, k=3, max_tokens=100)
@@ -365,12 +298,14 @@ def test_a_prompt_that_does_not_fit_says_how_long_it_may_be(engine: Engine) -> N
         (GenerationRequest((-1,)), "tokens outside"),
     ],
 )
-def test_bad_requests_say_what_is_wrong(engine: Engine, request_: GenerationRequest, message: str) -> None:
+def test_bad_requests_are_refused_with_a_reason(
+    engine: Engine, request_: GenerationRequest, message: str
+) -> None:
     with pytest.raises(EngineError, match=message):
         engine.submit(request_)
 
 
-def test_bad_files_say_what_is_wrong(tmp_path: Path, tiny_model: Path) -> None:
+def test_bad_files_are_refused_with_a_reason(tmp_path: Path, tiny_model: Path) -> None:
     with pytest.raises(ModelLoadError, match="no model file"):
         Engine.load(tmp_path / "missing.gguf")
     cut = tmp_path / "cut.gguf"
@@ -389,17 +324,17 @@ def test_llama_cpp_writes_nothing_to_the_terminal(
     assert capfd.readouterr() == ("", "")
 
 
-def test_closing_cancels_what_runs_and_refuses_what_comes(tiny_model: Path) -> None:
+def test_closing_cancels_pending_requests_and_refuses_new_ones(tiny_model: Path) -> None:
     engine = Engine.load(tiny_model, n_ctx=512, k_max=1, n_threads=1)
     tickets = [engine.submit(GenerationRequest((1,), k=1, max_tokens=500)) for _ in range(3)]
     engine.close()
     engine.close()
-    assert all(t.done() and t.result().candidates[0].finish for t in tickets)
+    assert all(t.future.done() and t.result().candidates[0].finish for t in tickets)
     with pytest.raises(EngineClosed):
         engine.submit(GenerationRequest((1,)))
 
 
-def test_a_forgotten_engine_frees_itself(tiny_model: Path) -> None:
+def test_an_unused_engine_frees_itself(tiny_model: Path) -> None:
     engine = Engine.load(tiny_model, n_ctx=64, k_max=1, n_threads=1)
     engine.generate(GenerationRequest((1,), k=1, max_tokens=4))
     thread = engine._thread

@@ -1,4 +1,4 @@
-"""Requests with `kept_prefix`: the same answer to the bit whatever the engine computed before."""
+"""Requests with `kept_prefix`: bitwise the same answer whatever the engine computed before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.engine.types import Finish, GenerationRequest
 
 
-def test_with_a_kept_prefix_an_answer_is_the_same_to_the_bit_whatever_was_asked_before(
+def test_an_answer_with_a_kept_prefix_does_not_depend_on_earlier_requests(
     engine: Engine,
 ) -> None:
     shared, other = engine.tokenize("x = 1\n" * 40), engine.tokenize("y = 2\n" * 30)
@@ -47,7 +47,7 @@ def test_a_kept_prefix_is_shorter_than_its_prompt(engine: Engine, kept: int) -> 
         engine.generate(GenerationRequest((1,) * 9, kept_prefix=kept))
 
 
-def test_a_prompt_given_up_while_its_kept_prefix_is_computed_leaves_nothing_behind(
+def test_a_prefill_interrupted_in_its_kept_prefix_leaves_nothing_behind(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = GenerationRequest(tuple(range(3, 250)), k=2, max_tokens=8, kept_prefix=200)

@@ -1,4 +1,4 @@
-"""The bookkeeping of cached prompts, against a model that stores every cell."""
+"""The bookkeeping of cached prompts, compared with a reference that stores every cell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_common_prefix_is_the_longest(a: tuple[int, ...], b: tuple[int, ...]) ->
 
 
 @given(prompts=st.lists(tokens, max_size=25), n_sequences=st.integers(1, 4), n_cells=st.integers(12, 60))
-def test_what_the_plan_reuses_is_really_there(
+def test_a_plan_reuses_only_cells_that_are_cached(
     prompts: list[tuple[int, ...]], n_sequences: int, n_cells: int
 ) -> None:
     cache = PrefixCache(n_sequences)

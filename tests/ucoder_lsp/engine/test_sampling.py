@@ -1,4 +1,4 @@
-"""Drawing tokens: the distribution drawn from is the one the settings describe."""
+"""Token sampling: the distribution is the one that the parameters define."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logits = arrays(np.float32, st.integers(1, 60), elements=st.floats(-20, 20, widt
 
 
 def naive_kept(row: np.ndarray, sampling: Sampling) -> list[int]:
-    """The tokens that may be drawn, by the definitions, with no shortcut."""
+    """Return the tokens that may be sampled, computed directly from the definitions."""
     weights = np.exp((row.astype(np.float64) - row.max()) / sampling.temperature)
     probabilities = weights / weights.sum()
     order = sorted(range(len(row)), key=lambda t: (-weights[t], t))
@@ -44,7 +44,7 @@ def drawable(row: np.ndarray, sampling: Sampling) -> set[int]:
     top_k=st.integers(0, 5),
     min_p=st.floats(0, 0.5),
 )
-def test_only_kept_tokens_are_drawn(
+def test_only_kept_tokens_are_sampled(
     row: np.ndarray, u: float, temperature: float, top_p: float, top_k: int, min_p: float
 ) -> None:
     sampling = Sampling(temperature, top_p, top_k, min_p)
@@ -92,7 +92,7 @@ def test_logprobs_are_a_softmax_at_temperature_one(row: np.ndarray) -> None:
 
 
 @given(seed=st.integers(0, 2**40), i=st.integers(0, 200), n=st.integers(1, 20))
-def test_streams_are_their_own_and_repeat(seed: int, i: int, n: int) -> None:
+def test_streams_are_independent_and_repeatable(seed: int, i: int, n: int) -> None:
     assert np.array_equal(uniforms(seed, i, n), uniforms(seed, i, n + 5)[:n])
     assert not np.array_equal(uniforms(seed, i, n), uniforms(seed, i + 1, n))
     assert not np.array_equal(uniforms(seed, i, n), uniforms(seed + 1, i, n))

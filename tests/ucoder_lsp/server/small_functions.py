@@ -1,6 +1,6 @@
-"""Small functions for the model to write, and tests that no server ever sees.
+"""Small everyday functions for the model to write, with tests that the server never sees.
 
-Chosen for being what people write every day, before any was tried.
+They were chosen before any of them was tried.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A signature with a docstring, and calls with their right answers."""
+    """A signature with a docstring, and calls with their expected results."""
 
     name: str
     stub: str

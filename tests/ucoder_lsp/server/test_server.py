@@ -32,7 +32,7 @@ WORKSPACE = Path(__file__).parents[3] / "examples" / "workspace"
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def editor(prepared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Editor]:
-    """One server for the whole file, with its own cache and data directories."""
+    """One server for the whole file, with separate cache and data directories."""
     data = tmp_path_factory.mktemp("data")
     command = (*SERVER, "--cache-dir", str(prepared_cache), "--data-dir", str(data), "--deadline-ms", "60000")
     async with Editor(tmp_path_factory.mktemp("workspace"), command=command) as editor:
@@ -41,7 +41,7 @@ async def editor(prepared_cache: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 async def complete(editor: Editor, name: str, text: str) -> dict[str, Any]:
-    """The explained completion at the end of `text`."""
+    """Return the explained completion at the end of `text`."""
     uri = editor.open(name, text)
     line = text.count("\n")
     ghost = await editor.inline_completion(uri, line, len(text) - (text.rfind("\n") + 1))
@@ -81,7 +81,7 @@ async def test_every_stop_of_the_demo_is_offered_something_that_parses(editor: E
         assert ghost.strip(), stop.title
 
 
-async def test_the_explanation_holds_together(editor: Editor) -> None:
+async def test_the_explanation_is_consistent(editor: Editor) -> None:
     explanation = await complete(editor, "even.py", "# fresh: not from the cache\n" + TASKS[0].stub + "    ")
     assert explanation["decidedBy"] == "consensus"
     assert explanation["sandboxTier"] in (1, 2)
@@ -120,14 +120,14 @@ async def test_typing_the_ghost_text_is_answered_from_the_cache(editor: Editor) 
     assert again["text"] == first["text"][4:]
 
 
-async def test_the_server_announces_what_an_editor_asks_for(editor: Editor) -> None:
+async def test_the_server_announces_both_kinds_of_completion(editor: Editor) -> None:
     capabilities = editor.capabilities
     assert capabilities is not None
     assert capabilities.inline_completion_provider
     assert capabilities.completion_provider is not None
 
 
-async def test_a_file_of_the_workspace_never_stands_for_a_module_of_the_server(tmp_path: Path) -> None:
+async def test_a_file_of_the_workspace_is_never_imported_by_the_server(tmp_path: Path) -> None:
     for name in ("numbers", "json", "click", "ucoder_lsp"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the workspace ran')\n")
     command = (*SERVER, "--model", str(tmp_path / "no.gguf"), "--data-dir", str(tmp_path / "data"))
@@ -162,13 +162,13 @@ async def test_plain_completion_for_editors_without_ghost_text(prepared_cache: P
         assert item.label.startswith("ret")
 
 
-async def test_a_cursor_outside_the_document_is_said_and_the_server_goes_on(editor: Editor) -> None:
+async def test_a_cursor_outside_the_document_is_reported_and_the_server_goes_on(editor: Editor) -> None:
     uri = editor.open("short.py", "x = 1\n")
     assert await editor.inline_completion(uri, 7, 0) == ""
     assert await editor.inline_completion(uri, 0, 99) == ""
-    said = [message for message in editor.messages if "short.py" in message]
-    assert "Line 8 is outside the document, which has 2 lines." in said[0]
-    assert "Column 100 is outside line 1" in said[1]
+    reported = [message for message in editor.messages if "short.py" in message]
+    assert "Line 8 is outside the document, which has 2 lines." in reported[0]
+    assert "Column 100 is outside line 1" in reported[1]
     assert (await editor.status())["state"] == "ready"
 
 
@@ -204,7 +204,7 @@ async def test_a_cancelled_request_leaves_the_server_ready(editor: Editor) -> No
 
 
 async def failing_server(tmp_path: Path, *flags: str, **environment: str) -> tuple[dict[str, Any], list[str]]:
-    """Status and messages of a server that cannot serve, after it has answered a request all the same."""
+    """Return status and messages of a server with a problem, after it has answered a request."""
     statuses: list[dict[str, Any]] = []
     command = ("env", *(f"{key}={value}" for key, value in environment.items()), *SERVER)
     command = (*command, "--data-dir", str(tmp_path / "data"), *flags)
@@ -224,8 +224,8 @@ async def test_a_missing_model_file_is_one_sentence(tmp_path: Path) -> None:
     assert status["message"] in messages
 
 
-async def test_a_server_that_still_prepares_ends_at_once(tmp_path: Path) -> None:
-    """Reading its model never ends, a pipe that nobody writes to, and an editor waits two seconds at most."""
+async def test_a_server_that_is_still_preparing_ends_at_once(tmp_path: Path) -> None:
+    """Reading this model (a pipe without a writer) never ends, and an editor waits at most two seconds."""
     os.mkfifo(tmp_path / "endless.gguf")
     command = (*SERVER, "--model", str(tmp_path / "endless.gguf"), "--data-dir", str(tmp_path / "data"))
     async with asyncio.timeout(60), Editor(tmp_path, command=command) as editor:
@@ -255,7 +255,7 @@ async def test_without_bubblewrap_it_ranks_without_execution_and_names_the_packa
     assert any("bubblewrap" in message for message in messages)
 
 
-async def test_an_unknown_setting_is_said_and_ignored(tmp_path: Path, prepared_cache: Path) -> None:
+async def test_an_unknown_setting_is_reported_and_ignored(tmp_path: Path, prepared_cache: Path) -> None:
     command = (*SERVER, "--cache-dir", str(prepared_cache), "--data-dir", str(tmp_path))
     async with Editor(tmp_path, command=command, options={"candidats": 4, "execution": False}) as editor:
         status = await editor.ready()
@@ -329,9 +329,7 @@ async def test_a_published_adapter_is_served_with_the_next_request(tmp_path: Pat
         assert (await editor.status())["adapter"] == version.version
 
 
-async def test_the_night_counts_a_request_without_an_answer_of_its_own(
-    editor: Editor, tmp_path: Path
-) -> None:
+async def test_the_night_benchmark_counts_only_its_own_answers(editor: Editor, tmp_path: Path) -> None:
     explanation = await ask(editor, 1)
     assert explanation is not None
     assert explanation["function"] == "double_1"
@@ -340,7 +338,7 @@ async def test_the_night_counts_a_request_without_an_answer_of_its_own(
         assert await ask(failing, 1) is None
 
 
-async def test_a_damaged_adapter_is_told_once_and_forgotten_when_it_is_gone(tmp_path: Path) -> None:
+async def test_a_damaged_adapter_is_reported_once_until_it_is_replaced(tmp_path: Path) -> None:
     model = write_model(tmp_path / "tiny.gguf")
     registry = AdapterRegistry(tmp_path / "data" / "adapters", file_sha256(model))
     command = (*SERVER, "--model", str(model), "--cache-dir", str(tmp_path / "cache"),
@@ -369,4 +367,4 @@ async def test_a_damaged_adapter_is_told_once_and_forgotten_when_it_is_gone(tmp_
         assert "damaged" in await message()
         registry.rollback()
         assert await message() == f"Serving {good.version}."
-    assert len([said for said in statuses if "damaged" in said]) == 1
+    assert len([status for status in statuses if "damaged" in status]) == 1

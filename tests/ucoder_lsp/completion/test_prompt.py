@@ -1,4 +1,4 @@
-"""The completion cache, keyed by identity and typed text; and the prompt, which never ends in white space."""
+"""The prompt: chat turn, fill-in-the-middle or continuation; it never ends in white space."""
 
 from __future__ import annotations
 
@@ -9,56 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.cursor import at
-from ucoder_lsp.completion.cache import MAX_ENTRIES, CompletionCache
-from ucoder_lsp.completion.explain import Explanation
 from ucoder_lsp.completion.prompt import CHUNK, QUESTION, assemble
 from ucoder_lsp.engine.vocab import FimTokens
 
-BASE = ("model", "", "settings")
-TUNED = ("model", "0001@abc", "settings")
-
-
-def explained(text: str) -> Explanation:
-    return Explanation(0, 0, "line", "f", text, "consensus", "because", 0.5, "agrees", "m", None)
-
-
-def test_typing_the_offered_text_keeps_the_rest() -> None:
-    cache = CompletionCache()
-    cache.put(BASE, "return ", "\n", explained("x + 1"))
-    for typed in ("", "x", "x + "):
-        known = cache.get(BASE, "return " + typed, "\n")
-        assert known is not None
-        assert known.cached
-        assert known.text == "x + 1"[len(typed) :]
-    assert cache.get(BASE, "return y", "\n") is None
-    assert cache.get(BASE, "return x + 1", "\n") is None, "nothing is left to offer"
-    assert cache.get(BASE, "return ", "\nz = 1\n") is None, "the text behind the cursor changed"
-
-
-def test_another_adapter_never_answers() -> None:
-    cache = CompletionCache()
-    cache.put(BASE, "return ", "\n", explained("x"))
-    assert cache.get(TUNED, "return ", "\n") is None
-
-
-def test_an_empty_answer_is_remembered_for_its_own_position_only() -> None:
-    cache = CompletionCache()
-    cache.put(BASE, "a", "", explained(""))
-    assert cache.get(BASE, "a", "") is not None
-    assert cache.get(BASE, "ab", "") is None
-
-
-def test_the_oldest_entry_goes_first() -> None:
-    cache = CompletionCache()
-    for number in range(MAX_ENTRIES + 1):
-        cache.put(BASE, f"{number}!", "", explained("x"))
-    assert len(cache) == MAX_ENTRIES
-    assert cache.get(BASE, "0!", "") is None
-    assert cache.get(BASE, "1!", "") is not None
-
 
 def tokenize(text: str, special: bool = False) -> tuple[int, ...]:
-    """One token a character, negative where markers count: enough to see where a prompt is cut, and who wrote it."""
+    """Return one token per character, negative where markers are read, so that tests see cuts and markers."""
     return tuple(-ord(char) if special else ord(char) for char in text)
 
 
@@ -77,7 +33,7 @@ def test_fim_puts_the_suffix_between_its_sentinels() -> None:
     assert tokens == (-1, *tokenize("ab"), -2, *tokenize("cd"), -3)
 
 
-def test_an_empty_function_is_asked_for_and_its_answer_begun() -> None:
+def test_an_empty_function_is_requested_with_a_begun_answer() -> None:
     document = 'import re\n\ndef f(x: int) -> int:\n    """Say <model>."""\n    |'
     tokens = assemble(at(document), tokenize, fim=None, chat=chat, budget=1000)
     assert "".join(chr(abs(token)) for token in tokens) == (
@@ -85,10 +41,10 @@ def test_an_empty_function_is_asked_for_and_its_answer_begun() -> None:
         '    """Say <model>."""\n```<model>```python\ndef f(x: int) -> int:'
     )
     markers = "".join(chr(-token) for token in tokens if token < 0)
-    assert markers == "<user><model>", "nothing that stands in a document is a marker"
+    assert markers == "<user><model>", "no text of a document is read as a marker"
 
 
-def test_a_function_is_asked_for_and_its_answer_begun_as_far_as_it_is_written() -> None:
+def test_a_begun_function_is_requested_with_an_answer_begun_as_far() -> None:
     document = 'class A:\n    def f(self) -> int:\n        """Say."""\n        n = 1\n        return |n'
     tokens = assemble(at(document), tokenize, fim=None, chat=chat, budget=1000)
     assert "".join(chr(abs(token)) for token in tokens) == (
@@ -98,24 +54,26 @@ def test_a_function_is_asked_for_and_its_answer_begun_as_far_as_it_is_written() 
 
 
 @pytest.mark.parametrize("marked", ["def f(x|):\n    return x\n", "class A:\n    x = |\n", "x = 1\n|", "|"])
-def test_all_else_is_continued(marked: str) -> None:
+def test_text_outside_functions_is_continued(marked: str) -> None:
     continued = assemble(at(marked), tokenize, fim=None, budget=1000)
     assert assemble(at(marked), tokenize, fim=None, chat=chat, budget=1000) == continued
 
 
-def test_who_can_fill_in_the_middle_is_not_asked() -> None:
+def test_a_model_with_fill_in_the_middle_gets_no_chat_turn() -> None:
     fim = FimTokens(prefix=-1, suffix=-2, middle=-3, pad=None, repo=None, file=None)
     tokens = assemble(at("def f(x):\n    |"), tokenize, fim=fim, chat=chat, budget=1000)
     assert tokens == (-1, *tokenize("def f(x):"), -2, -3)
 
 
 @given(st.integers(0, 3000), st.integers(0, 600), st.integers(8, 1500))
-def test_a_question_fits_its_budget_and_keeps_the_newest_text(length: int, written: int, budget: int) -> None:
+def test_a_chat_turn_fits_its_budget_and_keeps_the_newest_text(
+    length: int, written: int, budget: int
+) -> None:
     text = "".join(chr(65 + i % 26) for i in range(length)) + "\ndef f(x):"
     body = "".join(f"\n    y{n} = x" for n in range(written // 10))
-    asked = assemble(at(f"{text}{body}\n    |"), tokenize, fim=None, chat=chat, budget=budget)
-    assert len(asked) <= budget
-    shown = "".join(chr(abs(token)) for token in asked)
+    tokens = assemble(at(f"{text}{body}\n    |"), tokenize, fim=None, chat=chat, budget=budget)
+    assert len(tokens) <= budget
+    shown = "".join(chr(abs(token)) for token in tokens)
     if shown.startswith("<user>"):
         document, _, answer = shown.partition("```python\n")[2].partition("\n```<model>```python\n")
         assert len(document) >= min(len(text), CHUNK)
@@ -127,7 +85,7 @@ def test_a_question_fits_its_budget_and_keeps_the_newest_text(length: int, writt
 
 
 def test_typing_in_a_function_only_adds_to_its_prompt() -> None:
-    """So all of it but the last tokens is in the engine's cache."""
+    """The engine's cache then holds all but the last tokens."""
     text = "x = 1\n" * 300 + "def f(x):\n    y = "
     prompts = [
         assemble(at(f"{text}{'z' * typed}|"), tokenize, fim=None, chat=chat, budget=1000)
@@ -137,7 +95,7 @@ def test_typing_in_a_function_only_adds_to_its_prompt() -> None:
     assert all(after[: len(before)] == before for before, after in itertools.pairwise(prompts))
 
 
-def test_a_template_that_leaves_out_what_the_user_says_is_not_used() -> None:
+def test_a_template_that_omits_the_users_text_is_not_used() -> None:
     context = at("def f(x):\n    |")
     continued = assemble(context, tokenize, fim=None, budget=1000)
     assert assemble(context, tokenize, fim=None, chat=lambda _: "<user>", budget=1000) == continued
