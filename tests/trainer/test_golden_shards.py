@@ -35,7 +35,7 @@ STAGES = [
 
 
 def shard_keys(folder: Path) -> dict[str, list[str]]:
-    """Return every shard of two rounds and an acceptance, by stage, as a scripted model makes them."""
+    """Return every shard key of two rounds and an acceptance, by stage."""
     second = "sorted(numbers)[-2]"
     script = Script({"second": [second, second + " + 0", "len(numbers)"], "total": ["sum(numbers)"]})
     adapted = Script(script.bodies)
@@ -60,7 +60,7 @@ def test_the_shard_keys_are_those_of_earlier_runs(tmp_path: Path) -> None:
 def test_a_higher_version_changes_the_keys_of_its_stage_alone(
     module: object, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key holds the texts that it was made from, so a stage whose output is the same changes no later key."""
+    """Later keys hold its outputs, not its keys: they change only where an output does."""
     stage: Stage = getattr(module, name)
     monkeypatch.setattr(module, name, replace(stage, version=stage.version + 1))
     raised, before = shard_keys(tmp_path / "shards"), json.loads(GOLDEN.read_text("utf-8"))

@@ -72,7 +72,7 @@ def shot_set(number: int, n: int) -> list[Exercise]:
 
 
 def shot_set_of(name: str) -> int:
-    """Return the number of the set that the prompts for a task or function show."""
+    """Return the set's number for the prompts of a task or function."""
     return int(digest(name)[:8], 16) % SHOT_SETS
 
 
