@@ -59,6 +59,6 @@ class Script(Sampler):
 def context(
     model: Sampler, folder: Path, sandbox: Sandbox, profile: Profile = TINY, **others: Any
 ) -> StageContext:
-    """Make what the stages work with; nothing is printed."""
+    """Make the context of the stages; nothing is printed."""
     quiet = ProgressReporter(console=Console(quiet=True))
     return StageContext(profile, model, Store(folder), sandbox, quiet, **others)

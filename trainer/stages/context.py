@@ -30,7 +30,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """What the stages work with."""
+    """The tools that all stages share."""
 
     profile: Profile
     sampler: Sampler

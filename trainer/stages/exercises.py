@@ -45,12 +45,6 @@ class Exercise:
         """The comment that holds the plan, indented like the body."""
         return next(line for line in self.code.splitlines() if line.lstrip().startswith("# Plan:"))
 
-    @property
-    def body(self) -> str:
-        """The lines after the docstring, without the plan."""
-        rest = self.code[len(self.stub) :].strip("\n").splitlines()
-        return "\n".join(line for line in rest if line != self.plan)
-
 
 @lru_cache(maxsize=1)
 def exercises() -> tuple[Exercise, ...]:
