@@ -49,13 +49,13 @@ def evaluate(context: StageContext, held: Sequence[Selected], adapted: Sampler) 
 
 
 def compare(base: Sequence[float], adapter: Sequence[float]) -> Acceptance:
-    """Compare shares of right samples, one for each held-out problem, in the same order."""
+    """Compare shares of right samples, one per held-out problem in both."""
     gains = [a - b for a, b in zip(adapter, base, strict=True)]
     return Acceptance(bootstrap_mean(base), bootstrap_mean(adapter), bootstrap_mean(gains), len(gains))
 
 
 def share_right(selected: Selected, inputs: ProbeSet, answers: Sequence[str], sandbox: Sandbox) -> float:
-    """Return the share of the answers that behave like the selected program on every input that it answers."""
+    """Return the share of the answers that behave like the selected program."""
     programs = [extract_function(answer, selected.problem.function) for answer in answers]
     truth, *results = run_all([selected.sources[0], *programs], inputs.probes, sandbox=sandbox, limits=LIMITS)
     assert truth is not None, "a selected program is a program"

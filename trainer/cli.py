@@ -71,17 +71,17 @@ def train() -> None:
 @click.option(
     "--another",
     is_flag=True,
-    help="another night: go on with a finished run by as many tasks again, and train on all of its problems",
+    help="add a night to a finished run: sample as many tasks again, and train on the problems of all nights",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="of all that is sampled: another one, with a --run name of its own, shows how much of a figure is luck",
+    help="seed of all sampling: another one, under another --run name, shows how much of a figure is luck",
 )
 @click.option(
-    "--qlora", is_flag=True, help="train on the base in 4 bits (NF4, bitsandbytes): for large bases"
+    "--qlora", is_flag=True, help="train on the base in 4 bits (NF4, bitsandbytes), for large bases"
 )
 @click.option(
     "--exclude",
@@ -95,13 +95,13 @@ def run_command(
 ) -> None:  # fmt: skip
     """Train an adapter and publish it, if it beats the base on held-out problems of its own.
 
-    Killed or stopped, the same command goes on where it was. A running server serves the new adapter with its
-    next completion; `ucoder adapters rollback` goes back.
+    A run that was killed or stopped continues with the same command. A running server serves the new adapter
+    with its next completion; `ucoder adapters rollback` goes back.
 
-    With --another the same command can be run every night: each adds problems to those of the nights before.
+    With --another the same command can run every night: each night adds problems to those of earlier ones.
     """
     if another and select == "random":
-        raise click.UsageError("--select random measures the nights that are finished: leave --another out")
+        raise click.UsageError("--select random measures finished nights: leave --another out")
     settings, _ = load({})
     console = Console(stderr=True)
     run = RunFolder(_runs(settings) / (name or profile))
@@ -119,7 +119,7 @@ def run_command(
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        click.echo("Stopped. The same command goes on from here.", err=True)
+        click.echo("Stopped. The same command continues from here.", err=True)
         sys.exit(130)
     minutes = (time.monotonic() - started) / 60
     if result.version is None:

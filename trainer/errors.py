@@ -44,7 +44,7 @@ class BenchmarkError(TrainerError):
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a failed write under `path` into a `StoreError` that names the folder and the way out."""
+    """Turn a failed write under `path` into a `StoreError` with a way out."""
     try:
         yield
     except OSError as error:
@@ -59,7 +59,10 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def library_errors(folder: Path) -> Iterator[None]:
-    """Turn a library's error about a full disk or memory into a `TrainerError`; other errors are defects and pass."""
+    """Turn a library's error about a full disk or memory into a `TrainerError`.
+
+    Other errors are defects and pass.
+    """
     try:
         yield
     except Exception as error:
@@ -67,7 +70,7 @@ def library_errors(folder: Path) -> Iterator[None]:
         if any(mark in text for mark in WRITE_FAILED):
             raise StoreError(
                 f"Cannot write to {folder} ({text.splitlines()[0][:120]}): free some space, then run the same "
-                "command again to go on."
+                "command again to continue."
             ) from error
         if isinstance(error, MemoryError) or any(mark in text for mark in MEMORY_FULL):
             raise BaseModelError(

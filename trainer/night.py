@@ -145,9 +145,10 @@ class TrainingData:
 def prepare(
     base: str, settings: Settings, reporter: ProgressReporter, served: Path | None = None
 ) -> ServedBase:
-    """Prepare the base model (`embedded`, a GGUF file or a Hugging Face folder) for sampling and training.
+    """Prepare the base model for sampling and training.
 
-    `served` is a GGUF of the same model that is sampled and served instead of one converted here.
+    `base` is `embedded`, a GGUF file or a Hugging Face folder. `served` is a GGUF of the same model that is sampled
+    and served instead of one converted here.
 
     Raises:
         TrainerError, ModelError: before anything is sampled.
@@ -246,7 +247,7 @@ def budget_of_consensus(run: RunFolder, nights: int) -> Budget:
 
 
 def unselected(n: int, pool: Sequence[dataset.Control], held: Sequence[Selected], seed: int) -> list[Picked]:
-    """Pick n programs for the control arm, drawn from all samples of the problems that are not held out."""
+    """Draw n programs for the control arm, none of a held-out problem."""
     judges = {item.problem.function for item in held}
     drawn = dataset.unselected([one for one in pool if one.problem.function not in judges], n, seed)
     return [(control.problem, [control.source], control.asserts) for control in drawn]
@@ -260,7 +261,10 @@ def _adapted(sampler: Sampler, tuned: Tuned) -> Sampler:
 
 
 def _tune(night: Night, data: TrainingData) -> Tuned:
-    """Write the data set, fine-tune the base on it and export. No engine is open: this needs all cores and memory."""
+    """Write the data set, fine-tune the base on it and export the adapter.
+
+    No engine is open meanwhile: this needs all cores and memory.
+    """
     run, profile, arm = night.run, night.profile, night.options.arm
     run.write(f"{arm}/dataset.jsonl", dataset.to_jsonl(data.learned))
     if profile.own_answers:

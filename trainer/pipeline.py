@@ -64,10 +64,12 @@ def first_round(context: StageContext, nights: int = 1) -> Round:
 def next_round(
     context: StageContext, last: Round, adapted: Sampler, held: Sequence[Selected], number: int
 ) -> Round:
-    """Run the last two stages again, in round `number`, from 2 on: the last adapter's answers join the candidates.
+    """Run the last two stages again, in round `number` (2 or later).
+
+    The last adapter's answers join the candidates.
 
     The held-out problems are left as the base alone has solved them, since they judge the adapter. The adapter is not
-    asked where there is no value to show, or where no two solutions behave alike.
+    sampled without a value to show, or where no two solutions behave alike.
     """
     candidates = without(held, last.candidates)
     examined = [selection.examine(context, one) for one in candidates]

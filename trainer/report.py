@@ -41,7 +41,7 @@ def write_report(
 
 
 def _bars(counts: dict[str, int]) -> list[tuple[str, int, float]]:
-    """Return (what, count, share of the stage), what is kept first, then from common to rare."""
+    """Return (what, count, share of the stage): first what is kept, then from common to rare."""
     total = sum(counts.values()) or 1
     kept = ("kept", "selected", "programs", "examples", Found.SAME)
     order = sorted(counts.items(), key=lambda item: (item[0] not in kept, -item[1], item[0]))
@@ -49,7 +49,7 @@ def _bars(counts: dict[str, int]) -> list[tuple[str, int, float]]:
 
 
 def curve(losses: Sequence[tuple[int, float]]) -> dict[str, Any] | None:
-    """Draw the loss over the steps as points of an SVG, None without losses."""
+    """Draw the loss curve as points of an SVG, None without losses."""
     if not losses:
         return None
     steps, values = [s for s, _ in losses], [v for _, v in losses]

@@ -71,7 +71,7 @@ def read_result(run: RunFolder, arm: str) -> Result | None:
 
 
 def finished_nights(run: RunFolder, arm: str) -> int:
-    """Return the number of nights in the result of an arm, 0 without one."""
+    """Return the nights in the result of an arm, 0 without one."""
     result = read_result(run, arm)
     return 0 if result is None else result.nights
 

@@ -29,7 +29,7 @@ class Script(Sampler):
     """A scripted model: answers each kind of prompt with fixed texts, and keeps the prompts."""
 
     def __init__(self, bodies: dict[str, list[str]]) -> None:
-        """`bodies` holds for each function to invent the bodies of the solutions that complete its bare stub."""
+        """Write `bodies` for each function: those of the solutions that complete its bare stub."""
         self.bodies = bodies
         self.adapter = None
         engine = SimpleNamespace(model_id="script", chat_template="{{ messages[0]['content'] }}", vocab=SimpleNamespace(bos=None, eos=None))  # fmt: skip  # noqa: E501
@@ -59,6 +59,6 @@ class Script(Sampler):
 def context(
     model: Sampler, folder: Path, sandbox: Sandbox, profile: Profile = TINY, **others: Any
 ) -> StageContext:
-    """Make what the stages work with; nothing is printed."""
+    """Make the context of the stages; nothing is printed."""
     quiet = ProgressReporter(console=Console(quiet=True))
     return StageContext(profile, model, Store(folder), sandbox, quiet, **others)

@@ -1,4 +1,4 @@
-"""A problem as the model states it, and programs that solve it, for the tests of the stages."""
+"""A problem and programs that solve it, for the tests of the stages."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Selected programs called in another shape, as people call what they did not describe.
+"""Selected programs with another call shape: a request can differ from its sentence.
 
-Sentences leave arguments out ("find the maximum of an array", called with the array and its length) and name them in
-another order than the call has. There the example says how the function is called, and an answer has to follow it. A
-self-made problem never teaches this: its sentence, its signature and its example come from one source. So a selected
-program is asked for once more under the same sentence, with an assert, and with it a signature, of another shape.
-Of one adapter's answers 5.0 % could not be called as asked, and 7.7 % of one's that had not seen any (docs/log.md).
+Sentences leave arguments out ("find the maximum of an array", called with the array and its length), or name them in
+another order than the call has. There only the example shows the call, and an answer has to follow it. A self-made
+problem never teaches this: its sentence, its signature and its example come from one source. So a selected program
+also answers its sentence with an assert of another shape, and has that signature (docs/decisions.md, "Selected programs
+are requested in another call shape too").
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import ast
 from sandbox.inputs.target import parse_quietly
 
 LENGTHS = ("n", "length", "size")
-"""What people call a length; the first that the program does not use."""
+"""Names for a length; the first that the program does not use is taken."""
 
 
 def call_variant(source: str, assertion: str, function: str) -> tuple[str, str] | None:
-    """A program and an assert that it fulfils, from those of `function`: the same behaviour, called differently.
+    """Make a program of the same behaviour with another call, and its assert.
 
     One parameter whose value has a length gets that length as a second one; two parameters change places. None where
-    the program calls `function` itself, or its signature or the call is not made of plain parameters, one or two of
-    them, given by position.
+    the program calls `function` itself. None too unless the signature and the call have one or two plain positional
+    parameters.
     """
     program, claim = parse_quietly(source), parse_quietly(assertion)
     if program is None or claim is None:
@@ -49,7 +49,7 @@ def call_variant(source: str, assertion: str, function: str) -> tuple[str, str] 
 
 
 def _definition(program: ast.Module, function: str) -> ast.FunctionDef | None:
-    """The one definition of `function`, where nothing else in the program names it and its parameters are plain."""
+    """Find the only definition of `function`, with plain parameters; None if the program names it elsewhere."""
     match [node for node in program.body if isinstance(node, ast.FunctionDef) and node.name == function]:
         case [definition] if function not in _names(program):
             rest = definition.args
@@ -59,7 +59,7 @@ def _definition(program: ast.Module, function: str) -> ast.FunctionDef | None:
 
 
 def _call(claim: ast.Module, function: str) -> ast.Call | None:
-    """The call in `assert function(...) == value`, where all is given by position."""
+    """Find the call in `assert function(...) == value`, None unless all is positional."""
     match claim:
         case ast.Module([ast.Assert(ast.Compare(ast.Call(ast.Name(name)) as call, [ast.Eq()]))]):
             plain = not call.keywords and not any(isinstance(one, ast.Starred) for one in call.args)
@@ -68,7 +68,7 @@ def _call(claim: ast.Module, function: str) -> ast.Call | None:
 
 
 def _length(argument: ast.expr) -> int | None:
-    """Of a list, string, tuple, set or dictionary that is written down; None of anything else."""
+    """Return the length of a literal list, string, tuple, set or dictionary; None of anything else."""
     try:
         value = ast.literal_eval(argument)
     except (ValueError, TypeError):  # a call; a set of lists
@@ -77,7 +77,7 @@ def _length(argument: ast.expr) -> int | None:
 
 
 def _names(program: ast.Module) -> set[str]:
-    """Every name that is read, bound or taken as a parameter."""
+    """Return every name that is read, bound or taken as a parameter."""
     return {node.id for node in ast.walk(program) if isinstance(node, ast.Name)} | {
         node.arg for node in ast.walk(program) if isinstance(node, ast.arg)
     }

@@ -58,7 +58,10 @@ def control_pool(candidates: Sequence[Candidates], examined: Sequence[Examined])
 def examples(
     problem: Problem, sources: Sequence[str], asserts: Sequence[str], chat: Chat
 ) -> list[TrainingExample]:
-    """Make examples of each program in both forms, and with another call; each program shows another assert."""
+    """Make examples of each program: both served prompts, and another call shape.
+
+    Each program of a problem shows another assert.
+    """
     made = []
     for number, source in enumerate(sources):
         assertion = asserts[number % len(asserts)]
@@ -96,7 +99,7 @@ class OwnAnswers:
 
 
 def split(selected: Sequence[Selected], share: float) -> tuple[list[Selected], list[Selected]]:
-    """Separate the problems to train on from a share that is held out for the acceptance, drawn by hash."""
+    """Hold out a share of the problems for the acceptance, drawn by hash; return both parts."""
     ranked = sorted(selected, key=lambda s: digest(s.problem.function))
     held = {s.problem.function for s in ranked[: round(share * len(ranked))]}
     return (
@@ -106,7 +109,7 @@ def split(selected: Sequence[Selected], share: float) -> tuple[list[Selected], l
 
 
 def unselected(pool: Sequence[Control], n: int, seed: int) -> list[Control]:
-    """Draw n programs at random from the pool, right or wrong, for the control arm."""
+    """Draw n programs at random from the pool, right or wrong."""
     return Random(seed).sample(pool, min(n, len(pool)))  # noqa: S311  # not a secret: a control group
 
 
@@ -131,5 +134,5 @@ def to_jsonl(rows: Iterable[TrainingExample]) -> str:
 
 
 def sha256_of(text: str) -> str:
-    """Return the SHA-256 of a data set file, which a resumed run must reproduce."""
+    """Return the SHA-256 of a data set file: a resumed run reproduces it."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,10 +1,9 @@
 """The base's own answers to the served prompts, sorted by their behaviour: rejection sampling.
 
-Consensus says what a problem's function does on each probe input, one of which the prompt shows. An answer that behaves
-the same on all of them is confirmed by a behaviour that it had no part in, and is learned. (Rejection sampling
-fine-tuning: Yuan et al. 2023, arXiv 2308.01825; there different answers to one prompt help most.) An answer that raises
-on the shown input is dropped, as a third of the embedded model's do (docs/decisions.md, "Own answers that raise are
-dropped").
+The prompt shows one probe input of its problem. An answer that behaves as consensus does on all of them is confirmed by
+a behaviour that it had no part in, and is learned. (Rejection sampling fine-tuning: Yuan et al. 2023, arXiv 2308.01825;
+there different answers to one prompt help most.) An answer that raises on the shown input is dropped, as a third of the
+embedded model's do (docs/decisions.md, "Own answers that raise are dropped").
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ Answered = tuple[TrainingExample, Found]
 
 
 def run(context: StageContext, problems: Sequence[Candidates], *, selected: bool) -> OwnAnswers:
-    """Sample the base's answers to the served prompts of the problems, and sort them by their behaviour.
+    """Sample the base's answers to the served prompts, and sort them by behaviour.
 
     Problems without a value to show are left out (`shown_value`). For the control arm, where `selected` is false,
     nothing is run, and all answers are rehearsed.
@@ -84,7 +83,7 @@ def shown_value(examined: Examined, *, selected: bool) -> str | None:
 
 
 def _sample(context: StageContext, function: str, prompt: str) -> list[TrainingExample | None]:
-    """Sample the base's answers to one prompt, None for those without a whole program."""
+    """Sample the base's answers to one prompt, None without a whole program."""
     profile = context.profile
     draw = Draw(profile.own_answers, MAX_TOKENS, profile.solution_temperature, profile.seed)
     samples = context.sample(STAGE, SampleRequest(Prompt(prompt), draw, end_of_answer(function)))
@@ -101,7 +100,7 @@ def _behaviour(context: StageContext, answer: TrainingExample, claims: Sequence[
 
 
 def different(answers: Sequence[TrainingExample | None]) -> list[TrainingExample]:
-    """Return the answers to one prompt that hold a program, each program once, whatever its local names."""
+    """Return the answers with a program, each program once, whatever its local names."""
     found: dict[str, TrainingExample] = {}
     for answer in answers:
         if answer is not None:

@@ -96,7 +96,7 @@ class RunFolder:
         return path
 
     def read(self, relative: str, kind: type[T]) -> T | None:
-        """Read a JSON file of the run as a record of type `kind`, None when there is none.
+        """Read a JSON file as a record, None if it is missing.
 
         Raises:
             StoreError: the file is damaged, or lacks a field because an earlier version wrote it.
@@ -153,7 +153,7 @@ class RunFolder:
             return True
 
     def open(self, requested: RunRecord, *, another: bool = False, finished: int = 0) -> int:
-        """Fix the parameters of the run at its first start, and return the number of its nights.
+        """Fix the parameters of the run at its first start; return its number of nights.
 
         Args:
             requested: the parameters of this start.

@@ -1,6 +1,7 @@
-"""Records to JSON and back, for every file of a run: written as they are, read only where they fit their type.
+"""Records to JSON and back, for every file of a run.
 
-It does not hold the records themselves: each lies with the module that makes it.
+A record is written as it is, and read only where the data fits its type. The records themselves lie with the modules
+that make them.
 """
 
 from __future__ import annotations

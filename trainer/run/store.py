@@ -31,7 +31,10 @@ class Stage:
     """Part of the shard key. Raise it when the same input is to give another output: earlier shards are then unused."""
 
     def key(self, made_from: Sequence[Any]) -> list[Any]:
-        """The shard key, as data. Version 1 is left out, so that runs from before the versions continue."""
+        """Return the shard key, as data.
+
+        Version 1 is left out, so that runs from before the versions continue.
+        """
         return [*([] if self.version == 1 else [self.version]), *made_from]
 
 
@@ -71,7 +74,7 @@ class Store:
 
 
 def _read(path: Path) -> Any | None:
-    """The output in a shard, None where there is none or it is damaged."""
+    """Read the output in a shard, None if it is missing or damaged."""
     try:
         shard = json.loads(path.read_text("utf-8"))
         return shard["output"] if shard["sha256"] == digest(shard["output"]) else None
@@ -80,5 +83,5 @@ def _read(path: Path) -> Any | None:
 
 
 def digest(data: Any) -> str:
-    """Return the hexadecimal SHA-256 of plain JSON data, whatever the order of its keys."""
+    """Return the hexadecimal SHA-256 of JSON data, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

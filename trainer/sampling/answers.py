@@ -34,7 +34,7 @@ class StopRule:
 
 
 def extract_function(answer: str, function: str, prelude: str = "") -> str | None:
-    """Extract the source of a module that defines `function`, None where the answer holds none that parses.
+    """Extract the source of a module that defines `function`, None without one.
 
     `prelude` (the task's imports and helpers) comes first. Never raises on any text.
     """
@@ -61,7 +61,7 @@ MODULES = frozenset(
 
 
 def with_imports(source: str) -> str:
-    """Add the imports that a program lacks because its stub had no place for them.
+    """Add the imports that a program lacks: its stub had no place for them.
 
     They are the modules of the standard library that it uses as `module.name`, and the names of `typing` in its
     signatures. Nothing is added for a name that the program itself binds.
@@ -114,7 +114,7 @@ def end_of_answer(function: str) -> StopRule:
 
 
 def as_written(answer: str, function: str) -> str | None:
-    """Return the answer as the model wrote it, up to the end of its function and with its block closed.
+    """Return the answer as written up to its function's end, its block closed.
 
     None where the answer does not hold the function.
     """
@@ -181,7 +181,7 @@ def _longest_parse(source: str) -> ast.Module | None:
 
 
 def _is_support(node: ast.stmt) -> bool:
-    """Whether a top-level statement is an import, a definition or a constant (not a call, an assert or a loop)."""
+    """Whether a top-level statement is an import, a definition or a constant."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return True
     return isinstance(node, ast.Assign | ast.AnnAssign) and not any(

@@ -95,7 +95,7 @@ class Sampler:
     def sample_once(
         self, store: Store, stage: Stage, prompt: Prompt, draw: Draw, stop: StopRule | None = None
     ) -> list[Sample]:
-        """Return the samples in the shard of `stage` for this request, sampled now if need be."""
+        """Return the samples of this request from its shard, sampled if missing."""
         made_from = [
             self.engines.first.model_id, self.adapter or "", prompt, draw, stop.identifier if stop else "",
         ]  # fmt: skip
@@ -157,7 +157,10 @@ def _environment() -> jinja2.Environment:
 
 
 def render(name: str, **values: Any) -> Prompt:
-    """Fill in the prompt template `prompts/NAME.j2`, without trailing space, which would split a token."""
+    """Fill in the prompt template `prompts/NAME.j2`.
+
+    Trailing space is cut, because it would split a token.
+    """
     shared, mark, own = (
         _environment().get_template(f"{name}.j2").render(own=_OWN, **values).rstrip().partition(_OWN)
     )

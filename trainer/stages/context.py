@@ -30,7 +30,7 @@ class SampleRequest:
 
 @dataclass(frozen=True, slots=True)
 class StageContext:
-    """What the stages work with."""
+    """The tools that all stages share."""
 
     profile: Profile
     sampler: Sampler
@@ -43,7 +43,10 @@ class StageContext:
     funnel: Funnel = field(default_factory=Funnel)
 
     def sample(self, stage: Stage, request: SampleRequest, sampler: Sampler | None = None) -> list[Sample]:
-        """Return the samples of a request, from its shard where there is one; from the base unless told otherwise."""
+        """Return the samples of a request, from its shard where there is one.
+
+        The model is the base, or `sampler`.
+        """
         if request.draw.n < 1:
             return []
         model = sampler or self.sampler
@@ -52,7 +55,10 @@ class StageContext:
     def each(
         self, title: str, items: Sequence[T], work: Callable[[T], R], *, unit: str = "problems"
     ) -> list[R]:
-        """Do the work on each item, on all engines at once, and report the progress; results in the items' order."""
+        """Do the work on each item, in parallel, and report the progress.
+
+        The results have the order of the items.
+        """
         found = []
         with self.reporter.stage(title, len(items), unit) as step:
             for one in in_parallel(work, items, len(self.sampler.engines)):
@@ -62,5 +68,5 @@ class StageContext:
 
 
 def seed_of(prompt: Prompt, seed: int) -> int:
-    """Derive the seed of a prompt from the seed of the run, so that two problems do not share their draws."""
+    """Derive the seed of a prompt from that of the run: problems do not share their draws."""
     return int(digest([prompt.text, seed])[:8], 16)

@@ -1,4 +1,7 @@
-"""Word runs that no problem may hold, so that a benchmark never enters the training data."""
+"""Decontamination: word runs that no problem may hold.
+
+They keep the benchmarks out of the training data.
+"""
 
 from __future__ import annotations
 

@@ -45,12 +45,6 @@ class Exercise:
         """The comment that holds the plan, indented like the body."""
         return next(line for line in self.code.splitlines() if line.lstrip().startswith("# Plan:"))
 
-    @property
-    def body(self) -> str:
-        """The lines after the docstring, without the plan."""
-        rest = self.code[len(self.stub) :].strip("\n").splitlines()
-        return "\n".join(line for line in rest if line != self.plan)
-
 
 @lru_cache(maxsize=1)
 def exercises() -> tuple[Exercise, ...]:
@@ -72,7 +66,7 @@ def shot_set(number: int, n: int) -> list[Exercise]:
 
 
 def shot_set_of(name: str) -> int:
-    """Return the number of the set that the prompts for a task or function show."""
+    """Return the set's number for the prompts of a task or function."""
     return int(digest(name)[:8], 16) % SHOT_SETS
 
 

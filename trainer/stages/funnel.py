@@ -11,7 +11,7 @@ KEPT_EXAMPLES = 8
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The reason to drop a text that is not a task or a problem."""
+    """The reason to drop an unusable task or problem."""
 
     reason: str
 
@@ -33,7 +33,7 @@ class Funnel:
     """By "STAGE: REASON"."""
 
     def count(self, stage: str, what: str, title: str = "", text: str = "") -> None:
-        """Count one thing, and keep it as an example if it is among the first."""
+        """Count one thing, and keep the first ones as examples."""
         self.stages.setdefault(stage, Counter())[what] += 1
         shown = self.examples.setdefault(f"{stage}: {what}", [])
         if text and len(shown) < KEPT_EXAMPLES:

@@ -24,8 +24,6 @@ from trainer.stages.funnel import Rejected
 STAGE = Stage("problems")
 MAX_TOKENS = 160
 N_SHOTS = 4
-ATTEMPTS = 2
-"""One statement in three has another form than an exercise."""
 MAX_STUB_CHARS = 1_200
 MAX_HINT_CHARS = 160
 
@@ -50,14 +48,13 @@ class Problem:
 def run(context: StageContext, tasks: Sequence[str]) -> list[Problem]:
     """State each task as a problem; drop what is not one, repeats an exercise or overlaps an excluded file."""
 
+    def attempt(task: str, number: int) -> Problem | Rejected:
+        (sample,) = context.sample(STAGE, request(task, number, context.profile))
+        return read(task, sample.text)
+
     def state(task: str) -> Problem | Rejected:
-        stated: Problem | Rejected = Rejected("")
-        for attempt in range(ATTEMPTS):
-            (sample,) = context.sample(STAGE, request(task, attempt, context.profile))
-            stated = read(task, sample.text)
-            if isinstance(stated, Problem):
-                break
-        return stated
+        stated = attempt(task, 0)
+        return stated if isinstance(stated, Problem) else attempt(task, 1)  # one in three loses its form
 
     found: list[Problem] = []
     for task, stated in zip(tasks, context.each(STAGE.name, tasks, state, unit="tasks"), strict=True):

@@ -96,7 +96,10 @@ class Selected:
 def run(
     context: StageContext, problems: Sequence[Candidates], suffix: str = ""
 ) -> tuple[list[Selected], list[Examined]]:
-    """Select the problems to train on, and return what was examined of every problem; `suffix` names the round."""
+    """Select the problems to train on, and return the examination of every problem.
+
+    `suffix` names the round.
+    """
     title = f"{STAGE.name}{suffix}"
     examined = context.each(title, problems, lambda candidates: examine(context, candidates))
     selected: list[Selected] = []
@@ -120,7 +123,7 @@ def run(
 
 
 def examine(context: StageContext, candidates: Candidates) -> Examined:
-    """Run the solutions of one problem and decide, or read that from its shard."""
+    """Run the solutions of one problem and decide, or read its shard."""
     rule, profile = RULES[DEFAULT_RULE], context.profile
     solutions = candidates.solutions
 
@@ -192,7 +195,7 @@ def asserts_of(
 ) -> tuple[str, ...]:
     """Describe a program's behaviour as asserts of plain data, the most telling first.
 
-    Empty values and arguments given back tell little. Of the rest, the most telling input is the one for which most of
+    Empty values and arguments given back show little. Of the rest, the most telling input is the one for which most of
     the `others` give another value: it is the best example for people and the hardest test of one more answer.
     """
     found: list[tuple[bool, int, int, str]] = []

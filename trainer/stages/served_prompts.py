@@ -1,4 +1,4 @@
-"""A problem in the two forms in which people ask: a sentence with an assert, and a stub to complete.
+"""A problem in the two forms of a request: a sentence with an assert, and a stub to complete.
 
 They are the templates of `ucoder eval`; the server's requests have the second form. The shown value comes from a
 solution's behaviour, never from the model's own asserts.
@@ -31,7 +31,7 @@ def stub_prompt(problem: Problem, assertion: str, chat: Chat) -> str:
 
 
 def with_example(stub: str, assertion: str) -> str:
-    """Replace the model's own examples in a stub by the call and value of an assert.
+    """Replace the examples in a stub by an assert's call and value.
 
     They come last in every kept problem (`problems.read`).
     """
@@ -44,7 +44,7 @@ def with_example(stub: str, assertion: str) -> str:
 
 
 def without_examples(skeleton: str) -> str:
-    """Remove the model's own examples from a stub, with or without a plan; most of their values are wrong."""
+    """Remove the examples from a stub, with or without a plan: most of their values are wrong."""
     head, _, rest = skeleton.partition("    >>> ")
     return f'{head.rstrip()}\n    """{rest.partition(_CLOSING)[2]}'
 

@@ -45,7 +45,7 @@ def run(
     skeletons: Sequence[Sequence[str]],
     alike: Callable[[Candidates], int],
 ) -> list[Candidates]:
-    """Sample the profile's number of solutions, spread evenly over the skeletons of each problem.
+    """Sample solutions, spread evenly over the skeletons of each problem.
 
     The bare stubs of all problems come first. A problem is given up when no two of its first samples behave alike, as
     counted by `alike`: one in ten of those would still reach a consensus, mostly a wrong one (docs/decisions.md, "A
@@ -75,7 +75,7 @@ def run_again(
     adapted: Sampler,
     number: int,
 ) -> list[Candidates]:
-    """Add the answers of the last round's adapter to the candidates, in round `number`, from 2 on.
+    """Add the last adapter's answers to the candidates, in round `number` (2 or later).
 
     The prompts are the served ones, which show an assert, one of `claims` for each problem. A problem without one gets
     no further candidates.
@@ -104,8 +104,8 @@ def _solve(context: StageContext, candidates: Candidates, shared: Sequence[tuple
     """Add solutions that complete each skeleton, as many as its share."""
     found = list(candidates.solutions)
     for skeleton, n in shared:
-        asked = request(candidates.problem, skeleton, n, context.profile, context.sampler.chat)
-        found += read(candidates.problem, context.sample(STAGE, asked))
+        requested = request(candidates.problem, skeleton, n, context.profile, context.sampler.chat)
+        found += read(candidates.problem, context.sample(STAGE, requested))
     return replace(candidates, solutions=tuple(found))
 
 
@@ -122,7 +122,10 @@ def shared_out(skeletons: Sequence[str], n: int) -> list[tuple[str, int]]:
 
 
 def request(problem: Problem, skeleton: str, n: int, profile: Profile, chat: Chat) -> SampleRequest:
-    """Request n completions of one skeleton in the chat, without its example: the model's value is mostly wrong."""
+    """Request n completions of one skeleton in the chat.
+
+    Its example is left out, because the model's value is mostly wrong.
+    """
     prompt = Prompt(chat(render("solve_stub", statement=without_examples(skeleton)).text))
     draw = Draw(n, profile.solution_tokens, profile.solution_temperature, seed_of(prompt, profile.seed))
     return SampleRequest(prompt, draw, end_of_answer(problem.function))

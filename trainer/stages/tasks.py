@@ -1,4 +1,4 @@
-"""Stage `tasks`: the model writes what people ask a coding assistant (paper, section 2.2).
+"""Stage `tasks`: the model writes requests to a coding assistant (paper, section 2.2).
 
 A chat model has learned the questions of people as well as the answers. Where its chat template opens the user's turn
 with "Write a function to", it goes on with a task like those that it has seen (Magpie, Xu et al. 2024). A base without
@@ -99,14 +99,17 @@ def request(opening: str, number: int, context: StageContext) -> SampleRequest:
 
 
 def prompt(opening: str, turn: str | None, shots: int) -> Prompt:
-    """Return the user's unfinished `turn` (`Sampler.user_turn`), or without one a list of tasks to continue."""
+    """Return the user's unfinished turn (`Sampler.user_turn`), or a list of tasks to continue."""
     if turn is not None:
         return Prompt(turn)
     return render("task", shots=shot_set(shots, N_SHOTS), opening=opening)
 
 
 def read(opening: str, sample: Sample) -> str | Rejected:
-    """Read a continuation of `opening` as a task of one sentence. Never raises on any text."""
+    """Read a continuation of `opening` as a task of one sentence.
+
+    Never raises on any text.
+    """
     rest = " ".join(sample.text.split()).strip(" .:,;")
     task = re.sub(r",? (in|using) python( code)?$", "", f"{opening} {rest}".strip(), flags=re.IGNORECASE)
     if not sample.finished or len(task) > MAX_TASK_CHARS:
@@ -121,7 +124,10 @@ def read(opening: str, sample: Sample) -> str | Rejected:
 
 
 def distinct(tasks: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Separate the tasks from their duplicates, which have the same words in any order; both in order."""
+    """Separate the tasks from their duplicates, both in order.
+
+    A duplicate has the same words in any order.
+    """
     known: set[frozenset[str]] = set()
     kept: list[str] = []
     repeated: list[str] = []

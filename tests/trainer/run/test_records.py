@@ -1,4 +1,4 @@
-"""Records are written as they are, and read only where they fit their type."""
+"""Records are read only from data that fits their type."""
 
 from __future__ import annotations
 

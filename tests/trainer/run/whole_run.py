@@ -42,7 +42,7 @@ WHOLE: dict[str, dict[str, object]] = {
 
 
 def write_run(run: Path, **changed: str) -> None:
-    """Write the files of a finished run, with the text of some of them `changed`."""
+    """Write the files of a finished run, some with `changed` texts."""
     for relative, whole in WHOLE.items():
         (run / relative).parent.mkdir(parents=True, exist_ok=True)
         (run / relative).write_text(changed.get(relative, json.dumps(whole)), "utf-8")

@@ -16,7 +16,7 @@ def test_every_exercise_passes_its_asserts_and_keeps_its_example() -> None:
     """The model takes them as examples, so each is run in the sandbox."""
     with Sandbox(lowest_tier=1) as sandbox:
         for exercise in exercises():
-            assert exercise.code == f"{exercise.stub}\n{exercise.plan}\n{exercise.body}"
+            assert exercise.code.startswith(f"{exercise.stub}\n{exercise.plan}\n")
             name = exercise.function
             inputs = propose(exercise.stub, name, tests=[exercise.asserts], budget=8)
             result = sandbox.run_one(Job(Program(exercise.code), inputs.probes))
