@@ -50,17 +50,20 @@ bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/log.md that nee
 
 # --- Check -----------------------------------------------------------------------------------------------------
 
+# The slowest tests are printed each time, so that their growth is seen.
+SLOWEST := --durations=12 --durations-min=1
+
 .PHONY: check
 check: $(STAMPS)/test-needs ## Lint, types, layers and the fast tests (under 2 minutes)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile $(SLOWEST)
 
 .PHONY: test
 test: check test-extension ## Everything: `make check`, the extension, the slow tests on the real model and in a real editor
-	CODE_SERVER_DIR="$(CODE_SERVER)" $(BIN)/pytest -m slow
+	CODE_SERVER_DIR="$(CODE_SERVER)" $(BIN)/pytest -m slow $(SLOWEST)
 
 # The extension needs Node 20 and npm. Without them its tests and the editor's are left out, and the summary says so.
 CODE_SERVER := $(CURDIR)/.venv/code-server

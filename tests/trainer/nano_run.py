@@ -27,10 +27,11 @@ from ucoder_lsp.adapters.registry import AdapterRegistry, AdapterVersion
 from ucoder_lsp.config import load
 
 NANO = replace(
-    PROFILES["tiny"], name="nano", task_samples=16, ratings=2, keep_rated=0.6, skeletons=1, asserts=1, solutions=6,
-    solution_tokens=80, probes=8, min_cluster=2, min_confidence=0.0, min_outputs=2, held_out=0.34, gate_samples=2,
-    epochs=2, rounds=2,
+    PROFILES["tiny"], name="nano", task_samples=16, ratings=1, keep_rated=0.5, skeletons=1, asserts=1, solutions=6,
+    solution_tokens=80, probes=8, min_cluster=2, min_confidence=0.0, min_outputs=1, per_problem=1, held_out=0.34,
+    own_answers=1, gate_samples=2, epochs=2, rounds=2,
 )  # fmt: skip
+"""Two epochs, so that there is a checkpoint to go on from; two rounds, so that the data set depends on an adapter."""
 
 
 class Dying(AdapterRegistry):
