@@ -58,7 +58,8 @@ class Night:
 
     def has_its_last_data_set(self) -> bool:
         """Whether the second fine-tuning has begun, or the gate, where there was nothing new to learn."""
-        finished, begun = f"finetune/{'?' * 16}/losses.json", "finetune/*.part"
+        key = "?" * 16  # no pattern with *: it would find the half-written export of the first adapter too
+        finished, begun = f"finetune/{key}/losses.json", f"finetune/{key}.part"
         return bool(self.made("shards/gate/*.json") or (self.made(finished) and self.made(begun)))
 
     def kill_when(self, reached: Callable[[], bool]) -> None:
