@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,14 @@ class MortalStore(Store):
         super().__init__(folder)
         self.n_new = n_new
 
-    def get_or_make(self, stage: str, parts: Any, make: Callable[[], Any]) -> Any:
-        if self.get(stage, parts) is None:
+    def get_or_make(self, stage: Any, parts: Any, make: Callable[[], Any], *others: Any) -> Any:
+        def make_unless_stopped() -> Any:
             if self.n_new == 0:
                 raise Stopped
             self.n_new -= 1
-        return super().get_or_make(stage, parts, make)
+            return make()
+
+        return super().get_or_make(stage, parts, make_unless_stopped, *others)
 
 
 @pytest.fixture
@@ -63,10 +65,6 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
     base, adapted = Script(BODIES), Script(BODIES)
     adapted.adapter, adapted.asked = "adapter", base.asked
 
-    @contextmanager
-    def sampler(*_: object, **__: object) -> Iterator[Script]:
-        yield base
-
     def finetune(_: Base, rows: Sequence[Example], __: object, parent: Path, *___: object) -> Tuned:
         tuned = Tuned(parent / digest([asdict(row) for row in rows])[:16], ((1, 0.5),))
         tuned.folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +72,9 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
         tiny_gguf.write_adapter(tuned.gguf, seed=1)
         return tuned
 
-    monkeypatch.setattr(night, "_sampler", sampler)
+    monkeypatch.setattr(night, "has_gpu", lambda: False)
+    monkeypatch.setattr(night, "open_engines", lambda *_, **__: nullcontext(base.engines))
+    monkeypatch.setattr(night, "Sampler", lambda _: base)
     monkeypatch.setattr(night, "_adapted", lambda *_: adapted)
     monkeypatch.setattr(night, "finetune", finetune)
     monkeypatch.setattr(Verdict, "accepted", property(lambda _: True))
