@@ -43,17 +43,16 @@ class Stopped(BaseException):
 
 
 class MortalStore(Store):
-    """Makes so many new shards, then stops the run that asks for another."""
+    """Makes a new shard for each item of `allowed`, then stops the run that asks for another."""
 
-    def __init__(self, folder: Path, n_new: int) -> None:
+    def __init__(self, folder: Path, allowed: Iterator[int]) -> None:
         super().__init__(folder)
-        self.n_new = n_new
+        self.allowed = allowed
 
     def get_or_make(self, stage: Any, parts: Any, make: Callable[[], Any], *others: Any) -> Any:
         def make_unless_stopped() -> Any:
-            if self.n_new == 0:
+            if next(self.allowed, None) is None:
                 raise Stopped
-            self.n_new -= 1
             return make()
 
         return super().get_or_make(stage, parts, make_unless_stopped, *others)
@@ -107,8 +106,9 @@ def test_a_run_stopped_at_every_shard_ends_with_the_same_data_set(
     script.asked.clear()
     stopped, n_stops = tmp_path / "stopped", 0
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "store", property(lambda run: MortalStore(run.path / "shards", 1)))
+        patch.setattr(RunFolder, "store", property(lambda run: MortalStore(run.path / "shards", allowed)))
         while True:
+            allowed = iter([1])
             try:
                 result = train(stopped, model)
                 break
