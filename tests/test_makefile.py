@@ -1,15 +1,20 @@
-"""`make system`: the line to run where packages are missing and may not be installed."""
+"""`make system` says what is missing; the build of llama.cpp holds what the engine loads."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+BUILD_LOG = ROOT / ".venv" / "stamps" / "llama.log"
+STEPS_OF_ALL = 193
+"""Build steps of llama-cpp-python 0.3.36 with everything it builds by default."""
 
 
 @pytest.fixture
@@ -53,3 +58,31 @@ def test_with_everything_there_it_does_nothing(tools: Path) -> None:
     result = make_system(tools)
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
+
+
+@pytest.fixture
+def build_log() -> str:
+    """What pip printed when the Makefile built the llama_cpp of this environment."""
+    log = BUILD_LOG.read_text("utf-8") if BUILD_LOG.is_file() else ""
+    if Path(sys.prefix) != ROOT / ".venv" or "Successfully built llama-cpp-python" not in log:
+        pytest.skip("the llama_cpp of this environment was not built by this Makefile")
+    return log
+
+
+def test_llama_cpp_is_built_in_at_most_half_of_its_steps(build_log: str) -> None:
+    done, steps = map(int, re.findall(r"\[(\d+)/(\d+)\]", build_log)[-1])
+    assert done == steps <= STEPS_OF_ALL // 2
+
+
+def test_the_libraries_that_were_built_are_those_that_the_engine_loads(
+    build_log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loaded from the package's own folder, wherever the process runs: by $ORIGIN, not by the environment."""
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    code = "import ucoder_lsp.engine.context; print(open('/proc/self/maps').read())"
+    command = [sys.executable, "-c", code]
+    maps = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    loaded = set(re.findall(r"/llama_cpp/lib/(\w[\w-]*)\.so", maps))
+    assert {"libllama", "libggml", "libggml-base", "libggml-cpu"} <= loaded
+    files = metadata.files("llama-cpp-python") or []
+    assert {path.name.partition(".")[0] for path in files if ".so" in path.name} == loaded
