@@ -1,10 +1,10 @@
-"""What the gate costs: a tree, a test run in the jail, the comparison of behaviour, and a patch altogether.
+"""Measure what the gate costs: trees, a test run, the comparison of behaviour, and whole runs.
 
     python benchmarks/gate.py            # a project of 300 modules and 30 tests, five patches
     python benchmarks/gate.py --json
 
-The project is made here: one package whose modules each hold a function, tests for some of them, and patches
-that rewrite one function in different ways. Times are medians.
+The project is generated: one package whose modules hold a function each, tests for some of them, and patches that
+rewrite one function in different ways. Times are medians.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ NEW = (
 
 
 def make_project(folder: Path) -> tuple[Path, list[tuple[str, bytes]]]:
-    """The repository and its patches."""
+    """Create the repository and its patches."""
     repository = folder / "project"
     package = repository / "shop"
     package.mkdir(parents=True)
@@ -84,7 +84,7 @@ def git(repository: Path, *arguments: str) -> str:
 
 
 def timed(times: int, action: Callable[[int], object]) -> float:
-    """Median seconds of `action(turn)`."""
+    """Return the median seconds of `action(turn)`."""
     taken = []
     for turn in range(times):
         started = time.perf_counter()
@@ -130,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     as_json = parser.parse_args().json
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder))

@@ -1,11 +1,11 @@
-"""How fast does a night sample? One engine with all threads, copies of one thread, or a GPU where there is one.
+"""Measure how fast a night samples: one engine with all threads, one engine per core, or a GPU.
 
     python -P benchmarks/sampling.py                # some minutes on 2 cores; leave the machine alone meanwhile
 
-The prompts are those of the loop's fourth stage (tests of the hand-written exercises, all with the same examples in
-front, as one of sixteen problems of a run has), with the answers of its fifth as two more rows: short prompts in the
-chat, longer answers. The ways alternate, so that a machine that slows down slows all of them. A GPU is asked for 64
-times as much. Higher is better, ratios against one engine.
+The prompts are those of the pipeline's fourth stage: tests of the hand-written exercises, all behind the same examples,
+as one of sixteen problems of a run has them. The answers of its fifth stage are further rows, with short chat prompts
+and longer answers. The ways alternate, so that a machine that slows down slows all of them. A GPU gets 64 times as
+many problems. Higher is better; ratios are against one engine.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from ucoder_lsp.models import prepare as models
 PROFILE = PROFILES["small"]
 N_CTX = 2048
 ON_GPU = 64
-"""Times the problems: a GPU wants hundreds of texts at once."""
+"""Factor on the problems: a GPU is fast with hundreds of texts at once."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="times that every way is measured")
-    parser.add_argument("--problems", type=int, default=4, help="problems of a round")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of every way (default: 3)")
+    parser.add_argument("--problems", type=int, default=4, help="problems per round (default: 4)")
     arguments = parser.parse_args()
     settings, _ = load({})
     model = models.resolve(None, settings.cache_dir)
@@ -63,11 +63,13 @@ def main() -> None:
             ways["the GPU, answers"] = (gpu, answers(found, Sampler(gpu)) * ON_GPU)
         rates: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(arguments.rounds):
-            for way, (engines, asks) in ways.items():
+            for way, (engines, requests) in ways.items():
                 started = time.monotonic()
-                list(in_parallel(lambda ask, engines=engines: sample(engines, ask), asks, len(engines)))
-                rates[way].append(60 * len(asks) / (time.monotonic() - started))
-    print(f"{len(copies)} copies, {default_threads()} cores; problems a minute, median of {arguments.rounds}")
+                list(in_parallel(lambda one, engines=engines: sample(engines, one), requests, len(engines)))
+                rates[way].append(60 * len(requests) / (time.monotonic() - started))
+    print(
+        f"{len(copies)} copies, {default_threads()} cores; problems per minute, median of {arguments.rounds}"
+    )
     print("| way | problems/min | ratio |\n|---|---|---|")
     for way, measured in rates.items():
         against = rates["one engine, answers" if "answers" in way else "one engine, whole prompts"]
@@ -84,7 +86,7 @@ def one_engine(model: models.PreparedModel) -> Iterator[Engines]:
 
 @contextmanager
 def gpu_engines(model: models.PreparedModel, bases: Path) -> Iterator[Engines | None]:
-    """None where torch sees no GPU."""
+    """Open the base on the GPU; None where torch finds none."""
     if not has_gpu():
         yield None
         return
@@ -94,7 +96,7 @@ def gpu_engines(model: models.PreparedModel, bases: Path) -> Iterator[Engines | 
 
 
 def as_problem(exercise: Exercise) -> Problem:
-    """A hand-written exercise as if the model had invented it, under a name that gets it the first set of examples."""
+    """Return a hand-written exercise as a problem, under a name that gets the first set of examples."""
     functions = (f"{exercise.function}_{number}" for number in itertools.count())
     made = (
         Problem(exercise.task, exercise.hint, function, exercise.stub.replace(exercise.function, function))
@@ -103,17 +105,17 @@ def as_problem(exercise: Exercise) -> Problem:
     return next(problem for problem in made if stages.shots_of(problem.function) == 0)
 
 
-Asked = tuple[stages.Ask, Callable[[str], int | None] | None]
+Request = tuple[stages.Ask, Callable[[str], int | None] | None]
 
 
-def tests(problems: list[Problem], *, whole: bool) -> list[Asked]:
-    """Stage 4's requests."""
+def tests(problems: list[Problem], *, whole: bool) -> list[Request]:
+    """Return the requests of stage 4."""
     asks = [stages.ask_tests(problem, PROFILE) for problem in problems]
     return [(replace(ask, prompt=Prompt(ask.prompt.text)) if whole else ask, None) for ask in asks]
 
 
-def answers(problems: list[Problem], sampler: Sampler) -> list[Asked]:
-    """Stage 5's requests."""
+def answers(problems: list[Problem], sampler: Sampler) -> list[Request]:
+    """Return the requests of stage 5."""
     return [
         (
             stages.ask_solutions(problem.stub, PROFILE.solutions, PROFILE, sampler.chat),
@@ -123,8 +125,8 @@ def answers(problems: list[Problem], sampler: Sampler) -> list[Asked]:
     ]
 
 
-def sample(engines: Engines, asked: Asked) -> None:
-    ask, end = asked
+def sample(engines: Engines, request: Request) -> None:
+    ask, end = request
     Sampler(engines).sample(ask.prompt, ask.draw, end)
 
 

@@ -20,7 +20,7 @@ def test_a_report_is_reused_only_for_its_own_version_and_if_complete(
     def ucoder(command: list[str], **_: object) -> None:
         version = command[command.index("--adapter") + 1] if "--adapter" in command else "base"
         measured.append(version)
-        report = {"of": version, **dict.fromkeys(arms.SAID)}
+        report = {"of": version, **dict.fromkeys(arms.KEYS)}
         Path(command[command.index("--json") + 1]).write_text(json.dumps(report))
 
     monkeypatch.setattr(arms.subprocess, "run", ucoder)
