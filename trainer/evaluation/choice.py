@@ -29,7 +29,7 @@ N_PROBES = Settings().probes
 def choose(
     task: Task, programs: Sequence[str | None], log_probabilities: Sequence[float], sandbox: Sandbox
 ) -> str | None:
-    """Return the program that the server would show; None where no answer holds one.
+    """Return the program that the server would show; None without any.
 
     `programs` are those of the answers. Duplicates stay in: each is a vote. `log_probabilities` are the answers' mean
     log-probabilities. Where the rule abstains, the most fluent program is shown. (The server first prefers programs
@@ -58,7 +58,7 @@ def choose(
 
 
 def stub_of(task: Task, programs: Sequence[str]) -> str:
-    """Return the task as a stub with its example: its own stub, or one made of sentence and assert.
+    """Return the task as a stub: its own, or one made of sentence and assert.
 
     A sentence gives no signature. The parameters are those of the first program with as many as the assert passes.
     """
@@ -79,7 +79,7 @@ def stub_of(task: Task, programs: Sequence[str]) -> str:
 
 
 def _arguments(expression: str, function: str) -> int:
-    """Count the positional arguments of the first call of `function` in an expression; 0 without a call."""
+    """Count positional arguments of the first call of `function`; 0 without one."""
     tree = parse_quietly(expression)
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function:

@@ -108,7 +108,7 @@ def evaluate_command(
 
 
 def _require_place_for(output: Path) -> None:
-    """Check that a report can be written there, before hours of measuring and not after them."""
+    """Check, before hours of measuring, that a report can be written there."""
     if output.exists() and not output.is_file():
         raise StoreError(f"{output} is not a regular file: give a file that --json may write.")
     with disk_errors(output):
@@ -141,7 +141,7 @@ def _evaluate_model(
 
 @contextmanager
 def _answers_in(keep: Path | None) -> Iterator[Store]:
-    """Open the store of the answers: the folder `keep`, or one that is removed after the measurement."""
+    """Open the store of the answers: `keep`, or a temporary folder."""
     if keep is not None:
         yield Store(keep)
         return

@@ -70,7 +70,10 @@ class Report:
         return estimate([getattr(score, by) for score in self.scores], self.n, k)
 
     def chosen(self, *, own: bool = False) -> Estimate | None:
-        """Return the share of tasks whose chosen sample passed; None with a single sample per task."""
+        """Return the share of tasks whose chosen sample passed.
+
+        None with a single sample per task.
+        """
         chosen = [score.chosen_own if own else score.chosen for score in self.scores]
         known = [right for right in chosen if right is not None]
         return wilson(sum(known), len(known)) if known else None
@@ -94,7 +97,10 @@ class Report:
 def evaluate(
     tasks: Sequence[Task], sampler: Sampler, sandbox: Sandbox, draw: Draw, store: Store, teller: Teller
 ) -> Report:
-    """Sample and judge every task, in order; answers already in `store` are not sampled again."""
+    """Sample and judge every task, in order.
+
+    Answers already in `store` are not sampled again.
+    """
     references = reference_results([task for task in tasks if task.oracle is not None], sandbox, teller)
 
     def score(task: Task) -> TaskScore:
@@ -111,7 +117,7 @@ def evaluate(
 
 
 def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller) -> Report:
-    """Judge the reference solutions as answers are judged, to show errors of the judging itself."""
+    """Judge the reference solutions, to show errors of the judging itself."""
     given = reference_results(tasks, sandbox, teller)
     expected = reference_results([task for task in tasks if task.oracle is not None], sandbox, teller)
 
@@ -129,7 +135,7 @@ def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, teller: Teller)
 def reference_results(
     tasks: Sequence[Task], sandbox: Sandbox, teller: Teller
 ) -> dict[str, tuple[Outcome, ...]]:
-    """Return the outcomes of each task's reference solution, by task; answers are compared with them."""
+    """Return the outcomes of the reference solutions, by task."""
     found: dict[str, tuple[Outcome, ...]] = {}
     if not tasks:  # HumanEval's probes need no references: no stage to show
         return found
@@ -168,7 +174,7 @@ def judged(
 def _right(
     task: Task, programs: Sequence[str], sandbox: Sandbox, expected: Sequence[Outcome] | None
 ) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-    """Return the programs that are right on the first input, on the task's own inputs, and on all inputs.
+    """Return the programs right on the first, on the own, and on all inputs.
 
     A wrong program mostly fails on the first inputs, so only the remaining ones run on more. A program that hangs
     would otherwise spend its limit on each of a hundred inputs. Each round runs all its inputs in one job, as the
@@ -192,7 +198,10 @@ def _right(
 
 
 def _first_inputs(task: Task, expected: Sequence[Outcome] | None) -> list[int]:
-    """Return the number of inputs of each round: each adds inputs with a known answer; the last has all."""
+    """Return the number of inputs of each round.
+
+    Each round adds inputs with a known answer; the last has all inputs.
+    """
     n_inputs = len(task.probes)
     known = [index for index in range(n_inputs) if expected is None or expected[index].status is Status.OK]
     rounds = {known[n - 1] + 1 for n in SIFTING if n < len(known)} | {n_inputs}

@@ -16,7 +16,7 @@ from sandbox.inputs.target import parse_quietly
 def typed_inputs(
     function: str, assertion: str, base: Sequence[Sequence[object]], plus: Sequence[Sequence[object]]
 ) -> list[list[object]]:
-    """Return the arguments of every input, base then plus, cast to the types in the calls of `assertion`."""
+    """Cast the arguments of every input, base then plus, by the calls in `assertion`."""
     calls = _calls(assertion, function)
     if any(isinstance(value, complex) for call in calls for value in call):
         # JSON has no complex numbers: the file writes every number of such a task as text.
@@ -70,7 +70,7 @@ def _cast_dict(value: dict[str, object], shown: Sequence[dict[object, object]]) 
 
 
 def _alike(example: object, value: object) -> bool:
-    """Return whether JSON would write an example as this kind of value: a list, a dict, or neither."""
+    """Return whether JSON writes both as a list, a dict, or neither."""
     if isinstance(value, list):
         return isinstance(example, list | tuple | set | frozenset)
     if isinstance(value, dict):

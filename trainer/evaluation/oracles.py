@@ -49,7 +49,10 @@ def oracle_of(task_id: str, function: str, prompt: str, atol: float) -> Oracle:
 
 
 def passes(oracle: Oracle, expected: Sequence[Outcome], got: Sequence[Outcome]) -> bool:
-    """Return whether every value is right; inputs without a value of the reference are ignored."""
+    """Return whether every value is right.
+
+    Inputs without a value of the reference are ignored.
+    """
     pairs = [(e, g) for e, g in zip(expected, got, strict=True) if e.status is Status.OK]
     if not pairs or any(g.status is not Status.OK for _, g in pairs):
         return False
@@ -78,7 +81,10 @@ def _matches(oracle: Oracle, expected: Any, got: Any) -> bool:
 
 
 def same(expected: Any, got: Any, atol: float) -> bool:
-    """Compare by Python's `==`, with a tolerance where a float is expected; opaque values equal nothing."""
+    """Compare by `==`, with a tolerance where a float is expected.
+
+    Opaque values equal nothing.
+    """
     expected, got = _plain(expected), _plain(got)
     if isinstance(expected, float | complex) and isinstance(got, int | float | complex):
         # Where the reference returned NaN, only NaN is right.

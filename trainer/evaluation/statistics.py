@@ -38,7 +38,10 @@ def pass_at_k(n: int, c: int, k: int) -> float:
 
 
 def wilson(passed: int, n: int) -> Estimate:
-    """Return a share of n independent trials with its Wilson interval, which stays inside [0, 1]."""
+    """Return a share of n independent trials with its Wilson interval.
+
+    The interval stays inside [0, 1], also for 0 and n of n.
+    """
     z = Z_95
     if n == 0:
         return Estimate(0.0, 0.0, 1.0)
@@ -49,7 +52,10 @@ def wilson(passed: int, n: int) -> Estimate:
 
 
 def bootstrap_mean(values: Sequence[float]) -> Estimate:
-    """Return the mean over tasks with its percentile bootstrap interval (tasks drawn with replacement)."""
+    """Return the mean over tasks with its percentile bootstrap interval.
+
+    Tasks are drawn with replacement.
+    """
     if not values:
         return Estimate(0.0, 0.0, 1.0)
     data = np.asarray(values, dtype=np.float64)
@@ -59,7 +65,10 @@ def bootstrap_mean(values: Sequence[float]) -> Estimate:
 
 
 def estimate(passed: Sequence[int], n: int, k: int) -> Estimate:
-    """Return pass@k over tasks of n samples each: a Wilson interval for one sample, else a bootstrap."""
+    """Return pass@k over tasks of n samples each.
+
+    The interval is Wilson's for one sample per task, else a bootstrap over tasks.
+    """
     if n == 1 and k == 1:
         return wilson(sum(passed), len(passed))
     return bootstrap_mean([pass_at_k(n, c, k) for c in passed])
