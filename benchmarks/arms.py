@@ -1,12 +1,13 @@
-"""Does a night help, and does consensus help it? Base, consensus, and as many random samples, on whole benchmarks.
+"""Measure what a night gains: base, consensus arm and random arm, on whole benchmarks.
 
     python -P benchmarks/arms.py --mbppplus MbppPlus.jsonl.gz --humaneval HumanEval.jsonl.gz     # hours on 2 cores
-    python -P benchmarks/arms.py ... --folder DIR      # goes on where an earlier call was stopped
+    python -P benchmarks/arms.py ... --folder DIR      # resumes an interrupted call
 
-Trains both arms with the profile (default: small), no problem of which may repeat 8 words in a row of the benchmarks,
-then measures each arm as it is served: greedy pass@1; of 10 samples at 0.8 pass@1, pass@10 and the one that consensus
-chooses; MBPP+ by all inputs, by MBPP's own and by the first of them. Differences are paired by task; their 95 %
-interval is a bootstrap over tasks. Everything goes to `--folder`, apart from your own models and adapters.
+Trains both arms with the profile (default: small). The random arm learns as many samples, drawn without consensus. No
+problem may repeat 8 words in a row of the benchmarks. Then each arm is measured as it is served: greedy pass@1, and
+for 10 samples at 0.8 pass@1, pass@10 and the sample that consensus chooses. MBPP+ is judged by all inputs, by MBPP's
+own and by the first of them. Differences are paired by task; their 95 % interval is a bootstrap over tasks. Models,
+runs and adapters go to `--folder`, apart from your own.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from trainer.evaluation.statistics import bootstrap_mean, pass_at_k
 UCODER = (sys.executable, "-P", "-m", "ucoder_lsp")
 ARMS = ("base", "consensus", "random")
 DRAWS = {"greedy": 1, "sampled": 10}
-SAID = {"chosen", "pass_at_first"}
-"""What a report of today's `ucoder eval` says."""
+KEYS = {"chosen", "pass_at_first"}
+"""Keys that an earlier `ucoder eval` did not write; a report without them is incomplete."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mbppplus", type=Path)
-    parser.add_argument("--humaneval", type=Path)
-    parser.add_argument("--profile", default="small")
-    parser.add_argument("--folder", type=Path, default=Path(".night"))
+    parser.add_argument("--mbppplus", type=Path, help="the MBPP+ file")
+    parser.add_argument("--humaneval", type=Path, help="the HumanEval file")
+    parser.add_argument("--profile", default="small", help="profile of ucoder train run (default: small)")
+    parser.add_argument("--folder", type=Path, default=Path(".night"), help="folder (default: .night)")
     arguments = parser.parse_args()
     files = {name: path for name in ("mbppplus", "humaneval") if (path := getattr(arguments, name))}
     if not files:
@@ -65,7 +66,7 @@ def main() -> None:
 
 
 def trained(folder: Path, profile: str, arm: str, exclude: list[Path]) -> str | None:
-    """The version that one arm's training published (at once, if it ended before)."""
+    """Train one arm, unless it was trained before; return the version that it published."""
     command = [*UCODER, "train", "run", "--profile", profile, "--select", arm]
     for path in exclude:
         command += ["--exclude", str(path)]
@@ -76,14 +77,14 @@ def trained(folder: Path, profile: str, arm: str, exclude: list[Path]) -> str | 
 
 
 def measured(folder: Path, arm: str, version: str | None, name: str, path: Path, draw: str) -> dict | None:
-    """What `ucoder eval` says of one arm (at once, if this very version was measured before).
+    """Return the report of `ucoder eval` on one arm, measured unless this version was measured before.
 
-    A report of an earlier `ucoder eval`, which said less, is made again from the answers kept.
+    An incomplete report of an earlier `ucoder eval` is made again from the stored answers.
     """
     out = folder / f"{version or 'base'}-{name}-{draw}.json"
     if arm != "base" and version is None:
-        return None  # the gate refused it
-    if not out.is_file() or not json.loads(out.read_text()).keys() >= SAID:
+        return None  # the adapter was not accepted
+    if not out.is_file() or not json.loads(out.read_text()).keys() >= KEYS:
         command = [*UCODER, "eval", str(path), "--benchmark", name, "--samples", str(DRAWS[draw])]
         command += ["--json", str(out), "--keep", str(folder / "answers")]
         command += ["--adapter", version] if version else []
@@ -93,12 +94,12 @@ def measured(folder: Path, arm: str, version: str | None, name: str, path: Path,
 
 
 def scores(report: dict | None, k: int, what: str = "passed") -> list[float] | None:
-    """pass@k of each task by all inputs, by MBPP's own (`passed_own`) or by the first (`passed_first`)."""
+    """Return pass@k of each task; `what` is passed, passed_own (MBPP's own inputs) or passed_first."""
     return report and [pass_at_k(task["n"], task[what], k) for task in report["tasks"]]
 
 
 def chosen(report: dict | None, what: str) -> list[float] | None:
-    """1 for each task where the sample that consensus chooses passed, else 0."""
+    """Return 1 for each task whose chosen sample passed, else 0."""
     return report and [float(task[what]) for task in report["tasks"]]
 
 
@@ -108,16 +109,16 @@ def row(name: str, measure: str, found: dict[str, list[float] | None]) -> str:
         values = found[arm]
         cells.append("-" if values is None else interval(values, "{:.1f}"))
     for other in ("base", "random"):
-        ours, theirs = found["consensus"], found[other]
-        if ours is None or theirs is None:
+        consensus, compared = found["consensus"], found[other]
+        if consensus is None or compared is None:
             cells.append("-")
         else:
-            cells.append(interval([a - b for a, b in zip(ours, theirs, strict=True)], "{:+.1f}"))
+            cells.append(interval([a - b for a, b in zip(consensus, compared, strict=True)], "{:+.1f}"))
     return f"| {' | '.join(cells)} |"
 
 
 def interval(values: list[float], form: str) -> str:
-    """Mean in percent or points with its 95 % interval."""
+    """Format the mean with its 95 % interval, in percent or points."""
     found = bootstrap_mean(values)
     mean, low, high = (form.format(100 * v) for v in (found.value, found.low, found.high))
     return f"{mean} ({low} to {high})"

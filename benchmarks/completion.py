@@ -1,10 +1,10 @@
-"""Warm latency of the demo's requests, step by step, through the real server over stdio.
+"""Measure the warm latency of the demo's requests, by step, through the real server over stdio.
 
     make bench                                  (or: python -P benchmarks/completion.py --rounds 20)
 
-Each round asks for every cursor position of the demo once. The text behind the cursor changes every round, so that
-the completion cache never answers, while the prompt's prefix stays in the KV cache, as it does for somebody typing.
-The first round warms up and is not counted.
+Each round requests every cursor position of the demo once. The text after the cursor changes in every round, so that
+the completion cache never answers, while the prompt's prefix stays in the KV cache, as it does while somebody types.
+The first round is a warm-up and not counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEPS = ("prefill_ms", "decode_ms", "inputs_ms", "execution_ms", "consensus_ms",
 
 
 async def measure(rounds: int, flags: list[str]) -> dict[str, list[dict[str, float]]]:
-    """Timings of each counted request, by the title of its stop."""
+    """Return the timings of each counted request, by the title of its stop."""
     seen: dict[str, list[dict[str, float]]] = {stop.title: [] for stop in STOPS}
     decided = 0
     async with Editor(WORKSPACE, command=(*SERVER, *flags)) as editor:
@@ -50,7 +50,7 @@ async def measure(rounds: int, flags: list[str]) -> dict[str, list[dict[str, flo
 
 
 def table(seen: dict[str, list[dict[str, float]]]) -> str:
-    """Median / 95th percentile of each step, in milliseconds."""
+    """Format the median and the 95th percentile of each step, in milliseconds."""
     lines = [f"{'ms, p50 / p95':50}" + "".join(f"{step.removesuffix('_ms'):>16}" for step in STEPS)]
     everything = [timings for rows in seen.values() for timings in rows]
     for title, rows in [*seen.items(), ("all", everything)]:
@@ -66,7 +66,7 @@ def table(seen: dict[str, list[dict[str, float]]]) -> str:
 def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=10, help="counted rounds (default: 10)")
     arguments, flags = parser.parse_known_args()
     print(table(asyncio.run(measure(arguments.rounds, flags))))
 

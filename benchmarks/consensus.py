@@ -1,10 +1,10 @@
-"""Time of one consensus decision, by candidates x inputs.
+"""Measure the time of one consensus decision, by candidates x inputs.
 
     python benchmarks/consensus.py [--plot docs/images/consensus-speed.png]
 
 Required: 128 x 100 within 10 ms and 8 x 16 within 1 ms for the default rule, growth linear in the product.
-Measured is CPU time of this process, which on a free core is the time that passes: other work does not count.
-Candidates fall into a few behaviours, as real ones do; every fourth probe has asserts.
+Measures the CPU time of this process, which equals wall time on a free core, so that other processes do not count.
+Candidates fall into a few clusters, as real ones do; every fourth probe has asserts.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def median_time_s(rule: str, given: Evidence, repeats: int = 15) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--plot", type=Path, help="write the plot to this file")
     options = parser.parse_args()
     rules = [DEFAULT_RULE, *(name for name in RULES if name != DEFAULT_RULE)]
     medians: dict[str, list[float]] = {rule: [] for rule in rules}

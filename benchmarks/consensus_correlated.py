@@ -1,10 +1,10 @@
-"""Where consensus fails: wrong candidates that make the same mistake.
+"""Measure where consensus fails: wrong candidates that share a mistake.
 
     python benchmarks/consensus_correlated.py [--plot docs/images/consensus-correlated.png]
 
-100 candidates, 30 of them right, 20 inputs with 8 possible values each. A share of the wrong ones repeats one and
-the same mistake on a third of the inputs; the others err independently. Asserts are absent, or 35 % of them right
-and the rest either independent of the shared mistake or made under it (the test writer misread the task too).
+100 candidates, 30 of them right, 20 inputs with 8 possible values each. A share of the wrong candidates repeats the
+same mistake on a third of the inputs; the others err independently. There are no asserts, or 35 % of them are right.
+Wrong asserts are either independent of the shared mistake or repeat it (their author misread the task too).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def problem(share: float, asserts: str, generator: random.Random) -> tuple[Evide
 
 
 def measure(share: float, asserts: str) -> tuple[float, float]:
-    """Share of problems with a right winner, and the mean confidence."""
+    """Return the share of problems with a right winner, and the mean confidence."""
     generator = random.Random(1)
     hits, confidence = 0, 0.0
     for _ in range(ROUNDS):
@@ -60,7 +60,7 @@ def measure(share: float, asserts: str) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--plot", type=Path, help="write the plot to this file")
     options = parser.parse_args()
     print("share of wrong candidates with the same mistake: right winner (confidence)")
     print("asserts".ljust(14) + "".join(f"{share:>14.0%}" for share in SHARES))

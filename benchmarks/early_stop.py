@@ -1,9 +1,10 @@
-"""What stopping at a majority of equal texts changes: on recorded samples, against waiting for all of them.
+"""Measure what early stopping at a majority of equal texts changes, on recorded samples.
 
     python benchmarks/early_stop.py ../shared/data/replay/humaneval-codegen16b-even.jsonl.gz
 
-Draws of 8 recorded solutions end in the order of their length, as samples that are decoded side by side do. Where more
-than half of all 8 have the same text, the server stops and chooses among those that have ended.
+Draws of 8 recorded solutions end in the order of their length, like samples decoded in one batch. Where more than
+half of the 8 have the same text, the server stops and chooses among those that have ended. The choice is compared with
+that among all 8.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from ucoder_lsp.completion.early_stop import Majority
 
 K = 8
 DRAWS = 50
-"""A task."""
+"""Draws per task."""
 
 
 def ended(task: ReplayedTask, drawn: list[int]) -> list[int]:
-    """Which of the drawn samples have ended when the server stops; all of them where it does not."""
+    """Return the drawn samples that have ended when the server stops; all where it does not stop early."""
     majority = Majority(K, lambda text: text)
     in_order = sorted(drawn, key=lambda i: len(task.evidence.sources[i]))
     for number, i in enumerate(in_order, 1):
@@ -33,7 +34,7 @@ def ended(task: ReplayedTask, drawn: list[int]) -> list[int]:
 
 
 def chosen(task: ReplayedTask, drawn: list[int]) -> int | None:
-    """The recorded solution that the default rule takes."""
+    """Return the recorded solution that the default rule chooses."""
     evidence, _ = task.draw(drawn)
     winner = Joint().out_of_fold(task.task.prompt).decide(evidence).winner
     return None if winner is None else drawn[winner]
@@ -43,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("recorded", type=Path)
+    parser.add_argument("recorded", type=Path, help="a file of recorded samples (replay)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     generator = random.Random(arguments.seed)

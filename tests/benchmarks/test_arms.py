@@ -9,20 +9,18 @@ import pytest
 
 from benchmarks import arms
 
-BENCHMARKS = Path(__file__).parents[3] / "shared" / "data" / "benchmarks"
 DEVELOPMENT = Path(__file__).parents[2] / "benchmarks" / "development.jsonl"
-FILES = {"humaneval": "HumanEval.jsonl.gz", "mbppplus": "MbppPlus-v0.1.0.jsonl.gz"}
-needs_data = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="needs ../shared/data/benchmarks")
 
 
-def test_a_measurement_belongs_to_its_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The benchmark of the arms finds a report again only under the version it was made of, and only a whole one."""
+def test_a_report_is_reused_only_for_its_own_version_and_if_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     measured: list[str] = []
 
     def ucoder(command: list[str], **_: object) -> None:
         version = command[command.index("--adapter") + 1] if "--adapter" in command else "base"
         measured.append(version)
-        report = {"of": version, **dict.fromkeys(arms.SAID)}
+        report = {"of": version, **dict.fromkeys(arms.KEYS)}
         Path(command[command.index("--json") + 1]).write_text(json.dumps(report))
 
     monkeypatch.setattr(arms.subprocess, "run", ucoder)

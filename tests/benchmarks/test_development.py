@@ -1,4 +1,4 @@
-"""The hand-written development tasks are right, and in no benchmark that is reported."""
+"""The hand-written development tasks are right, and none of them is in a reported benchmark."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def development_tasks() -> list[dict[str, str]]:
     return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
-def test_the_development_tasks_say_what_their_solutions_do() -> None:
+def test_the_solutions_pass_their_own_asserts() -> None:
     tasks = development_tasks()
     assert len({task["task_id"] for task in tasks}) == len(tasks) == 61 + 88
     for task in tasks:
         assert task["assertion"].splitlines()[0] in task["prompt"]
-        exec(task["canonical_solution"] + task["assertion"], {})  # ours, by hand
+        exec(task["canonical_solution"] + task["assertion"], {})  # written by hand for this project
 
 
 @needs_data
-def test_the_development_tasks_are_in_no_benchmark() -> None:
+def test_no_task_is_in_a_reported_benchmark() -> None:
     reported = word_shingles(text for name in FILES.values() for text in statements(BENCHMARKS / name))
     assert [t["task_id"] for t in development_tasks() if word_shingles([t["prompt"]]) & reported] == []
 
 
-def test_the_tasks_to_develop_on_are_right_and_constant_answers_fail_them() -> None:
+def test_references_are_judged_right_and_constant_programs_wrong() -> None:
     tasks = load_benchmark("mbppplus", DEVELOPMENT)
     with Sandbox(lowest_tier=1) as sandbox:
         report = evaluate_references(tasks, sandbox, ProgressReporter())

@@ -1,4 +1,4 @@
-"""Small models with random weights in the shapes of real ones, made by the test that needs them."""
+"""Makes small models with random weights in the shapes of real ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VOCABULARY = 512
 
 
 def write_tokenizer(folder: Path, kind: str) -> None:
-    """A byte-level BPE tokenizer of `VOCABULARY` tokens, split as the real family splits."""
+    """Write a byte-level BPE tokenizer of `VOCABULARY` tokens with the splitting rule of the real family."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -49,15 +49,15 @@ def write_tokenizer(folder: Path, kind: str) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
-def write_model(folder: Path, kind: str, layers: int = 2) -> Path:
-    """A random model in the shape of SmolLM2-135M ("llama") or Qwen2.5-Coder-0.5B ("qwen2"), few layers."""
+def write_model(folder: Path, kind: str) -> Path:
+    """Write a random model in the shape of SmolLM2-135M ("llama") or Qwen2.5-Coder-0.5B ("qwen2")."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
     torch.manual_seed(7)
     common = {
         "vocab_size": VOCABULARY,
-        "num_hidden_layers": layers,
+        "num_hidden_layers": 2,
         "max_position_embeddings": 512,
         "tie_word_embeddings": True,
         "initializer_range": 0.05,
@@ -83,7 +83,7 @@ def write_model(folder: Path, kind: str, layers: int = 2) -> Path:
         )
         model = Qwen2ForCausalLM(config)
         for name, parameter in model.named_parameters():
-            if name.endswith("proj.bias"):  # initialised to zero, which would hide a wrong order
+            if name.endswith("proj.bias"):  # initialised to zero, which would hide a wrong order of rows
                 torch.nn.init.normal_(parameter, std=0.1)
     model.save_pretrained(folder)
     write_tokenizer(folder, kind)
@@ -91,7 +91,7 @@ def write_model(folder: Path, kind: str, layers: int = 2) -> Path:
 
 
 def random_adapter(folder: Path, out: Path, **settings: Any) -> tuple[Path, Any]:
-    """A PEFT adapter with random A and B on all linear layers; returns its folder and the adapted model."""
+    """Write a PEFT adapter with random A and B on all linear layers; return its folder and the adapted model."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -108,7 +108,7 @@ def random_adapter(folder: Path, out: Path, **settings: Any) -> tuple[Path, Any]
 
 
 def llama_cpp_logits(gguf: Path, tokens: list[int], adapter: Path | None = None) -> np.ndarray:
-    """Logits of every position (n_tokens x n_vocabulary) as llama.cpp computes them."""
+    """Compute the logits of every position (n_tokens x n_vocabulary) with llama.cpp."""
     import llama_cpp as lib
 
     model_options = lib.llama_model_default_params()

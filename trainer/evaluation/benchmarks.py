@@ -17,7 +17,7 @@ BENCHMARKS = {"humaneval": humaneval_task, "mbppplus": mbppplus_task}
 
 
 def load_benchmark(name: str, path: Path) -> list[Task]:
-    """Load the tasks of a benchmark named in `BENCHMARKS`, in the order of the file.
+    """Load the tasks of a benchmark in `BENCHMARKS`, in order.
 
     Raises:
         BenchmarkError: the file is missing, damaged, empty or of another benchmark; one sentence.
@@ -33,7 +33,9 @@ def load_benchmark(name: str, path: Path) -> list[Task]:
 
 
 def statements(path: Path) -> list[str]:
-    """Return every string field of every line, for the exclusion of problems that repeat a benchmark.
+    """Return every string field of every line.
+
+    The trainer excludes problems that repeat one.
 
     Raises:
         BenchmarkError: the file is missing or does not hold JSON lines.

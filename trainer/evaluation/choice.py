@@ -1,8 +1,8 @@
-"""Which of a task's answers would be served: consensus over all of them, as the server chooses at request time.
+"""Chooses the answer of a task that would be served: consensus over all answers, as in the server.
 
-To choose by running is what the whole project is for, so what it gives belongs beside what one sample gives. Inputs
-are proposed from what the task tells whoever answers it: a stub with its examples, or a sentence with one assert. The
-benchmark's own inputs are for judging only and never come here.
+Choosing by execution is the point of the project, so a report shows it beside what one sample gives. Probe inputs are
+proposed from what the prompt shows: a stub with its examples, or a sentence with one assert. The benchmark's own
+inputs are for judging only and are never used here.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from ucoder_lsp.completion.probing import REQUEST_LIMITS, request_inputs
 from ucoder_lsp.config import Settings
 
 N_PROBES = Settings().probes
-"""Inputs that each answer runs on: as many as the server asks for."""
+"""Probe inputs per answer: as many as the server proposes."""
 
 
 def choose(
     task: Task, programs: Sequence[str | None], log_probabilities: Sequence[float], sandbox: Sandbox
 ) -> str | None:
-    """The program that the server would show; None where no answer holds one.
+    """Return the program that the server would show; None without any.
 
-    `programs` are those of the answers, equal ones repeated: each is a vote. `log_probabilities` are the answers' mean
+    `programs` are those of the answers, duplicates included: each is a vote. `log_probabilities` are the answers' mean
     log-probabilities. The server's election decides, its fallback included.
     """
     ballots = [
@@ -40,10 +40,9 @@ def choose(
 
 
 def stub_of(task: Task, programs: Sequence[str]) -> str:
-    """The task as a stub whose docstring holds the example: that of the task, or one made of sentence and assert.
+    """Return the task as a stub: its own, or one made of sentence and assert.
 
-    A sentence gives no signature: the parameters are those of the first program that takes as many arguments as the
-    assert gives.
+    A sentence gives no signature. The parameters are those of the first program with as many as the assert passes.
     """
     sentence, found, claim = task.statement.partition("\nassert ")
     if task.template == "solve_stub" or not found:
@@ -62,7 +61,7 @@ def stub_of(task: Task, programs: Sequence[str]) -> str:
 
 
 def _arguments(expression: str, function: str) -> int:
-    """How many positional arguments the first call of `function` in an expression has; 0 where there is none."""
+    """Count positional arguments of the first call of `function`; 0 without one."""
     tree = parse_quietly(expression)
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function:

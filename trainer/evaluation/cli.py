@@ -1,4 +1,4 @@
-"""`ucoder eval`: pass@k of the served model, or of an adapter, on a benchmark file."""
+"""The command `ucoder eval`: pass@k of the served model, or of an adapter, on a benchmark file."""
 
 from __future__ import annotations
 
@@ -35,41 +35,43 @@ CONTEXT_TOKENS = 4096
 
 @click.command("eval")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--benchmark", type=click.Choice(sorted(BENCHMARKS)), required=True, help="what FILE holds")
+@click.option("--benchmark", type=click.Choice(sorted(BENCHMARKS)), required=True, help="format of FILE")
+@click.option("--samples", type=click.IntRange(1, 200), default=1, show_default=True, help="samples per task")
 @click.option(
-    "--samples", type=click.IntRange(1, 200), default=1, show_default=True, help="samples for each task"
-)
-@click.option(
-    "--temperature", type=click.FloatRange(0, 2), default=None, help="default 0 for one sample, else 0.8"
+    "--temperature",
+    type=click.FloatRange(0, 2),
+    default=None,
+    help="sampling temperature (default: 0 for one sample, else 0.8)",
 )
 @click.option(
     "--max-tokens",
     type=click.IntRange(16, 2048),
     default=384,
     show_default=True,
-    help="tokens an answer may have",
+    help="largest answer, in tokens",
 )
-@click.option(
-    "--adapter", metavar="VERSION", help="with this adapter of the registry (default: the base model)"
-)
+@click.option("--adapter", metavar="VERSION", help="version of an adapter (default: the base model)")
 @click.option("--model", metavar="GGUF", help="a model file (default: the setting 'model')")
 @click.option(
     "--quantization",
     type=click.Choice(KINDS),
     default="auto",
     show_default=True,
-    help="as the model is served",
+    help="how the model is quantized, as for serving",
 )
-@click.option("--limit", type=click.IntRange(1), help="only the first tasks of the file")
+@click.option("--limit", type=click.IntRange(1), help="measure only the first tasks of the file")
 @click.option("--reference", is_flag=True, help="judge the reference solutions instead of a model")
 @click.option(
     "--keep",
     metavar="FOLDER",
     type=click.Path(path_type=Path, file_okay=False),
-    help="keep the answers there: the same command, stopped, goes on from them",
+    help="keep the answers in this folder: the same command resumes from them",
 )
 @click.option(
-    "--json", "output", type=click.Path(path_type=Path, dir_okay=False), help="write everything there"
+    "--json",
+    "output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="write figures and scores to this file",
 )
 def evaluate_command(
     file: Path, benchmark: str, samples: int, temperature: float | None, max_tokens: int, adapter: str | None,
@@ -78,11 +80,13 @@ def evaluate_command(
 ) -> None:  # fmt: skip
     """Measure pass@k on HumanEval or MBPP+ from a local FILE (JSON lines, gzipped or not).
 
-    With several samples it also says how often the one that consensus chooses, as the server does, is right.
-    Answers run in the sandbox only, and expected values never enter it. Nothing is downloaded.
+    With several samples, the report also shows how often the one that consensus chooses is right, as in the server.
+    Answers run only in the sandbox, and expected values never enter it. Nothing is downloaded.
     """
     if reference and keep is not None:
-        raise click.UsageError("--keep keeps a model's answers, and --reference asks no model: leave one out")
+        raise click.UsageError(
+            "--keep stores a model's answers, and --reference samples no model: leave one out"
+        )
     settings, _ = load({} if model is None else {"model": model})
     draw = Draw(
         samples, max_tokens, (0.0 if samples == 1 else 0.8) if temperature is None else temperature, seed=0
@@ -106,9 +110,9 @@ def evaluate_command(
 
 
 def _require_place_for(output: Path) -> None:
-    """Say before hours of measuring, not after them, that a report cannot be written there."""
+    """Check, before hours of measuring, that a report can be written there."""
     if output.exists() and not output.is_file():
-        raise StoreError(f"{output} is no regular file: name one that --json may write.")
+        raise StoreError(f"{output} is not a regular file: give a file that --json may write.")
     with disk_errors(output):
         aside_of(output).touch()
         aside_of(output).unlink()
@@ -139,7 +143,7 @@ def _evaluate_model(
 
 @contextmanager
 def _answers_in(keep: Path | None) -> Iterator[Store]:
-    """Where the answers go: a folder that stays, or one for the time of the measurement."""
+    """Open the store of the answers: `keep`, or a temporary folder."""
     if keep is not None:
         yield Store(keep)
         return
@@ -148,7 +152,7 @@ def _answers_in(keep: Path | None) -> Iterator[Store]:
 
 
 FEWER_INPUTS = {By.OWN: "MBPP's own inputs", By.FIRST: "the first of them"}
-"""What is shown beside all inputs, where it says something else."""
+"""Figures that are shown beside those by all inputs, where they differ."""
 
 
 def _show(report: Report, benchmark: str) -> None:
@@ -170,7 +174,7 @@ def _show(report: Report, benchmark: str) -> None:
                 click.echo(f"{'':9} {_percent(found[by])}, by {which} alone")
     if chosen is not None:
         click.echo(
-            f"chosen: of each task's {report.n} samples the one that consensus chooses, as the server does"
+            f"chosen: of each task's {report.n} samples the one that consensus chooses, as in the server"
         )
     extracted = sum(score.extracted for score in report.scores)
     click.echo(f"{extracted} of {sum(score.n for score in report.scores)} answers held a program")

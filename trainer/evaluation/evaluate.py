@@ -1,7 +1,7 @@
-"""What a served model can do: samples for each task of a benchmark, judged in the sandbox, as pass@k.
+"""Measures a served model: samples for each task of a benchmark, judged in the sandbox, as pass@k.
 
-Measures the *served* file (quantized, with or without an adapter), since that is what the user gets. Needs the
-engine and the sandbox only: no torch. Beside what one sample is worth it says what consensus over all of them is
+Measures the *served* file (quantized, with or without an adapter), because users get that one. Needs the engine and
+the sandbox, but not torch. Reports pass@k of the samples, and how often the one that consensus chooses is right
 (`trainer.evaluation.choice`).
 """
 
@@ -26,59 +26,62 @@ from trainer.sampling.sampler import Draw, Prompt, Sample, Sampler, render
 
 ANSWERS = Stage("answers")
 SIFTING = (1, 8)
-"""Inputs that a program must answer rightly before it is asked for the next, the task's own and at last all."""
+"""Rounds of judging: a program runs on so many inputs first, then on the task's own, then on all."""
 
 
 class By(StrEnum):
-    """Which of a task's inputs a sample is judged by."""
+    """The inputs of a task that a sample is judged by."""
 
     ALL = "passed"
     OWN = "passed_own"
-    """Those of MBPP itself, which others report as MBPP."""
+    """The inputs of MBPP itself; others report this figure as MBPP."""
     FIRST = "passed_first"
-    """The first alone: that of the assert which the prompt shows, but for a few tasks of MBPP+."""
+    """The first input alone: for all but a few tasks of MBPP+, that of the assert in the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskScore:
-    """One task: how many of its samples passed."""
+    """The score of one task: how many of its samples passed."""
 
     task: str
     passed: int
     n: int
     extracted: int
-    """Samples that held a program at all."""
+    """Samples that held a program."""
     passed_own: int
-    """Samples that passed the inputs of MBPP itself, whatever they do on those that EvalPlus added."""
+    """Samples that passed the inputs of MBPP itself; those that EvalPlus added do not count."""
     passed_first: int
-    """Samples that passed the first input, whatever they do on the others."""
+    """Samples that passed the first input; others do not count."""
     chosen: bool | None = None
-    """Whether the sample that consensus chooses passed; None where there was one only."""
+    """Whether the sample that consensus chooses passed; None with a single sample."""
     chosen_own: bool | None = None
-    """The same by the inputs of MBPP itself."""
+    """The same, by the inputs of MBPP itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Scores of all tasks and what they add up to."""
+    """The scores of all tasks, and the figures over them."""
 
     scores: tuple[TaskScore, ...]
     n: int
-    """Samples a task."""
+    """Samples per task."""
     temperature: float
 
     def pass_at(self, k: int, by: By = By.ALL) -> Estimate:
-        """pass@k over the tasks, with its 95 % interval (Wilson for one sample a task, else bootstrap over tasks)."""
+        """Return pass@k over the tasks with its 95 % interval (`trainer.evaluation.statistics.estimate`)."""
         return estimate([getattr(score, by) for score in self.scores], self.n, k)
 
     def chosen(self, *, own: bool = False) -> Estimate | None:
-        """The share of tasks where the sample that consensus chooses passed; None where one sample was drawn."""
+        """Return the share of tasks whose chosen sample passed.
+
+        None with a single sample per task.
+        """
         chosen = [score.chosen_own if own else score.chosen for score in self.scores]
         known = [right for right in chosen if right is not None]
         return wilson(sum(known), len(known)) if known else None
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, JSON-ready."""
+        """Return figures and scores as plain data."""
         chosen, chosen_own = self.chosen(), self.chosen(own=True)
         ks = [k for k in (1, 5, 10, 100) if k <= self.n]
         return {
@@ -101,7 +104,10 @@ def evaluate(
     store: Store,
     reporter: ProgressReporter,
 ) -> Report:
-    """Sample and judge every task, in order; answers found in `store` are not sampled again."""
+    """Sample and judge every task, in order.
+
+    Answers already in `store` are not sampled again.
+    """
     references = reference_results([task for task in tasks if task.oracle is not None], sandbox, reporter)
 
     def score(task: Task) -> TaskScore:
@@ -118,7 +124,7 @@ def evaluate(
 
 
 def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, reporter: ProgressReporter) -> Report:
-    """The reference solutions, judged as answers are: what the judging itself gets wrong shows here."""
+    """Judge the reference solutions, to show errors of the judging itself."""
     given = reference_results(tasks, sandbox, reporter)
     expected = reference_results([task for task in tasks if task.oracle is not None], sandbox, reporter)
 
@@ -136,9 +142,9 @@ def evaluate_references(tasks: Sequence[Task], sandbox: Sandbox, reporter: Progr
 def reference_results(
     tasks: Sequence[Task], sandbox: Sandbox, reporter: ProgressReporter
 ) -> dict[str, tuple[Outcome, ...]]:
-    """What each task's reference solution does; what it returns is what answers are compared with."""
+    """Return the outcomes of the reference solutions, by task."""
     found: dict[str, tuple[Outcome, ...]] = {}
-    if not tasks:  # HumanEval's probes judge themselves: no stage to show
+    if not tasks:  # HumanEval's probes need no references: no stage to show
         return found
     with reporter.stage("references", len(tasks), "tasks") as step:
         for index, result in sandbox.stream(task.reference_job() for task in tasks):
@@ -150,8 +156,11 @@ def reference_results(
 def judged(
     task: Task, answers: Sequence[Sample], sandbox: Sandbox, expected: Sequence[Outcome] | None
 ) -> TaskScore:
-    """The score of a task's answers. `expected` is what its reference solution gave, None where the probes judge
-    themselves. Equal programs run once; each sample counts."""
+    """Return the score of a task's answers.
+
+    `expected` are the outcomes of its reference solution; None where the probes are the benchmark's own test function.
+    Duplicate programs run once; each sample counts.
+    """
     programs = [extract_function(answer.text, task.function, task.prelude) for answer in answers]
     right_first, right_own, right = _right(task, distinct(programs), sandbox, expected)
     several = len(answers) > 1
@@ -171,10 +180,11 @@ def judged(
 def _right(
     task: Task, programs: Sequence[str], sandbox: Sandbox, expected: Sequence[Outcome] | None
 ) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-    """Those of `programs` that are right on the first input, on the task's own inputs, and on every input.
+    """Return the programs right on the first, on the own, and on all inputs.
 
-    Every input is asked in one job, as of a reference solution. Who is wrong shows on the first inputs already: the
-    others are asked of the rest only. A program that hangs would spend its limit on each of a hundred inputs.
+    A wrong program mostly fails on the first inputs, so only the remaining ones run on more. A program that hangs
+    would otherwise spend its limit on each of a hundred inputs. Each round runs all its inputs in one job, as the
+    reference solution does (`docs/decisions.md`, "Judging stops at the first wrong input").
     """
     right_first: Sequence[str] = ()
     right_own: Sequence[str] = ()
@@ -194,7 +204,10 @@ def _right(
 
 
 def _first_inputs(task: Task, expected: Sequence[Outcome] | None) -> list[int]:
-    """How many inputs to ask, one round after the other: some with a known answer in each, and all in the last."""
+    """Return the number of inputs of each round.
+
+    Each round adds inputs with a known answer; the last has all inputs.
+    """
     n_inputs = len(task.probes)
     known = [index for index in range(n_inputs) if expected is None or expected[index].status is Status.OK]
     rounds = {known[n - 1] + 1 for n in SIFTING if n < len(known)} | {n_inputs}

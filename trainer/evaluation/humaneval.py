@@ -14,7 +14,11 @@ from trainer.evaluation.task import Task
 
 
 def humaneval_task(row: dict[str, Any]) -> Task:
-    """Make a task from one line of HumanEval.jsonl; KeyError, TypeError or ValueError for any other line."""
+    """Make a task from one line of HumanEval.jsonl.
+
+    Raises:
+        KeyError, TypeError, ValueError: the line is of another file.
+    """
     function = row["entry_point"]
     return Task(
         id=row["task_id"],
@@ -28,7 +32,7 @@ def humaneval_task(row: dict[str, Any]) -> Task:
 
 
 def _prelude(prompt: str, function: str) -> str:
-    """Extract imports and helper functions in front of the stub, which a short answer leaves out."""
+    """Extract imports and helpers in front of the stub, which short answers omit."""
     tree = parse_quietly(prompt)
     if tree is None:
         raise ValueError(f"the prompt of {function} does not parse")

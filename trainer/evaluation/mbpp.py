@@ -23,7 +23,11 @@ RETURNS_COUNTER = {"freq_count"}
 
 
 def mbppplus_task(row: dict[str, Any]) -> Task:
-    """Make a task from one line of MbppPlus.jsonl; KeyError, TypeError or ValueError for any other line."""
+    """Make a task from one line of MbppPlus.jsonl.
+
+    Raises:
+        KeyError, TypeError, ValueError: the line is of another file.
+    """
     function = row["entry_point"]
     prelude = "import math\n" if row["task_id"] in NEEDS_MATH else ""
     oracle = oracle_of(row["task_id"], function, row["prompt"], float(row["atol"]))

@@ -1,8 +1,8 @@
-"""MBPP+ inputs with the types that JSON lost: tuples, sets, complex numbers. Keys of dicts stay
-text, as in EvalPlus: many added inputs have keys that are no numbers.
+"""Restores the types of MBPP+ inputs that JSON lost: tuples, sets, complex numbers.
 
-EvalPlus keeps a table of task numbers for this. Here the types come from the task's own asserts, which are
-Python: the value in the same place of an assert's call says whether a list is a tuple or a set.
+EvalPlus keeps a table of task numbers for this. Here the types come from the task's own asserts, which are Python: the
+value in the same place of an assert's call shows whether a list is a tuple or a set. Keys of dicts stay text, as in
+EvalPlus, since many added inputs have keys that are not numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sandbox.inputs.target import parse_quietly
 def typed_inputs(
     function: str, assertion: str, base: Sequence[Sequence[object]], plus: Sequence[Sequence[object]]
 ) -> list[list[object]]:
-    """Arguments of every input, base then plus, cast to the types that the calls in `assertion` show."""
+    """Cast the arguments of every input, base then plus, by the calls in `assertion`."""
     calls = _calls(assertion, function)
     if any(isinstance(value, complex) for call in calls for value in call):
         # JSON has no complex numbers: the file writes every number of such a task as text.
@@ -31,7 +31,7 @@ def typed_inputs(
 
 
 def _calls(assertion: str, function: str) -> list[list[object]]:
-    """Literal arguments of every call of `function` in the asserts."""
+    """Collect the literal arguments of every call of `function` in the asserts."""
     tree = parse_quietly(assertion)
     calls = []
     for node in ast.walk(tree) if tree else ():
@@ -39,12 +39,12 @@ def _calls(assertion: str, function: str) -> list[list[object]]:
             try:
                 calls.append([ast.literal_eval(argument) for argument in node.args])
             except ValueError:
-                continue  # an argument that is computed shows no type
+                continue  # a computed argument shows no type
     return calls
 
 
 def _cast(value: object, shown: Sequence[object]) -> object:
-    """`value` from JSON with the types of the values `shown` in its place."""
+    """Cast `value` from JSON to the types of the values `shown` in its place."""
     kinds = {type(example) for example in shown}
     if isinstance(value, dict):
         return _cast_dict(value, [example for example in shown if isinstance(example, dict)])
@@ -70,7 +70,7 @@ def _cast_dict(value: dict[str, object], shown: Sequence[dict[object, object]]) 
 
 
 def _alike(example: object, value: object) -> bool:
-    """Whether an example of Python can stand for a JSON value of this kind."""
+    """Return whether JSON writes both as a list, a dict, or neither."""
     if isinstance(value, list):
         return isinstance(example, list | tuple | set | frozenset)
     if isinstance(value, dict):

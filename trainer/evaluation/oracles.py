@@ -1,4 +1,4 @@
-"""When a candidate's values count as the reference's: EvalPlus's rules for MBPP+, on data outside the sandbox."""
+"""Compares a candidate's values with the reference's by EvalPlus's rules for MBPP+, outside the sandbox."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from sandbox.values import Generated, Value
 RTOL = 1e-7
 """Relative tolerance beside the absolute one: numpy's assert_allclose, which EvalPlus uses."""
 FLOAT_ATOL = 1e-6
-"""Floats are never compared exactly."""
+"""Absolute tolerance; floats are never compared exactly."""
 
 
 class Oracle(Enum):
-    """How the values of a task are compared."""
+    """The rule by which the values of a task are compared."""
 
     EQUAL = "equal"
     AS_SETS = "as sets"
     """The order of the result does not matter: the task's own assert wraps the call in set()."""
     NOT_NONE = "not None"
-    """A match object and None stand for True and False."""
+    """A match object and None count as True and False."""
     EQUAL_OR_ALL_TRUE = "equal, or always True"
     """Mbpp/164: its statement can be read so that every pair is equivalent."""
     EQUAL_OR_ALL_ZERO = "equal, or always 0"
-    """Mbpp/295: the same for a sum that leaves every divisor out."""
+    """Mbpp/295: its statement can be read so that every divisor is left out of the sum."""
     CLOSE = "close"
-    """The task states an absolute tolerance of its own, 1e-4."""
+    """The task gives its own absolute tolerance, 1e-4."""
 
 
 SPECIAL = {"Mbpp/164": Oracle.EQUAL_OR_ALL_TRUE, "Mbpp/295": Oracle.EQUAL_OR_ALL_ZERO}
@@ -38,7 +38,7 @@ MATCH_OBJECT_FUNCTIONS = {"check_str", "text_match_three", "text_starta_endb"}
 
 
 def oracle_of(task_id: str, function: str, prompt: str, atol: float) -> Oracle:
-    """The rule for a task."""
+    """Return the rule for a task."""
     if task_id in SPECIAL:
         return SPECIAL[task_id]
     if function in MATCH_OBJECT_FUNCTIONS:
@@ -49,7 +49,10 @@ def oracle_of(task_id: str, function: str, prompt: str, atol: float) -> Oracle:
 
 
 def passes(oracle: Oracle, expected: Sequence[Outcome], got: Sequence[Outcome]) -> bool:
-    """Whether every value is right. Inputs on which the reference itself gives no value say nothing."""
+    """Return whether every value is right.
+
+    Inputs without a value of the reference are ignored.
+    """
     pairs = [(e, g) for e, g in zip(expected, got, strict=True) if e.status is Status.OK]
     if not pairs or any(g.status is not Status.OK for _, g in pairs):
         return False
@@ -78,10 +81,13 @@ def _matches(oracle: Oracle, expected: Any, got: Any) -> bool:
 
 
 def same(expected: Any, got: Any, atol: float) -> bool:
-    """Python's `==` with a tolerance wherever a float is expected; opaque values equal nothing."""
+    """Compare by `==`, with a tolerance where a float is expected.
+
+    Opaque values equal nothing.
+    """
     expected, got = _plain(expected), _plain(got)
     if isinstance(expected, float | complex) and isinstance(got, int | float | complex):
-        # A NaN is what the reference returned, so only a NaN is right.
+        # Where the reference returned NaN, only NaN is right.
         if expected != expected or got != got:
             return expected != expected and got != got
         return expected == got or _close(expected, got, atol)
@@ -100,10 +106,10 @@ def _close(expected: complex, got: complex, atol: float) -> bool:
     try:
         difference = abs(expected - got)
         return math.isfinite(difference) and difference <= atol + RTOL * abs(expected)
-    except OverflowError:  # an integer beyond all floats, a complex number whose size is
+    except OverflowError:  # an integer, or the size of a complex number, beyond all floats
         return False
 
 
 def _plain(value: Any) -> Any:
-    """A generator's items as the list that a caller would make of them."""
+    """Return a generator's items as a list, other values unchanged."""
     return list(value.items) if isinstance(value, Generated) else value

@@ -47,7 +47,10 @@ class Task:
         return Job(Program(self.reference), self.probes, REFERENCE_LIMITS)
 
     def passed(self, got: Sequence[Outcome], expected: Sequence[Outcome] | None) -> bool:
-        """Return whether a program with the outcomes `got` is right; `expected` are those of the reference."""
+        """Return whether a program with the outcomes `got` is right.
+
+        `expected` are the outcomes of the reference solution.
+        """
         if self.oracle is None or expected is None:
             return all(outcome.status is Status.OK for outcome in got)
         return passes(self.oracle, expected, got)

@@ -45,7 +45,7 @@ class Base:
 
 
 def require_libraries(*, four_bit: bool) -> None:
-    """Check that the libraries for training are installed, before a night of sampling and not after it.
+    """Check, before a night of sampling, that the libraries for training are installed.
 
     NF4 (`four_bit`) needs bitsandbytes. Its CPU path works too, at about 60 % of the speed.
 
@@ -96,7 +96,7 @@ def file_hash(path: Path) -> str:
 
 
 def folder_hash(folder: Path) -> str:
-    """Return the SHA-256 over names and contents of a model's files (weights, configuration, tokenizer)."""
+    """Return the SHA-256 over names and contents of a model's files."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.suffix in {".json", ".safetensors", ".jinja", ".txt"}:
@@ -105,7 +105,10 @@ def folder_hash(folder: Path) -> str:
 
 
 def load_for_training(folder: Path, *, four_bit: bool = False) -> Module:
-    """Load the model in `folder` for training: float32, or NF4 with double quantization (`four_bit`, QLoRA)."""
+    """Load the model in `folder` for training.
+
+    In float32, or with `four_bit` in NF4 with double quantization (QLoRA).
+    """
     require_libraries(four_bit=four_bit)
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -131,7 +134,7 @@ def _require_gguf(path: Path, wanted: str) -> None:
 
 
 def _require_same_model(served: Path, config: dict[str, Any]) -> None:
-    """Refuse a file that the adapter of this base would not fit, before it is trained."""
+    """Refuse a served file that the adapter of this base would not fit."""
     wanted = {
         "architecture": architecture_of(config).gguf_name,
         "block_count": config["num_hidden_layers"],
@@ -146,7 +149,7 @@ def _require_same_model(served: Path, config: dict[str, Any]) -> None:
 
 
 def _gguf_shape(gguf_file: Path) -> dict[str, Any]:
-    """Read architecture, layers and width of a GGUF model, which tell models apart within a second."""
+    """Read architecture, layers and width of a GGUF model, within a second."""
     try:
         import gguf
     except ImportError as error:
@@ -161,7 +164,10 @@ def _gguf_shape(gguf_file: Path) -> dict[str, Any]:
 
 
 def _once(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
-    """Return `cache/name`; if missing, `make(path)` writes it aside and it is renamed when complete."""
+    """Return `cache/name`, made if missing.
+
+    `make(path)` writes it aside, and it is renamed when complete.
+    """
     final = cache / name
     if final.exists():
         return final

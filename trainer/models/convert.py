@@ -97,7 +97,10 @@ def _add_hyperparameters(writer: Any, config: dict[str, Any], folder: Path) -> N
 
 
 def _rope_scaling(config: dict[str, Any]) -> str | None:
-    """Return the kind of rope scaling, in the notation of transformers 5 (`rope_parameters`) or the older one."""
+    """Return the kind of rope scaling; None where there is none.
+
+    Reads the notation of transformers 5 (`rope_parameters`) and the older one.
+    """
     for key in ("rope_parameters", "rope_scaling"):
         rope = config.get(key) or {}
         kind = rope.get("rope_type") or rope.get("type")
@@ -188,7 +191,10 @@ def _optional_json(path: Path) -> dict[str, Any]:
 def _tensors(
     folder: Path, config: dict[str, Any], architecture: Architecture
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
-    """Yield (GGUF name, float32 weight) of every tensor except a tied output head, as llama.cpp expects."""
+    """Yield the GGUF name and the float32 weight of every tensor.
+
+    A tied output head is left out, as llama.cpp expects.
+    """
     import gguf
     from safetensors import SafetensorError
     from safetensors.torch import load_file

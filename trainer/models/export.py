@@ -60,7 +60,7 @@ UNSUPPORTED = {
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
-    """Return the GGUF layout for a base model's `config.json`; `ExportError` names the supported ones."""
+    """Return the GGUF layout for `config.json`, or raise `ExportError`."""
     kind = str(config.get("model_type"))
     if kind not in ARCHITECTURES:
         raise ExportError(
@@ -103,7 +103,7 @@ def check_exportable(adapter: Mapping[str, Any], base: Mapping[str, Any]) -> Arc
 
 
 def export_adapter(adapter_dir: Path, base_config: Mapping[str, Any], out: Path) -> None:
-    """Write the PEFT adapter in `adapter_dir` (its `.safetensors` and config) as the GGUF file `out`.
+    """Write the PEFT adapter in `adapter_dir` as the GGUF file `out`.
 
     `base_config` is the base model's `config.json`. Tensors are float32: `lora_a` is r x in, `lora_b` is out x r.
 
@@ -163,10 +163,10 @@ def _write(path: Path, architecture: Architecture, alpha: float, tensors: Mappin
 
 
 def permute_rows(weight: Array, n_heads: int) -> Array:
-    """Reorder the rows of a q or k weight (out x anything) from Hugging Face's order to llama.cpp's.
+    """Reorder the rows of a q or k weight for llama.cpp.
 
-    Within each head, Hugging Face stores the two halves of the rotary pairs apart, and llama.cpp interleaves them
-    (`LlamaModel.permute` in llama.cpp's convert_hf_to_gguf.py).
+    `weight` is out x anything, in Hugging Face's order. Within each head, Hugging Face stores the two halves of the
+    rotary pairs apart, and llama.cpp interleaves them (`LlamaModel.permute` in llama.cpp's convert_hf_to_gguf.py).
     """
     rows = weight.shape[0]
     split = weight.reshape(n_heads, 2, rows // n_heads // 2, *weight.shape[1:])
@@ -176,7 +176,10 @@ def permute_rows(weight: Array, n_heads: int) -> Array:
 def _pairs(
     weights: Mapping[str, Array], n_layers: int, architecture: Architecture
 ) -> dict[str, tuple[str, Array, Array]]:
-    """Return {GGUF tensor name: (PEFT module path, A as r x in, B as out x r)}."""
+    """Return (PEFT module path, A, B) by GGUF tensor name.
+
+    A is r x in, B is out x r.
+    """
     import gguf
 
     arch = {name: key for key, name in gguf.MODEL_ARCH_NAMES.items()}[architecture.gguf_name]

@@ -59,9 +59,10 @@ class _ActiveText:
 
 
 class BatchedEngine:
-    """Decodes many requests at once on one model. Safe to use from any thread; close it when done.
+    """Decodes many requests at once on one model.
 
-    Attributes as `Engine` has them; vocabulary and chat template are those of the served file.
+    Safe to use from any thread; close it when done. Attributes as `Engine` has them; vocabulary and chat template are
+    those of the served file.
     """
 
     def __init__(
@@ -73,7 +74,9 @@ class BatchedEngine:
         n_slots: int | None = None,
         device: str = "cuda",
     ) -> None:
-        """Load the model of `folder`, the same one as `served`, with a PEFT `adapter` or with none.
+        """Load the model of `folder`, the same one as `served`.
+
+        A PEFT `adapter` is merged into its weights.
 
         Raises:
             EngineError: the GPU has too little memory.
@@ -119,7 +122,9 @@ class BatchedEngine:
         return pending.future.result()
 
     def load_adapter(self, peft: Path, identity: str) -> None:
-        """Load a PEFT adapter that requests may name; its weights are a copy beside the base's.
+        """Load a PEFT adapter that requests may name.
+
+        It gets its own copy of the weights.
 
         Raises:
             EngineError: the GPU has too little memory.
@@ -130,7 +135,10 @@ class BatchedEngine:
             )
 
     def close(self) -> None:
-        """Free the GPU. Unfinished texts come back CANCELLED as far as they are; new requests are refused."""
+        """Free the GPU.
+
+        Unfinished texts come back CANCELLED as far as they are; new requests are refused.
+        """
         for engine in self._adapted.values():
             engine.close()
         self._inbox.close()
@@ -179,7 +187,7 @@ class _Inbox:
 
 
 class _SlotBatch:
-    """The state of the GPU's thread: active texts by slot, and texts that wait for one."""
+    """The state of the GPU's thread: active texts by slot, and waiting texts."""
 
     def __init__(self, slots: Slots, vocab: Vocab, inbox: _Inbox) -> None:
         self._slots = slots
@@ -212,7 +220,7 @@ class _SlotBatch:
             self._waiting[:0] = [(pending, number) for number in reversed(range(pending.request.k))]
 
     def _admit(self) -> None:
-        """Move waiting texts into free slots, grouped by request so that each prompt is computed once."""
+        """Move waiting texts into free slots; each prompt is computed once."""
         if min(len(self._waiting), len(self._free)) * ADMIT_AT < max(1, len(self._texts)):
             return
         from trainer.sampling.slots import PromptGroup
@@ -237,7 +245,7 @@ class _SlotBatch:
         )  # fmt: skip
 
     def _launch(self) -> tuple[Any, Any, dict[int, _ActiveText]] | None:
-        """Launch a step for the active texts; its tokens are read after the next launch."""
+        """Launch a step; its tokens are read after the next launch."""
         if not self._texts:
             return None
         for text in self._texts.values():
@@ -285,7 +293,10 @@ class _SlotBatch:
 
 
 def _open_slots(folder: Path, adapter: Path | None, n_slots: int | None, n_cells: int, device: str) -> Slots:
-    """Load the model with `n_slots` slots of `n_cells` tokens; None: as many as the GPU's memory allows."""
+    """Load the model with `n_slots` slots of `n_cells` tokens each.
+
+    None opens as many slots as the GPU's memory allows.
+    """
     import torch
     from transformers import AutoConfig
 

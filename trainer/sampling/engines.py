@@ -29,7 +29,10 @@ GPU_REQUESTS = 256
 
 
 class Engines:
-    """Engines of one model that threads borrow. A batched engine is listed once per concurrent request."""
+    """Lends the engines of one model to threads.
+
+    A batched engine is listed once per concurrent request.
+    """
 
     def __init__(self, engines: Sequence[Engine | BatchedEngine]) -> None:
         self._all = tuple(engines)
@@ -98,7 +101,10 @@ def open_on_gpu(model: PreparedModel, folder: Path, *, n_ctx: int) -> Iterator[E
 
 @contextmanager
 def open_engines(model: PreparedModel, *, n_ctx: int, k_max: int, threads: int = 0) -> Iterator[Engines]:
-    """Open as many copies as `threads` (0: one per core) and the memory allow; closed at the end."""
+    """Open as many copies as `threads` and the memory allow.
+
+    `threads` 0 means one per core. The copies are closed at the end.
+    """
     threads = threads or default_threads()
     n = engine_copies(threads, model.path.stat().st_size, on_gpu=offloads_to_gpu())
     with ExitStack() as opened:

@@ -44,12 +44,15 @@ class PromptGroup(NamedTuple):
 
 
 class Slots:
-    """`n` texts in one batch, with a cache of `n_cells` tokens each. For one thread."""
+    """Decodes `n` texts in one batch, each with `n_cells` tokens of cache.
+
+    For one thread.
+    """
 
     def __init__(
         self, folder: Path, adapter: Path | None, n: int, n_cells: int, device: str, dtype: torch.dtype
     ) -> None:
-        """Load the model of a Hugging Face folder, with a PEFT adapter merged into its weights or with none."""
+        """Load a Hugging Face folder; a PEFT adapter is merged into its weights."""
         hf_logging.set_verbosity_error()
         hf_logging.disable_progress_bar()
         AttentionInterface.register(ATTENTION, _attend)
@@ -129,7 +132,7 @@ class Slots:
         return self._tokens.clone(), self._logprobs.clone()
 
     def free(self) -> None:
-        """Return the memory to the driver, since the next user of the GPU may not be torch."""
+        """Return the memory to the driver, for users other than torch."""
         self._recorded.clear()
         del self._model, self._cache
         if self._device.startswith("cuda"):
@@ -182,7 +185,7 @@ class Slots:
 def draw_tokens(
     logits: torch.Tensor, uniforms: torch.Tensor, temperatures: torch.Tensor, top_p: torch.Tensor
 ) -> torch.Tensor:
-    """Draw a token from each row's nucleus by inverting the cumulative distribution over token ids.
+    """Draw a token per row, by inverting the nucleus's cumulative distribution over ids.
 
     Shapes: logits (rows, vocabulary); uniforms, temperatures, top_p and the result (rows, 1). Draws the same tokens as
     `ucoder_lsp.engine.sampling`, which gives the reasons, except that a nucleus is cut at `NUCLEUS` tokens.
@@ -203,7 +206,7 @@ def draw_tokens(
 
 
 class _SlotCache(Cache):  # type: ignore[misc]  # transformers has no types
-    """Keys and values of every slot. Call `prefill` or `decode` before each forward pass."""
+    """Holds keys and values; call `prefill` or `decode` before each pass."""
 
     def __init__(self, config: Any, n: int, n_cells: int, device: str, dtype: torch.dtype) -> None:
         super().__init__(layers=[])
@@ -218,11 +221,17 @@ class _SlotCache(Cache):  # type: ignore[misc]  # transformers has no types
         self._n_cells = n_cells
 
     def prefill(self, rows: torch.Tensor, slots: torch.Tensor) -> None:
-        """Announce prompts: row rows[i] of the next pass begins slot slots[i] and attends to itself alone."""
+        """Announce prompts to the next pass.
+
+        Row rows[i] begins slot slots[i] and attends to itself alone.
+        """
         self._rows, self._slots = rows, slots
 
     def decode(self, positions: torch.Tensor, n_cells: int) -> None:
-        """Announce a step: row i is the token at positions[i] of slot i and attends to the first n_cells."""
+        """Announce a step to the next pass.
+
+        Row i is the token at positions[i] of slot i and attends to the first n_cells.
+        """
         self._rows, self._positions, self._n_cells = None, positions, n_cells
 
     def update(
@@ -279,5 +288,5 @@ def _attend(
 
 
 def _no_mask(*_: Any, **__: Any) -> None:
-    """Return None: the kernel has the causal mask of a prompt, and a step passes its own."""
+    """Return None: prompts use the kernel's causal mask, steps pass their own."""
     return

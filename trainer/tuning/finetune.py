@@ -35,7 +35,7 @@ Progress = Callable[[int, int, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """The settings of one fine-tuning. Their names and values are part of its hash."""
+    """The settings of one fine-tuning; names and values enter its hash."""
 
     rank: int
     epochs: int
@@ -175,7 +175,7 @@ def _train(
 
 
 def _silence_libraries() -> None:
-    """Turn off the libraries' own progress bars and reports; this package prints what a user needs."""
+    """Turn off the libraries' own progress bars and reports."""
     from datasets.utils import disable_progress_bars
     from transformers import logging as hf_logging
 
@@ -185,7 +185,7 @@ def _silence_libraries() -> None:
 
 
 def _data_set(rows: Sequence[TrainingExample], rehearsed: Sequence[TrainingExample], tokenizer: Any) -> Any:
-    """Build TRL's data set; its column `REHEARSED` counts the tokens that the base teaches."""
+    """Build TRL's data set, with the column `REHEARSED`."""
     from datasets import Dataset
 
     from trainer.tuning.objective import REHEARSED

@@ -14,7 +14,7 @@ POOL = 10
 
 
 def length_grouped_order(lengths: Sequence[int], batch: int, random: Random) -> list[int]:
-    """Return every row's index once: full batches in random order, then an incomplete one.
+    """Return every row's index once: shuffled batches, then an incomplete one.
 
     The rows of a full batch are about equally long. `lengths` are in tokens, `batch` is the size of a batch in rows.
     """
@@ -27,7 +27,7 @@ def length_grouped_order(lengths: Sequence[int], batch: int, random: Random) -> 
 
 
 class LengthGroupedSampler:
-    """A sampler for torch: a new order in each epoch, and the same order in a resumed run."""
+    """Samples rows for torch in a new order per epoch, reproducible when resumed."""
 
     def __init__(self, lengths: Sequence[int], batch: int, seed: int) -> None:
         self.lengths, self.batch, self.seed = lengths, batch, seed

@@ -29,10 +29,10 @@ REHEARSED = "rehearsed"
 
 
 class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
-    """Trains on answers with TRL: computes logits of answer tokens only, and distils rehearsed ones.
+    """Trains on selected programs and rehearsed answers, with TRL.
 
-    TRL's own loss, without a GPU, puts every token of the prompt through the output head: 10.5 seconds per step
-    instead of 6.3. Needs `remove_unused_columns=False`, for the column `REHEARSED`.
+    It computes logits of answer tokens only. Without a GPU, TRL's own loss puts every token of the prompt through the
+    output head: 10.5 seconds per step instead of 6.3. Needs `remove_unused_columns=False`, for the column `REHEARSED`.
     """
 
     def __init__(self, *args: Any, teacher_temperature: float, **kwargs: Any) -> None:
@@ -46,7 +46,7 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
         self.data_collator = with_rehearsed
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
-        """Return the order of rows; the trainer's own orders are random, or from long to short."""
+        """Return the order of rows; the trainer offers random or long to short."""
         rows = self.train_dataset if train_dataset is None else train_dataset
         lengths = [len(tokens) for tokens in rows["input_ids"]]
         return LengthGroupedSampler(lengths, self.args.per_device_train_batch_size, self.args.seed)
@@ -54,7 +54,10 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Return the summed loss of the batch, divided by the answer tokens of the whole step; no outputs."""
+        """Return the loss of the batch, and never outputs.
+
+        It is summed over tokens and divided by the answer tokens of the whole step.
+        """
         # 1. Where the first answer of the batch begins; token t is predicted at t - 1.
         inputs = dict(inputs)
         labels, rehearsed = inputs.pop("labels"), inputs.pop(REHEARSED)

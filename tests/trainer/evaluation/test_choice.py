@@ -1,4 +1,4 @@
-"""Choosing among a task's answers by what they do, as the server does, without the benchmark's own inputs."""
+"""Choosing among a task's answers by their behaviour, as the server does, without the benchmark's own inputs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ DOUBLE = [
 ]
 
 
-def asked(statement: str, template: str = "solve_sentence") -> Task:
-    """A task that holds no inputs and no reference: whoever looks at those chooses nothing."""
+def task_of(statement: str, template: str = "solve_sentence") -> Task:
+    """Make a task without inputs and reference, which the choice must not use."""
     return Task("a", statement, template, "f", "", "", (), Oracle.EQUAL)
 
 
@@ -45,65 +45,65 @@ def chosen(
     return choose(task, programs, fluency or (0.0,) * len(programs), sandbox)
 
 
-def test_what_most_programs_do_is_chosen(sandbox: Sandbox) -> None:
-    task = asked("Write a function that doubles a number.\nassert f(2) == 4")
+def test_the_most_common_behaviour_is_chosen(sandbox: Sandbox) -> None:
+    task = task_of("Write a function that doubles a number.\nassert f(2) == 4")
     assert chosen(sandbox, task, SQUARE, *DOUBLE) in DOUBLE
 
 
-def test_the_example_shown_outweighs_what_most_programs_do(sandbox: Sandbox) -> None:
-    task = asked("Write a function to square a number.\nassert f(3) == 9")
+def test_the_example_in_the_prompt_outweighs_the_most_common_behaviour(sandbox: Sandbox) -> None:
+    task = task_of("Write a function to square a number.\nassert f(3) == 9")
     assert chosen(sandbox, task, *DOUBLE, CUBE, SQUARE) == SQUARE
 
 
 @pytest.mark.parametrize("example", ["sorted(f(3)) == [9]", "set(f(3)) == {9}"])
-def test_an_example_that_calls_the_function_inside_an_expression_counts_too(
-    sandbox: Sandbox, example: str
-) -> None:
+def test_an_example_may_call_the_function_inside_an_expression(sandbox: Sandbox, example: str) -> None:
     listed = [source.replace("return ", "return [")[:-1] + "]\n" for source in (*DOUBLE, SQUARE)]
-    assert chosen(sandbox, asked(f"Square it.\nassert {example}"), *listed) == listed[-1]
+    assert chosen(sandbox, task_of(f"Square it.\nassert {example}"), *listed) == listed[-1]
 
 
 def test_a_stub_is_read_with_its_own_examples(sandbox: Sandbox) -> None:
-    task = asked(
+    task = task_of(
         'def f(number: int) -> int:\n    """Square it.\n\n    >>> f(3)\n    9\n    """', "solve_stub"
     )
     assert chosen(sandbox, task, *DOUBLE, SQUARE) == SQUARE
 
 
-def test_where_running_decides_nothing_the_most_fluent_program_is_chosen(sandbox: Sandbox) -> None:
+def test_without_a_consensus_the_most_fluent_program_is_chosen(sandbox: Sandbox) -> None:
     crashing = ["def f(x):\n    return y\n", "def f(x):\n    return z\n", None]
     assert (
-        chosen(sandbox, asked("Do it.\nassert f(1) == 2"), *crashing, fluency=(-0.9, -0.1, 0.0))
+        chosen(sandbox, task_of("Do it.\nassert f(1) == 2"), *crashing, fluency=(-0.9, -0.1, 0.0))
         == crashing[1]
     )
-    assert chosen(sandbox, asked("no example here"), *crashing, fluency=(-0.1, -0.9, 0.0)) == crashing[0]
+    assert chosen(sandbox, task_of("no example here"), *crashing, fluency=(-0.1, -0.9, 0.0)) == crashing[0]
 
 
-def test_where_no_answer_holds_a_program_none_is_chosen(sandbox: Sandbox) -> None:
-    assert chosen(sandbox, asked("Do it.\nassert f(1) == 2"), None, None) is None
+def test_without_a_program_none_is_chosen(sandbox: Sandbox) -> None:
+    assert chosen(sandbox, task_of("Do it.\nassert f(1) == 2"), None, None) is None
 
 
-def test_the_choice_is_made_without_the_benchmarks_inputs_and_judged_by_them(
+def test_the_benchmarks_inputs_judge_the_choice_and_do_not_make_it(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    telling = tuple(Call("f", (number,)) for number in (1234567, 7654321))
-    task = Task("a", "Square it.\nassert f(2) == 4", "solve_sentence", "f", "", SQUARE, telling, Oracle.EQUAL)
+    benchmark_inputs = tuple(Call("f", (number,)) for number in (1234567, 7654321))
+    task = Task(
+        "a", "Square it.\nassert f(2) == 4", "solve_sentence", "f", "", SQUARE, benchmark_inputs, Oracle.EQUAL
+    )
     expected = reference_results([task], sandbox, ProgressReporter())["a"]
-    asked: list[Job] = []
+    ran: list[Job] = []
     run = sandbox.run
-    monkeypatch.setattr(sandbox, "run", lambda jobs: asked.extend(jobs) or run(jobs))
+    monkeypatch.setattr(sandbox, "run", lambda jobs: ran.extend(jobs) or run(jobs))
     score = judged(task, [Sample(text, 0.0, True) for text in (SQUARE, *DOUBLE)], sandbox, expected)
     one = judged(task, [Sample(SQUARE, 0.0, True)], sandbox, expected)
-    # 2 + 2 is 4 too, and most do that: what the benchmark would have told is not known where it is chosen.
+    # 2 + 2 is 4 too, and most programs double: the benchmark's inputs would show the error, but do not choose.
     assert (score.passed, score.chosen, score.chosen_own) == (1, False, False)
     assert (one.passed, one.chosen, one.chosen_own) == (1, None, None)
-    to_choose = [job.probes for job in asked if Call("f", (2,)) in job.probes]
+    to_choose = [job.probes for job in ran if Call("f", (2,)) in job.probes]
     assert len(to_choose) == 4
-    assert not any(probe in probes for probes in to_choose for probe in telling)
+    assert not any(probe in probes for probes in to_choose for probe in benchmark_inputs)
 
 
 def test_a_sentence_becomes_a_stub_with_the_parameters_of_a_program_that_fits() -> None:
-    task = asked("Add them.\nassert f(1, [2]) == 3\nassert f(0, []) == 0")
+    task = task_of("Add them.\nassert f(1, [2]) == 3\nassert f(0, []) == 0")
     found = find_target(stub_of(task, [SQUARE, "def f(start, items):\n    return start + sum(items)\n"]), "f")
     assert found is not None
     assert [parameter.name for parameter in found.parameters] == ["start", "items"]
@@ -113,16 +113,16 @@ def test_a_sentence_becomes_a_stub_with_the_parameters_of_a_program_that_fits() 
 
 @given(st.text(max_size=80), st.text(max_size=60), st.lists(st.sampled_from([SQUARE, *DOUBLE, "def f(", ""])))
 def test_any_sentence_and_any_assert_make_a_stub(sentence: str, claim: str, programs: list[str]) -> None:
-    task = asked(f"{sentence}\nassert {claim}")
+    task = task_of(f"{sentence}\nassert {claim}")
     stub = stub_of(task, programs)
     assert find_target(stub, "f") is not None
-    with_example = find_target(stub_of(asked(f"{sentence}\nassert f(3) == 9"), programs), "f")
+    with_example = find_target(stub_of(task_of(f"{sentence}\nassert f(3) == 9"), programs), "f")
     assert with_example is not None
     assert "f(3) == 9" in with_example.docstring
 
 
-def test_an_assert_of_something_else_gives_no_example_that_could_mislead() -> None:
-    stub = stub_of(asked("Do it.\nassert g(1) == 2"), [SQUARE])
+def test_an_assert_about_another_function_gives_no_example() -> None:
+    stub = stub_of(task_of("Do it.\nassert g(1) == 2"), [SQUARE])
     proposed = propose(stub, "f")
     assert proposed.constraints == ()
     assert not any(isinstance(probe, Expression) for probe in proposed.probes)

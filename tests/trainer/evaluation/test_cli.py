@@ -22,7 +22,7 @@ FILES = {"humaneval": "HumanEval.jsonl.gz", "mbppplus": "MbppPlus-v0.1.0.jsonl.g
 needs_data = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="needs ../shared/data/benchmarks")
 
 
-def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_or_wrong_file_is_reported_in_one_sentence(tmp_path: Path) -> None:
     result = CliRunner().invoke(evaluate_command, [str(tmp_path / "no.jsonl"), "--benchmark", "humaneval"])
     assert result.exit_code == 2
     assert "does not exist" in result.stderr
@@ -32,7 +32,7 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     assert "is not a humaneval file" in result.stderr
 
 
-def test_answers_cannot_be_kept_where_none_are_sampled(tmp_path: Path) -> None:
+def test_answers_cannot_be_kept_when_none_are_sampled(tmp_path: Path) -> None:
     options = [str(tmp_path / "no.jsonl"), "--benchmark", "humaneval", "--reference", "--keep", str(tmp_path)]
     result = CliRunner().invoke(evaluate_command, options)
     assert result.exit_code == 2
@@ -41,15 +41,17 @@ def test_answers_cannot_be_kept_where_none_are_sampled(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["nowhere/out.json", "device"])
 def test_a_report_that_cannot_be_written_is_refused_before_measuring(tmp_path: Path, target: str) -> None:
-    (tmp_path / "device").symlink_to("/dev/null")  # a report is renamed into place, and a device is no place
+    (tmp_path / "device").symlink_to(
+        "/dev/null"
+    )  # a report is renamed into place, which would replace a device
     options = [str(DEVELOPMENT), "--benchmark", "mbppplus", "--reference", "--json", str(tmp_path / target)]
     result = CliRunner().invoke(evaluate_command, options)
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1, "no progress of a measurement"
+    assert result.stderr.count("\n") == 1, "not even progress of a measurement"
 
 
-def test_a_disk_that_fills_up_leaves_the_figures_and_the_earlier_report(
+def test_a_full_disk_loses_neither_the_figures_nor_the_earlier_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, text: str) -> None:
@@ -67,7 +69,7 @@ def test_a_disk_that_fills_up_leaves_the_figures_and_the_earlier_report(
 
 
 @pytest.mark.parametrize("added", [True, False])
-def test_the_figures_by_fewer_inputs_are_shown_where_they_differ(
+def test_figures_by_fewer_inputs_are_shown_where_they_differ(
     added: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scores = tuple(TaskScore(f"{i}", i % 2, 10, 10, i % 2 + added, i % 2 + 2 * added) for i in range(20))
@@ -79,7 +81,7 @@ def test_the_figures_by_fewer_inputs_are_shown_where_they_differ(
     assert "chosen" not in shown
 
 
-def test_what_consensus_chooses_of_the_samples_is_shown_beside_them(
+def test_the_share_of_right_choices_is_shown_beside_pass_at_k(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     scores = tuple(TaskScore(f"{i}", 1, 10, 10, 2, 3, chosen=i < 5, chosen_own=i < 8) for i in range(20))
@@ -89,8 +91,8 @@ def test_what_consensus_chooses_of_the_samples_is_shown_beside_them(
     assert "chosen     25.0%" in shown
     assert " 40.0%" in shown
     assert "of each task's 10 samples the one that consensus chooses" in shown
-    said_as_json = report.to_json()
-    assert (said_as_json["chosen"]["value"], said_as_json["chosen_own"]["value"]) == (0.25, 0.4)
+    as_json = report.to_json()
+    assert (as_json["chosen"]["value"], as_json["chosen_own"]["value"]) == (0.25, 0.4)
     assert Report((TaskScore("a", 1, 1, 1, 1, 1),), 1, 0.0).to_json()["chosen"] is None
 
 

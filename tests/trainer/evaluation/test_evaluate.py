@@ -32,7 +32,7 @@ from ucoder_lsp.engine.engine import Engine
 
 
 class Stopping(Sampler):
-    """Plays a model that is stopped when it is asked for the second time."""
+    """A model that is interrupted at its second request."""
 
     def __init__(self, answer: str) -> None:
         self.engines = Engines(cast("list[Engine]", [SimpleNamespace(model_id="played", chat_template=None)]))
@@ -47,7 +47,7 @@ class Stopping(Sampler):
         return [Sample(self.answer, -1.0, True)] * draw.n
 
 
-def test_a_measurement_that_was_stopped_goes_on_from_its_answers(tmp_path: Path) -> None:
+def test_an_interrupted_measurement_resumes_from_its_answers(tmp_path: Path) -> None:
     source = "def f(x):\n    return x\n"
     tasks = [
         Task(name, f"Task {name}", "solve_sentence", "f", "", source, (Call("f", (1,)),), Oracle.EQUAL)
@@ -65,20 +65,22 @@ def test_a_measurement_that_was_stopped_goes_on_from_its_answers(tmp_path: Path)
     assert [(score.task, score.passed, score.n) for score in report.scores] == [("a", 2, 2), ("b", 0, 2)]
 
 
-def said(*texts: str) -> list[Sample]:
+def samples_of(*texts: str) -> list[Sample]:
     return [Sample(text, 0.0, finished=True) for text in texts]
 
 
 class Recording(Sandbox):
-    """A sandbox that notes how many inputs each program was asked."""
+    """A sandbox that records on how many inputs each program runs."""
 
     def run(self, jobs: Sequence[Job]) -> list[JobResult]:
-        self.asked = [*getattr(self, "asked", []), *((j.program.source, len(j.probes)) for j in jobs)]
+        self.ran = [*getattr(self, "ran", []), *((j.program.source, len(j.probes)) for j in jobs)]
         return super().run(jobs)
 
 
-def test_who_is_wrong_early_is_not_asked_further_and_who_is_right_answers_everything() -> None:
-    reference = "def f(x):\n    return 10 // x + (x == 30)\n"  # no value for the first input: it says nothing
+def test_a_wrong_program_stops_early_and_a_right_one_runs_on_all_inputs() -> None:
+    reference = (
+        "def f(x):\n    return 10 // x + (x == 30)\n"  # no value for the first input, which is ignored
+    )
     always, late, early = (
         reference.replace("==", "  =="),
         "def f(x):\n    return 10 // x\n",
@@ -88,18 +90,18 @@ def test_who_is_wrong_early_is_not_asked_further_and_who_is_right_answers_everyt
     task = Task("a", "Task a", "solve_sentence", "f", "", reference, inputs, Oracle.EQUAL)
     with Recording(lowest_tier=1) as sandbox:
         expected = reference_results([task], sandbox, ProgressReporter())["a"]
-        sandbox.asked = []
-        score = judged(task, said("Sorry.", early, late, always, always, early), sandbox, expected)
+        sandbox.ran = []
+        score = judged(task, samples_of("Sorry.", early, late, always, always, early), sandbox, expected)
     assert (score.passed, score.n, score.extracted, score.passed_own) == (2, 6, 5, 2)
-    assert score.passed_first == 0  # what nobody knows is passed by nobody
-    asked = {
-        source: [n for program, n in sandbox.asked if program == extract_function(source, "f")]
+    assert score.passed_first == 0  # the reference has no value there, so no program passes
+    sizes = {
+        source: [n for program, n in sandbox.ran if program == extract_function(source, "f")]
         for source in (early, late, always)
     }
-    assert asked == {early: [2], late: [2, 9, 31], always: [2, 9, 31]}
+    assert sizes == {early: [2], late: [2, 9, 31], always: [2, 9, 31]}
 
 
-def test_the_first_input_mbpps_own_and_those_that_were_added_are_judged_apart() -> None:
+def test_first_own_and_all_inputs_are_judged_separately() -> None:
     reference = "def f(x):\n    return x * x\n"
     own_only = "def f(x):\n    return x * x if x < 4 else 0\n"
     first_only = "def f(x):\n    return x + x\n"
@@ -108,7 +110,7 @@ def test_the_first_input_mbpps_own_and_those_that_were_added_are_judged_apart() 
     other = replace(task, id="b", statement="Task b", n_own=None)
     script = SimpleNamespace(engines=range(1), chat=str)
     answers = [own_only, reference, first_only, own_only]
-    script.sample_once = lambda *_: said(*answers)
+    script.sample_once = lambda *_: samples_of(*answers)
     with Sandbox(lowest_tier=1) as sandbox:
         found = evaluate(
             [task, other],
@@ -124,24 +126,24 @@ def test_the_first_input_mbpps_own_and_those_that_were_added_are_judged_apart() 
     ]
     assert passed == [[(1, 3, 4), (1, 1, 4)], [(1, 1, 1), (1, 1, 1)]]
     assert [found.pass_at(1, by).value for by in (By.ALL, By.OWN, By.FIRST)] == [0.25, 0.5, 1.0]
-    said_as_json = found.to_json()
-    assert said_as_json["pass_at_own"]["1"]["value"] == 0.5
-    assert said_as_json["pass_at_first"]["1"]["value"] == 1.0
+    as_json = found.to_json()
+    assert as_json["pass_at_own"]["1"]["value"] == 0.5
+    assert as_json["pass_at_first"]["1"]["value"] == 1.0
 
 
-def test_a_task_whose_own_inputs_the_reference_does_not_answer_is_solved_by_nobody_there() -> None:
+def test_own_inputs_without_a_reference_value_are_passed_by_no_program() -> None:
     source = "def f(x):\n    return 1 // x\n"
     inputs = (Call("f", (0,)), Call("f", (1,)))
     task = Task("a", "Task a", "solve_sentence", "f", "", source, inputs, Oracle.EQUAL, n_own=1)
     with Sandbox(lowest_tier=1) as sandbox:
         expected = reference_results([task], sandbox, ProgressReporter())["a"]
-        score = judged(task, said(source), sandbox, expected)
+        score = judged(task, samples_of(source), sandbox, expected)
     assert (score.passed, score.passed_own, score.passed_first) == (1, 0, 0)
 
 
-def test_a_task_whose_reference_answers_nothing_is_solved_by_nobody() -> None:
+def test_a_task_without_reference_values_is_passed_by_no_program() -> None:
     source = "def f(x):\n    return 1 // x\n"
     task = Task("a", "Task a", "solve_sentence", "f", "", source, (Call("f", (0,)),), Oracle.EQUAL)
     with Sandbox(lowest_tier=1) as sandbox:
         expected = reference_results([task], sandbox, ProgressReporter())["a"]
-        assert judged(task, said(source), sandbox, expected).passed == 0
+        assert judged(task, samples_of(source), sandbox, expected).passed == 0

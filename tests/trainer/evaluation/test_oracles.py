@@ -1,4 +1,4 @@
-"""When two results of a benchmark count as the same (trainer.evaluation.oracles)."""
+"""Values that count as the same in a benchmark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from trainer.evaluation.oracles import same
 
 
-def test_floats_are_compared_with_a_tolerance_and_nothing_else_is() -> None:
+def test_only_floats_are_compared_with_a_tolerance() -> None:
     assert same([1.0, 2], [1.0000001, 2], 1e-6)
     assert not same([1.0, 2], (1.0, 2), 1e-6)
     assert not same("1", 1, 1e-6)
@@ -30,11 +30,11 @@ ANSWERS = st.recursive(
 
 
 @given(ANSWERS, ANSWERS)
-def test_no_two_answers_make_the_comparison_fail(expected: object, got: object) -> None:
+def test_any_two_values_can_be_compared(expected: object, got: object) -> None:
     assert same(expected, expected, 1e-6)
     assert isinstance(same(expected, got, 1e-6), bool)
 
 
 @pytest.mark.parametrize("got", [10**400, complex(1.7e308, 1.7e308)], ids=["integer", "complex"])
-def test_what_no_float_can_hold_is_not_close_to_one(got: complex) -> None:
+def test_values_beyond_all_floats_are_not_close_to_one(got: complex) -> None:
     assert not same(1.0, got, 1e-6)

@@ -1,4 +1,4 @@
-"""Copies of a model side by side: work in order, samples that do not depend on what was asked before, stopping."""
+"""Copies of a model: results in order, samples that do not depend on earlier requests, and stopping."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
         yield opened
 
 
-def test_results_come_in_order_and_at_once() -> None:
-    meeting = threading.Barrier(2, timeout=20)  # broken unless two of them are at work together
+def test_results_come_in_order_and_are_computed_at_the_same_time() -> None:
+    meeting = threading.Barrier(2, timeout=20)  # breaks unless two of them work at the same time
 
     def work(number: int) -> int:
         meeting.wait()
@@ -52,7 +52,7 @@ def test_after_a_failure_nothing_new_begins() -> None:
     assert len(begun) < 10
 
 
-def test_a_prompt_knows_what_it_shares_with_others() -> None:
+def test_a_prompt_counts_the_characters_that_others_share() -> None:
     def rating(title: str) -> Prompt:
         return render("rating", problem={"title": title, "task": "Do \x1e it."}, outline="def f(x):")
 
@@ -63,7 +63,7 @@ def test_a_prompt_knows_what_it_shares_with_others() -> None:
     assert render("solve_sentence", statement="Do it.").n_shared == 0
 
 
-def test_samples_do_not_depend_on_what_was_asked_before(engines: Engines) -> None:
+def test_samples_do_not_depend_on_earlier_requests(engines: Engines) -> None:
     assert len(engines) == 2
     sampler = Sampler(engines)
     prompts = [Prompt(f"x = 1\ny = 2\nf{i}(x) == {i}\n", shared) for shared in (0, 12, 6) for i in range(3)]
@@ -76,7 +76,7 @@ def test_samples_do_not_depend_on_what_was_asked_before(engines: Engines) -> Non
     assert together == alone[::-1] + alone
 
 
-def test_sampling_that_is_stopped_gives_no_half_texts(engines: Engines, tmp_path: Path) -> None:
+def test_sampling_that_is_stopped_returns_no_incomplete_texts(engines: Engines, tmp_path: Path) -> None:
     model = prepare_model(
         tiny_gguf.write_model(tmp_path / "tiny.gguf"), tmp_path / "cache", quantization="as-is"
     )
