@@ -1,6 +1,6 @@
 """A whole training run on the embedded model, as small as it can be: the process that the tests kill.
 
-python -m tests.trainer.nano_run RUN CACHE DATA ARM [die]
+python -m tests.trainer.nano_run RUN CACHE DATA [die]
 
 It goes on with a few tasks that are given, not with those it sampled. Its gate lets every adapter through: the one
 problem that is held out decides nothing, and the publication is to be tried. With `die` it kills itself between the
@@ -20,7 +20,7 @@ from typing import Any
 import trainer.night
 import trainer.stages.problems
 from trainer.adapter_gate import Verdict
-from trainer.night import Arm, Options, prepare, train
+from trainer.night import Options, prepare, train
 from trainer.profile import PROFILES
 from trainer.progress import Teller
 from trainer.run.folder import RunFolder
@@ -29,10 +29,10 @@ from ucoder_lsp.config import load
 
 NANO = replace(
     PROFILES["tiny"], name="nano", task_samples=1, ratings=1, keep_rated=1.0, skeletons=1, asserts=1, solutions=6,
-    solution_tokens=80, probes=8, min_cluster=2, min_confidence=0.0, min_outputs=1, held_out=0.34,
+    solution_tokens=80, probes=8, min_cluster=2, min_confidence=0.0, min_outputs=1, per_problem=1, held_out=0.34,
     own_answers=1, gate_samples=2, epochs=2, rounds=2,
 )  # fmt: skip
-"""Two epochs, so that there is a checkpoint to go on from; two rounds, so that the data set depends on an adapter."""
+"""Two epochs, so that there is a checkpoint to go on from; two rounds, so that samples depend on an adapter."""
 TASKS = [
     "Write a function to find the maximum of 3 integers.",
     "Write a function to find the longest word of a string.",
@@ -54,15 +54,14 @@ class Dying(AdapterRegistry):
 def main() -> None:
     Verdict.accepted = property(lambda _: True)
     trainer.stages.problems.distinct_tasks = lambda _: (TASKS, [])
-    if sys.argv[5:] == ["die"]:
+    if sys.argv[4:] == ["die"]:
         trainer.night.AdapterRegistry = Dying
     folder, cache, data = map(Path, sys.argv[1:4])
-    arm: Arm = "random" if sys.argv[4] == "random" else "consensus"
     settings, _ = load({"cache_dir": str(cache), "data_dir": str(data), "threads": 2}, {})
     run = RunFolder(folder)
     with run.locked():
         teller = Teller(run.progress)
-        result = train(run, prepare("embedded", settings, teller), Options(NANO, arm), settings, teller)
+        result = train(run, prepare("embedded", settings, teller), Options(NANO), settings, teller)
     sys.stdout.write(json.dumps(asdict(result), default=str) + "\n")
 
 
