@@ -37,7 +37,7 @@ bench: $(STAMPS)/installed ## Warm latency of the demo's requests, step by step
 	@$(BIN)/python benchmarks/completion.py
 
 .PHONY: bench-all
-bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/log.md that needs nothing but this repository (about 25 minutes)
+bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/results.md that needs nothing but this repository (about 25 minutes)
 	@$(BIN)/python benchmarks/engine.py
 	@$(BIN)/python benchmarks/requantize.py
 	@$(BIN)/python benchmarks/consensus.py

@@ -1,8 +1,8 @@
-"""Choosing among candidates by what they did: pure decisions, no I/O, no model, no clock.
+"""The words of a decision among candidates: evidence in, clusters and a winner out.
 
-Programs that are right behave alike; programs that are wrong differ from one another. A rule receives the
-behaviour of every candidate on the same probes and returns clusters, a winner with a confidence, or an
-abstention with a reason a person understands.
+Programs that are right behave alike; programs that are wrong differ from one another. A rule receives the behaviour of
+every candidate on the same probes. It returns clusters and a winner with a confidence, or an abstention with a reason
+for a person. Rules are pure: no I/O, no model, no clock.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The process that the tests kill: a whole training run on the embedded model, as small as it can be.
 
-python -m tests.trainer.nano_run RUN CACHE DATA ARM [die]
+python -m tests.trainer.nano_run RUN CACHE DATA [die]
 
 It continues with a few fixed tasks instead of those it sampled. Every adapter is accepted: the one held-out problem
 decides nothing, and the publication is to be tried. With `die` the process kills itself between the publication of its
@@ -19,7 +19,7 @@ from typing import Any
 
 import trainer.night
 import trainer.stages.tasks
-from trainer.night import Arm, Options, prepare, train
+from trainer.night import Options, prepare, train
 from trainer.profile import PROFILES
 from trainer.progress import ProgressReporter
 from trainer.result import Acceptance
@@ -30,10 +30,10 @@ from ucoder_lsp.config import load
 
 NANO = replace(
     PROFILES["tiny"], name="nano", task_samples=1, ratings=1, keep_rated=1.0, skeletons=1, asserts=1, solutions=6,
-    solution_tokens=80, probes=8, min_cluster=2, min_confidence=0.0, min_outputs=1, held_out=0.34,
+    solution_tokens=80, probes=8, min_cluster=2, min_confidence=0.0, min_outputs=1, per_problem=1, held_out=0.34,
     own_answers=1, gate_samples=2, epochs=2, rounds=2,
 )  # fmt: skip
-"""Two epochs, so that there is a checkpoint to go on from; two rounds, so that the data set depends on an adapter."""
+"""Two epochs, so that there is a checkpoint to go on from; two rounds, so that samples depend on an adapter."""
 TASKS = [
     "Write a function to find the maximum of 3 integers.",
     "Write a function to find the longest word of a string.",
@@ -55,15 +55,14 @@ class Dying(AdapterRegistry):
 def main() -> None:
     Acceptance.accepted = property(lambda _: True)
     trainer.stages.tasks.distinct = lambda _: (TASKS, [])
-    if sys.argv[5:] == ["die"]:
+    if sys.argv[4:] == ["die"]:
         trainer.night.AdapterRegistry = Dying
     folder, cache, data = map(Path, sys.argv[1:4])
-    arm: Arm = "random" if sys.argv[4] == "random" else "consensus"
     settings, _ = load({"cache_dir": str(cache), "data_dir": str(data), "threads": 2}, {})
     run = RunFolder(folder)
     with run.locked():
         reporter = ProgressReporter(run.progress)
-        result = train(run, prepare("embedded", settings, reporter), Options(NANO, arm), settings, reporter)
+        result = train(run, prepare("embedded", settings, reporter), Options(NANO), settings, reporter)
     sys.stdout.write(json.dumps(asdict(result), default=str) + "\n")
 
 

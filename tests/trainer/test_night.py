@@ -40,7 +40,7 @@ class Night:
         self._cache = cache
 
     def start(self, *how: str) -> subprocess.Popen[str]:
-        arguments = [str(self.run), str(self._cache), str(self.data), "consensus", *how]
+        arguments = [str(self.run), str(self._cache), str(self.data), *how]
         command = [sys.executable, "-m", "tests.trainer.nano_run", *arguments]
         with self.run.with_suffix(".log").open("a") as log:
             return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -104,7 +104,7 @@ def test_a_run_killed_at_each_kind_of_moment_ends_with_the_same_data_set(
     assert not (killed.run / "consensus" / "result.json").exists()
     made = killed.shards() | made
 
-    # 3. Continued: the same data set, and no finished work was done again.
+    # 3. Continued: the same samples and data set, and no finished work was done again.
     process = killed.start()
     out, _ = process.communicate(timeout=900)
     assert process.returncode == 0, killed.log()
@@ -118,6 +118,8 @@ def test_a_run_killed_at_each_kind_of_moment_ends_with_the_same_data_set(
         text = (killed.run / "consensus" / f"{name}.jsonl").read_bytes()
         assert hashlib.sha256(text).hexdigest() == sha256
     assert killed.shards() == made
+    for shard in whole.shards():
+        assert (killed.run / shard.relative_to(whole.run)).read_bytes() == shard.read_bytes()
     assert killed.made("**/*.part") == 0
 
     # 4. Its result matches what is on disk.

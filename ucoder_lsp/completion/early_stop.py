@@ -1,10 +1,10 @@
-"""When to stop sampling: as soon as more than half of the K samples are the same text.
+"""Early stopping: end decoding once more than half of the K samples are the same text.
 
-Equal texts behave alike, so no other behaviour can get as many samples; decoding the stragglers (they are the long
-ones) mostly costs time. Mostly: the default rule weighs more than numbers, copies of a text among it as one, so those
-left out can change the choice. On recorded samples they do in a fifth of such cases, and make it right as
-often as wrong (`benchmarks/early_stop.py`, docs/log.md). Examples in the docstring can overrule a majority outright, so
-where there are some, every sample is waited for.
+Equal texts behave alike, so no other behaviour can get as many samples, and the stragglers are the long ones. The
+choice can still change: the default rule weighs more than numbers, and counts copies of a text once. On recorded
+samples it changes in a fifth of such cases, and becomes right as often as wrong (`benchmarks/early_stop.py`,
+`docs/experiments/2026-11-21-early-stopping.md`). Docstring examples can overrule a majority, so with examples every
+sample is awaited.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Callable
 
 
 class Majority:
-    """Counts texts as samples end. `add` may be called from the engine's thread."""
+    """A count of equal texts. `add` may be called from the engine's thread."""
 
     def __init__(self, k: int, normalise: Callable[[str], str | None]) -> None:
-        """`k` samples in all; `normalise` gives the text that would be inserted, None for one that is dropped."""
+        """Expect `k` samples; `normalise` returns the text that would be inserted, None for a dropped sample."""
         self._k = k
         self._normalise = normalise
         self._counts: Counter[str] = Counter()
 
     def add(self, text: str) -> bool:
-        """Count one finished sample; True once more than half of all K are the same text."""
+        """Count one finished sample; return True once more than half of all K are the same text."""
         normal = self._normalise(text)
         if normal is None:
             return False

@@ -1,8 +1,8 @@
-"""One completion request, from the cursor to the ghost text and its reason.
+"""The flow of one completion, from the cursor to the ghost text and its reason.
 
-    context -> prompt -> K samples -> text filters -> behaviour -> consensus -> text
+    context -> prompt -> K samples -> insertable texts -> election -> explanation
 
-Protocol-free: the server translates, the demo and the tests call this directly.
+Knows nothing of the protocol: the server translates, the demo and the tests call this directly.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ucoder_lsp.engine.types import Candidate, Finish, Generation, GenerationReq
 LINE_TOKENS = 48
 """New tokens at most when one line is completed."""
 WHOLE = (Finish.EOS, Finish.STOP)
-"""How a candidate ends that wrote all it had to write."""
+"""How a complete candidate ends."""
 
 
 class Completer:
@@ -51,9 +51,9 @@ class Completer:
         self._cache = CompletionCache()
 
     async def complete(self, text: str, line: int, column: int) -> Explanation:
-        """The completion at 0-based `line` and `column` (characters) of `text`, explained.
+        """Complete at 0-based `line` and `column` (characters) of `text`, and explain it.
 
-        An explanation with an empty text means that nothing is offered, and says why. Raises `CursorError` for
+        An explanation with an empty text offers nothing and holds the reason. Raises `CursorError` for
         a cursor outside the document. Cancelling the task stops the engine between two decodes.
         """
         started = time.perf_counter()
