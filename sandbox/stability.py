@@ -1,6 +1,6 @@
-"""The behaviour that depends on chance: the same jobs under two hash seeds, compared outside.
+"""The behaviour that depends on chance, found by two runs.
 
-Clock, process number, hash order and unseeded randomness show as answers that differ between two runs under different
+The same jobs run under two hash seeds and are compared outside the jail. Clock, process number, hash order and unseeded randomness show as answers that differ between two runs under different
 seeds. What agrees twice may still be unstable; what differs certainly is.
 """
 
@@ -13,7 +13,7 @@ from sandbox.outcome import JobResult, Outcome, Status
 
 
 def mark_unstable(first: Sequence[JobResult], second: Sequence[JobResult]) -> list[JobResult]:
-    """Return the first run's results, with `unstable` set on every outcome that the second run contradicts.
+    """Mark every outcome of the first run that the second contradicts.
 
     Both runs must be of the same jobs in the same order. An `infra` outcome contradicts nothing.
     """

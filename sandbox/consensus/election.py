@@ -1,6 +1,6 @@
-"""One election: deduplicate programs, run them, map the results back, let a rule decide, fall back.
+"""The election: deduplicate programs, run them, decide, fall back.
 
-A completion, stage 6 of training, the acceptance of an adapter, `ucoder eval` and the replay of recorded samples all
+Results are mapped back to the samples before a rule decides. A completion, stage 6 of training, the acceptance of an adapter, `ucoder eval` and the replay of recorded samples all
 choose through this module, so that what one of them measures is what the others do. Inputs, limits, the rule, and
 whether the caller waits on a thread or in asyncio are parameters.
 
@@ -28,7 +28,10 @@ NO_PROGRAM = Outcome(Status.EXCEPTION, exception="SyntaxError")
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """One sample in an election. Equal samples have a ballot each: every sample is a vote."""
+    """One sample in an election.
+
+    Equal samples have one ballot each, because every sample is a vote.
+    """
 
     program: str | None
     """What runs; None or empty for a sample that holds no program."""
@@ -46,7 +49,7 @@ class Ballot:
 
 @dataclass(frozen=True, slots=True)
 class Election:
-    """What was decided, and what every ballot's program did."""
+    """The decision, and the result of every ballot's program."""
 
     decision: Decision
     chosen: int | None
@@ -63,14 +66,18 @@ class Election:
         return self.decision.winner is not None
 
     def ran(self, index: int) -> bool:
-        """Whether that ballot's program gave a value on any probe."""
+        """Return True if that ballot's program gave a value on any probe."""
         return _ran(self.results[index]) if self.results else False
 
 
 def elect(
     ballots: Sequence[Ballot], inputs: ProbeSet, *, sandbox: Sandbox, rule: Rule, limits: Limits
 ) -> Election:
-    """Run every distinct program on `inputs` and decide. Raises `SandboxError` where nothing can run."""
+    """Run every distinct program on `inputs` and decide.
+
+    Raises:
+        SandboxError: nothing can run.
+    """
     if reason := _why_not_run(ballots, inputs):
         return without_running(ballots, reason)
     started = time.perf_counter()
@@ -93,7 +100,7 @@ async def elect_async(
 
 
 def without_running(ballots: Sequence[Ballot], reason: str) -> Election:
-    """An election in which nothing ran: the rule abstains for `reason`, and the fallback chooses."""
+    """Abstain for `reason` without running anything; the fallback chooses."""
     decision = Decision(rule="none", clusters=(), winner=None, confidence=0.0, reason=reason)
     return Election(decision, _fallback(ballots, [None] * len(ballots)))
 
@@ -106,7 +113,7 @@ def count(
     rule: Rule,
     execution_s: float = 0.0,
 ) -> Election:
-    """Decide over what the ballots' programs did (`run_all`); `execution_s` is passed through."""
+    """Decide over the results of `run_all`; `execution_s` is passed through."""
     started = time.perf_counter()
     decision = rule.decide(evidence(ballots, outcomes_of(results, len(inputs.probes)), inputs))
     chosen = decision.winner if decision.winner is not None else _fallback(ballots, results)
@@ -115,28 +122,34 @@ def count(
 
 
 def distinct(programs: Iterable[str | None]) -> list[str]:
-    """Every program once, in order of first appearance; samples without one are left out."""
+    """Return every program once, in order of first appearance.
+
+    Samples without a program are left out.
+    """
     return list(dict.fromkeys(program for program in programs if program))
 
 
 def run_all(
     programs: Sequence[str | None], probes: Sequence[Probe], *, sandbox: Sandbox, limits: Limits
 ) -> list[JobResult | None]:
-    """One result per program, equal programs running once; None for a sample without a program."""
+    """Run equal programs once and return one result per sample.
+
+    The result is None for a sample without a program.
+    """
     unique = distinct(programs)
     found = sandbox.run([Job(Program(source), tuple(probes), limits) for source in unique])
     return _mapped_back(programs, unique, found)
 
 
 def outcomes_of(results: Sequence[JobResult | None], n_probes: int) -> list[tuple[Outcome, ...]]:
-    """One row of `n_probes` outcomes per result."""
+    """Return one row of `n_probes` outcomes per result."""
     return [(NO_PROGRAM,) * n_probes if result is None else result.outcomes for result in results]
 
 
 def evidence(
     ballots: Sequence[Ballot], outcomes: Sequence[tuple[Outcome, ...]], inputs: ProbeSet
 ) -> Evidence:
-    """What a rule sees: one row per ballot."""
+    """Collect what a rule receives: one row per ballot."""
     return Evidence(
         outcomes=tuple(outcomes),
         sources=tuple(ballot.text for ballot in ballots),
@@ -147,7 +160,7 @@ def evidence(
 
 
 def _why_not_run(ballots: Sequence[Ballot], inputs: ProbeSet) -> str:
-    """The reason for which there is nothing to run, empty where there is something."""
+    """Return the reason to run nothing, empty where a program can run."""
     if not inputs.probes:
         return "no inputs could be made for this function"
     if not any(ballot.program for ballot in ballots):
@@ -163,7 +176,7 @@ def _mapped_back(
 
 
 def _fallback(ballots: Sequence[Ballot], results: Sequence[JobResult | None]) -> int | None:
-    """The choice without consensus: of what came furthest, the text drawn most often, then the most fluent."""
+    """Choose without consensus: progress first, then frequency, then fluency."""
     drawn = Counter(ballot.text for ballot in ballots)
 
     def rank(index: int) -> tuple[bool, int, int, float]:

@@ -16,7 +16,10 @@ from sandbox.program import Vote
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything a rule may look at. `outcomes[i][j]` is candidate i on probe j; shapes are checked."""
+    """The input of a rule; its shapes are checked.
+
+    `outcomes[i][j]` is the outcome of candidate i on probe j.
+    """
 
     outcomes: tuple[tuple[Outcome, ...], ...]
     sources: tuple[str, ...]
@@ -49,7 +52,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a rule says: a winner with a confidence, or an abstention with its reason."""
+    """The output of a rule: a winner with a confidence, or an abstention."""
 
     rule: str
     clusters: tuple[Cluster, ...]
@@ -63,7 +66,10 @@ class Decision:
 
 
 class Rule(Protocol):
-    """A consensus rule. Never raises on any evidence: no candidates, all crash, NaN, contradictory votes."""
+    """A consensus rule.
+
+    It never raises: not without candidates, on crashes, NaN or contradictory votes.
+    """
 
     @property
     def name(self) -> str: ...

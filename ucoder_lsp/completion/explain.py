@@ -1,4 +1,4 @@
-"""The explanation of a completion: what was sampled, what it did, who won and why, as plain data.
+"""The explanation of a completion, as plain data.
 
 The editor's explanation view, `ucoder demo` and the tests read the same object (`to_json` is the wire form).
 """
@@ -119,7 +119,10 @@ def explain(
     dropped: Sequence[DroppedSample],
     election: Election,
 ) -> Explanation:
-    """Put samples, behaviour and decision together; position, model and timings are left to the caller."""
+    """Put samples, behaviour and decision together.
+
+    The caller adds position, model and timings.
+    """
     tiers = [_tier(insertable, election, ballot) for ballot in range(len(insertable.drawn))]
     chosen = election.chosen
     decided_by, reason = _decided_by(election, tiers)
@@ -147,7 +150,7 @@ def explain(
 
 
 def _decided_by(election: Election, tiers: Sequence[Tier]) -> tuple[str, str]:
-    """What decided (see `Explanation.decided_by`), and the reason for a person."""
+    """Return the deciding step (`Explanation.decided_by`) and the reason."""
     decision = election.decision
     if election.by_consensus:
         return "consensus", decision.reason
@@ -161,7 +164,7 @@ def _decided_by(election: Election, tiers: Sequence[Tier]) -> tuple[str, str]:
 
 
 def _tier(insertable: Insertable, election: Election, ballot: int) -> Tier:
-    """How far a sample came, static checks and behaviour together."""
+    """Return the tier of a sample, from static checks and behaviour."""
     if election.by_consensus and ballot in election.decision.clusters[0].members:
         return Tier.AGREES
     if election.ran(ballot):
@@ -172,7 +175,7 @@ def _tier(insertable: Insertable, election: Election, ballot: int) -> Tier:
 def _candidate_reports(
     insertable: Insertable, election: Election, tiers: Sequence[Tier]
 ) -> list[CandidateReport]:
-    """One report per distinct text; tier, cluster and log-probability are those of its first sample."""
+    """Make one report per distinct text, with the tier and cluster of its first sample."""
     samples_of: dict[int, list[int]] = {}
     for ballot, (text, _) in enumerate(insertable.drawn):
         samples_of.setdefault(text, []).append(ballot)
@@ -210,7 +213,7 @@ def _cluster_reports(insertable: Insertable, election: Election) -> tuple[Cluste
 
 
 def _shown(text: str, decided_by: str) -> str:
-    """The ghost text; what consensus did not verify is kept short."""
+    """Return the ghost text; text without consensus is kept short."""
     if decided_by == "consensus":
         return text
     return "\n".join(text.split("\n")[: LOW_CONFIDENCE_LINES + 1])
@@ -221,7 +224,7 @@ def _behaviour(result: JobResult | None) -> tuple[str, ...]:
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """One outcome on one line: the value, or how the program failed."""
+    """Write one outcome on one line: the value or the failure."""
     if outcome.value is not None:
         return outcome.value.text()
     return outcome.exception or outcome.status.value

@@ -1,4 +1,4 @@
-"""The samples that may be inserted at the cursor: equal texts are collapsed here, once."""
+"""The samples that may be inserted at the cursor, equal texts collapsed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DistinctText:
 
 @dataclass(frozen=True, slots=True)
 class Insertable:
-    """Distinct texts in the order they were first drawn, and the samples that drew them."""
+    """Distinct texts in drawn order, and the samples that drew them."""
 
     texts: tuple[DistinctText, ...]
     drawn: tuple[tuple[int, float], ...]
@@ -55,7 +55,7 @@ class DroppedSample:
 def insertable_texts(
     candidates: Sequence[Candidate], context: CompletionContext
 ) -> tuple[Insertable, list[DroppedSample]]:
-    """Split the samples of one request into those that may be inserted and those that are dropped."""
+    """Split the samples of one request into insertable and dropped ones."""
     texts: dict[str, Runnable] = {}
     drawn: list[tuple[str, float]] = []
     dropped: list[DroppedSample] = []

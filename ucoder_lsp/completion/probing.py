@@ -15,9 +15,9 @@ REQUEST_LIMITS = Limits(probe_wall_s=0.25, job_wall_s=1.0, cpu_s=2)
 
 
 def request_inputs(source: str, function: str, budget: int) -> ProbeSet:
-    """Up to `budget` inputs for `function` of a stub: docstring examples are votes, remarks in prose are not.
+    """Propose up to `budget` inputs for `function` of a stub.
 
-    The confidence of a completion was measured without such remarks.
+    Docstring examples are votes, remarks in prose are not: confidence was measured without such remarks.
     """
     return replace(propose(source, function, budget=budget), asserts=())
 
@@ -34,7 +34,10 @@ class RequestInputs:
 
     @property
     def may_stop_early(self) -> bool:
-        """Whether a majority of equal texts may end decoding: docstring examples could overrule it."""
+        """Return True if a majority of equal texts may end decoding.
+
+        Docstring examples could overrule it.
+        """
         return self.probe_set is not None and not self.probe_set.constraints
 
     def make(self) -> None:
