@@ -1,7 +1,8 @@
 """The behaviour that depends on chance, found by two runs.
 
-The same jobs run under two hash seeds and are compared outside the jail. Clock, process number, hash order and unseeded randomness show as answers that differ between two runs under different
-seeds. What agrees twice may still be unstable; what differs certainly is.
+The same jobs run under two hash seeds and are compared outside the jail. Clock, process number, hash order and
+unseeded randomness show as answers that differ between two runs under different seeds. What agrees twice may still be
+unstable; what differs certainly is.
 """
 
 from __future__ import annotations

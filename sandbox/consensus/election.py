@@ -1,8 +1,9 @@
 """The election: deduplicate programs, run them, decide, fall back.
 
-Results are mapped back to the samples before a rule decides. A completion, stage 6 of training, the acceptance of an adapter, `ucoder eval` and the replay of recorded samples all
-choose through this module, so that what one of them measures is what the others do. Inputs, limits, the rule, and
-whether the caller waits on a thread or in asyncio are parameters.
+Results are mapped back to the samples before a rule decides. A completion, stage 6 of training, the acceptance of an
+adapter, `ucoder eval` and the replay of recorded samples all choose through this module, so that what one of them
+measures is what the others do. Inputs, limits, the rule, and whether the caller waits on a thread or in asyncio are
+parameters.
 
 Not covered here: making the inputs (`sandbox.inputs`), reading programs out of answers, and what a rule decides
 (`sandbox.consensus.rules`).
