@@ -55,8 +55,8 @@ class Array:
 class Member:
     """The placeholder for a list, set or dict used as a key.
 
-    JavaScript has such values, as members of a set too. They are compared and hashed by their bytes. Hashing their text would cost twice
-    as much with each level, because it quotes the text of each member within it.
+    JavaScript has such values, as members of a set too. They are compared and hashed by their bytes. Hashing their
+    text would cost twice as much with each level, because it quotes the text of each member within it.
     """
 
     __slots__ = ("data", "value")
