@@ -29,7 +29,7 @@ from sandbox.outcome import Status
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """The end of a command.
+    """The result of a command.
 
     OK means exit code 0, EXCEPTION any other code.
     """
@@ -63,7 +63,7 @@ def run_command(
     `writable`: the command writes into `workdir` itself; otherwise into a copy, which is deleted afterwards. `env`: the
     whole environment. `interpreter`: a Python (or virtual environment) that the command may use, read-only at its own
     path and first on PATH as `python`. `readonly`: further paths that it may read. Standard output and error are kept
-    up to `output_bytes` each. Started by root, the jail's user owns the files that the command writes.
+    up to `output_bytes` each. Where root starts it, the jail's user owns the files that the command writes.
 
     Raises `SandboxUnavailable` where no jail can be built, `LimitsError`, `InterpreterMissing`.
     """
@@ -78,7 +78,7 @@ def run_command(
         if not writable:
             source = Path(scratch) / "work"
             shutil.copytree(workdir, source, symlinks=True)
-        report, channel = os.pipe()  # the jail reports on it that it is ready
+        report, channel = os.pipe()  # the jail writes `READY` into it
         try:
             arguments = _arguments(argv, workdir, source, env or {}, readonly, interpreter,
                                    channel, cpu_s or int(wall_s * 4) + 1, memory_bytes, file_bytes)  # fmt: skip
@@ -92,7 +92,7 @@ def _arguments(
     argv: Sequence[str], workdir: Path, source: Path, env: dict[str, str], readonly: Sequence[Path],
     interpreter: str | None, channel: int, cpu_s: int, memory_bytes: int, file_bytes: int,
 ) -> list[str]:  # fmt: skip
-    launcher, offered = locate(), locate(interpreter)  # to set up the jail; for the command
+    launcher, offered = locate(), locate(interpreter)  # one sets up the jail, the other is for the command
     environment = _environment(interpreter)
     # A virtual environment links to a name beside the real file, so the whole folder is needed.
     beside = [python.executable.parent for python in (launcher, offered)]
@@ -178,9 +178,9 @@ def _run(command: list[str], report: int, channel: int, wall_s: float, output_by
 
 
 def _was_ready(report: int) -> bool:
-    """Whether the jail was built and locked.
+    """Return True if the jail was built and locked.
 
-    Never read from the command's own output, which may lie.
+    The command's own output is never used for this, because a program can forge it.
     """
     os.set_blocking(report, False)
     try:

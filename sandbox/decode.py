@@ -53,11 +53,10 @@ class Array:
 
 
 class Member:
-    """A list, set or dict within a set or as a key.
+    """The placeholder for a list, set or dict used as a key.
 
-    JavaScript has such values. The hash is that of the bytes.
-
-    Not by its text: that would quote the text of each member within it, and double with each level.
+    JavaScript has such values, as members of a set too. They are compared and hashed by their bytes. Hashing their
+    text would cost twice as much with each level, because it quotes the text of each member within it.
     """
 
     __slots__ = ("data", "value")
@@ -113,7 +112,7 @@ def inspect(data: bytes) -> bool:
 
 
 class _Reader:
-    """A bounded recursive reader.
+    """Reads values recursively and bounded.
 
     Depth and every length are checked before anything is built.
 

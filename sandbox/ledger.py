@@ -1,7 +1,7 @@
 """Record every job of a batch in a file that survives kills.
 
-A batch that was killed anywhere is run again with the same ledger, and resumes where it stopped. A record torn by the
-kill is dropped, so its job runs again. A record holds what a result holds, with values as their canonical bytes.
+A killed batch is run again with the same ledger, and resumes where it stopped. A record that the kill left incomplete
+is dropped, so its job runs again. A record holds all fields of a result, with values as their canonical bytes.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from sandbox.values import Value
 class Status(StrEnum):
     """The way a probe ended, always exactly one.
 
-    Evidence: isolate keeps RE/SG/TO apart from XX.
+    Failures of the sandbox (INFRA) are kept apart from failures of the program. Likewise isolate
+    keeps XX apart from RE, SG and TO.
     """
 
     OK = "ok"
@@ -30,7 +31,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of one probe of one program."""
+    """The result of one probe of one program."""
 
     status: Status
     value: Value | None = None

@@ -1,6 +1,6 @@
-"""The sandbox for its callers: jobs in, one result per job out.
+"""Run jobs in a pool of jails, with one result each.
 
-Blocking, for asyncio, or as a stream.
+Callers wait for the results, await them in asyncio, or read them as a stream.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ class Sandbox:
             if of_language:
                 yield runtime, of_language
 
-    # ----------------------------------------------------------------------------------------- looking
+    # ----------------------------------------------------------------------------------------- state
 
     def zygotes(self) -> list[int]:
         """List the process numbers of the zygotes, oldest first.
@@ -222,7 +222,7 @@ class Sandbox:
         """Count the candidates that run at this moment."""
         return sum(runtime.running() for runtime in self._runtimes.values())
 
-    # ----------------------------------------------------------------------------------------- ending
+    # ----------------------------------------------------------------------------------------- closing
 
     def close(self) -> None:
         """End every jail. Unfinished jobs are completed as `infra`."""

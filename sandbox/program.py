@@ -40,7 +40,7 @@ class Sequence:
     """Build an object with `construct`, then apply `steps` (method calls) to it.
 
     The value is the list of every step's result, followed by the object's final public and private attributes. So two
-    classes that answer alike but keep different state differ.
+    classes that return the same results but keep different state have different values.
     """
 
     construct: Call
@@ -60,8 +60,8 @@ class Check:
 
     The value is None when they finish without an exception.
 
-    For test functions that raise (HumanEval's `check(candidate)`). The statements run beside untrusted code, so a
-    hostile candidate can forge a pass: never use it as the only evidence for accepting anything.
+    It serves test functions that raise, such as HumanEval's `check(candidate)`. The statements run beside untrusted
+    code, so a hostile candidate can forge a pass: never use it as the only evidence for accepting anything.
     """
 
     source: str

@@ -1,8 +1,8 @@
-"""The behaviour that depends on chance, found by two runs.
+"""Find behaviour that depends on chance, by comparing two runs.
 
 The same jobs run under two hash seeds and are compared outside the jail. Clock, process number, hash order and
-unseeded randomness show as answers that differ between two runs under different seeds. What agrees twice may still be
-unstable; what differs certainly is.
+unseeded randomness show as outcomes that differ. An outcome that is the same twice may still be unstable; one that
+differs certainly is.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def _marked(a: Outcome, b: Outcome) -> Outcome:
     if Status.INFRA in (a.status, b.status):
         return a
     same = a.status is b.status and a.exception == b.exception
-    if a.status is Status.OK:  # a time limit cuts what a failed call prints anywhere
+    if a.status is Status.OK:  # a time limit may cut the output of a failed call anywhere
         same &= a.stdout == b.stdout
-    if a.value is not None and b.value is not None:  # bytes, so that an opaque value can be stable
+    if a.value is not None and b.value is not None:  # by bytes, so that an opaque value can be stable
         same &= a.value.canonical == b.value.canonical
     return a if same else replace(a, unstable=True)

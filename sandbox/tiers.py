@@ -2,7 +2,7 @@
 
 Tier 1: bubblewrap, namespaces, Landlock, seccomp, limits and a dedicated user. Tier 2: no namespaces (some containers
 forbid them), but Landlock of at least version 6, seccomp and limits. Tier 2 is labelled in every result; it is enough
-to rank completions, never to feed the trainer or to accept a patch. With anything less nothing runs.
+to rank completions, never to feed the trainer or to accept a patch. Below tier 2 nothing runs.
 """
 
 from __future__ import annotations
@@ -108,7 +108,9 @@ def prove(run: Runner) -> None:
             f"the jail cannot run even a trivial program ({works.load.status}: {works.load.message}). Run "
             "`ucoder sandbox doctor`"
         )
-    open_doors = [a for a in attempts(run) if not a.stopped]
-    if open_doors:
-        names = "; ".join(f"{a.what} ({a.how or 'worked'})" for a in open_doors)
-        raise SandboxUnavailable(f"the jail does not hold: a program can {names}. Nothing will be run here")
+    not_stopped = [a for a in attempts(run) if not a.stopped]
+    if not_stopped:
+        names = "; ".join(f"{a.what} ({a.how or 'worked'})" for a in not_stopped)
+        raise SandboxUnavailable(
+            f"the jail does not isolate: a program can {names}. Nothing will be run here"
+        )

@@ -1,4 +1,4 @@
-"""Canonical, type-tagged values: what a program returned, as data and nothing else.
+"""Define canonical, type-tagged values: the data that a program returned.
 
 The child encodes, the supervisor parses bounded bytes (never pickle), and two values are equal when their canonical
 bytes are. Exact builtin types only: anything else is *opaque*, equals nothing and joins no cluster. (An object that
@@ -19,7 +19,7 @@ __all__ = ["Array", "Described", "Enclosing", "Generated", "Malformed", "Mutated
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Value:
-    """One canonical value.
+    """A canonical value.
 
     `==` and `hash` follow the canonical bytes; an opaque value equals nothing, itself included.
     """

@@ -30,10 +30,10 @@ CERTAIN = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """A logistic regression: how often similar winners were right.
+    """The logistic regression that gives a winner's confidence.
 
-    Three inputs: the softmax share alone is overconfident where few candidates compete, and agreement between
-    candidates measures how hard the problem is.
+    It estimates how often similar winners were right. It has three inputs: the softmax share alone is overconfident
+    where few candidates compete, and agreement between candidates measures how hard the problem is.
     """
 
     intercept: float = 0.0
@@ -83,7 +83,7 @@ class Fitted:
 
 
 def task_key(prompt: str) -> str:
-    """Return a hash that names a task without storing its text."""
+    """Return a hash that identifies a task without storing its text."""
     return hashlib.sha256(" ".join(prompt.split()).encode()).hexdigest()[:12]
 
 
@@ -237,7 +237,7 @@ def _winner(row: Row, parameters: Parameters) -> tuple[Floats, float, float]:
 def expected_calibration_error(confidence: Floats, right: Floats, bins: int = 10) -> float:
     """Return the mean gap between confidence and share right.
 
-    Over equally wide bins, weighted by size.
+    The confidences are put into equally wide bins, whose gaps are weighted by their size.
     """
     index = np.minimum((confidence * bins).astype(int), bins - 1)
     total = 0.0

@@ -14,7 +14,7 @@ from sandbox.errors import SandboxError
 
 @click.group()
 def consensus() -> None:
-    """Choose among candidates by what they do."""
+    """Choose among candidates by their behaviour."""
 
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

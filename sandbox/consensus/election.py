@@ -1,9 +1,9 @@
 """The election: deduplicate programs, run them, decide, fall back.
 
 Results are mapped back to the samples before a rule decides. A completion, stage 6 of training, the acceptance of an
-adapter, `ucoder eval` and the replay of recorded samples all choose through this module, so that what one of them
-measures is what the others do. Inputs, limits, the rule, and whether the caller waits on a thread or in asyncio are
-parameters.
+adapter, `ucoder eval` and the replay of recorded samples all choose through this module. So each of them
+measures exactly what the others do. Inputs, limits, the rule, and whether the caller waits on a thread or in asyncio
+are parameters.
 
 Not covered here: making the inputs (`sandbox.inputs`), reading programs out of answers, and what a rule decides
 (`sandbox.consensus.rules`).
@@ -35,13 +35,13 @@ class Ballot:
     """
 
     program: str | None
-    """What runs; None or empty for a sample that holds no program."""
+    """The source that runs; None or empty for a sample that holds no program."""
     log_probability: float = 0.0
     """Mean log-probability of the sample's tokens (natural log)."""
     source: str | None = None
     """Text that is compared to find near-duplicates; None: the program itself."""
     progress: int = 0
-    """How far the sample came without running, for the fallback; higher is better."""
+    """The rank of the sample before anything runs, for the fallback; higher is better."""
 
     @property
     def text(self) -> str:
@@ -63,7 +63,7 @@ class Election:
 
     @property
     def by_consensus(self) -> bool:
-        """True when the rule chose; False when it abstained and the fallback did."""
+        """Whether the rule chose; False when it abstained and the fallback chose."""
         return self.decision.winner is not None
 
     def ran(self, index: int) -> bool:
@@ -89,7 +89,7 @@ def elect(
 async def elect_async(
     ballots: Sequence[Ballot], inputs: ProbeSet, *, sandbox: Sandbox, rule: Rule, limits: Limits
 ) -> Election:
-    """`elect` for asyncio; cancelling it ends the programs that run."""
+    """Run `elect` in asyncio; cancelling it ends the running programs."""
     if reason := _why_not_run(ballots, inputs):
         return without_running(ballots, reason)
     started = time.perf_counter()
@@ -150,7 +150,7 @@ def outcomes_of(results: Sequence[JobResult | None], n_probes: int) -> list[tupl
 def evidence(
     ballots: Sequence[Ballot], outcomes: Sequence[tuple[Outcome, ...]], inputs: ProbeSet
 ) -> Evidence:
-    """Collect what a rule receives: one row per ballot."""
+    """Collect the input of a rule, with one row per ballot."""
     return Evidence(
         outcomes=tuple(outcomes),
         sources=tuple(ballot.text for ballot in ballots),
@@ -177,7 +177,10 @@ def _mapped_back(
 
 
 def _fallback(ballots: Sequence[Ballot], results: Sequence[JobResult | None]) -> int | None:
-    """Choose without consensus: progress first, then frequency, then fluency."""
+    """Choose without consensus.
+
+    A program that ran comes first. After that progress counts, then frequency, then fluency.
+    """
     drawn = Counter(ballot.text for ballot in ballots)
 
     def rank(index: int) -> tuple[bool, int, int, float]:

@@ -30,8 +30,9 @@ PROBE_BUDGET = 300
 REFINE_BUDGET = 96
 """Neighbours of disagreeing inputs that are tried on one representative of each cluster."""
 REFINE_KEPT = 32
-"""How many of those are run on every candidate: the ones that separate representatives best."""
+"""The number of those that are run on every candidate: the ones that separate representatives best."""
 REPRESENTATIVES = 24
+"""Most clusters, largest first, whose representatives run those neighbours."""
 
 PROBE_LIMITS = Limits(probe_wall_s=0.2, job_wall_s=1.0, cpu_s=2)
 CHECK_LIMITS = Limits(probe_wall_s=3.0, job_wall_s=4.0, cpu_s=4)
@@ -41,7 +42,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class RecordingError(ValueError):
-    """The error of a recorded file that cannot be used.
+    """Raised for a recorded file that cannot be used.
 
     The message names the line and the error.
     """
@@ -154,7 +155,10 @@ def cut_body(solution: str) -> str:
 def replay(
     tasks: Sequence[RecordedTask], sandbox: Sandbox, *, seed: int = 0, progress: Progress | None = None
 ) -> Iterator[ReplayedTask]:
-    """Run every task's programs on probe inputs and, apart from that, on its official test."""
+    """Run every task's programs on probe inputs.
+
+    Each task's official test runs in a job of its own.
+    """
     for number, task in enumerate(tasks):
         yield replay_task(task, sandbox, seed=seed)
         if progress is not None:
@@ -162,7 +166,7 @@ def replay(
 
 
 def replay_task(task: RecordedTask, sandbox: Sandbox, *, seed: int = 0) -> ReplayedTask:
-    """Evidence and truth of one task."""
+    """Collect the evidence and the official results of one task."""
     unique = distinct(task.programs)
     position = {text: i for i, text in enumerate(unique)}
     rows = [position[text] for text in task.programs]
@@ -171,7 +175,7 @@ def replay_task(task: RecordedTask, sandbox: Sandbox, *, seed: int = 0) -> Repla
     proposed = propose(task.prompt, task.entry_point, tests=task.tests, budget=PROBE_BUDGET, seed=seed)
     outcomes = run_probes(unique, proposed.probes, sandbox)
 
-    # 2. Distinguishing probes: many on the representatives of the clusters, the best on everyone.
+    # 2. Distinguishing probes: many on the representatives of the clusters, the best on every program.
     extra = _distinguishing(task, unique, proposed, outcomes, rows, sandbox, seed)
     if extra.probes:
         added = run_probes(unique, extra.probes, sandbox)
@@ -191,7 +195,7 @@ def replay_task(task: RecordedTask, sandbox: Sandbox, *, seed: int = 0) -> Repla
 def run_probes(
     programs: Sequence[str], probes: Sequence[Probe], sandbox: Sandbox
 ) -> list[tuple[Outcome, ...]]:
-    """One row of outcomes per program."""
+    """Return one row of outcomes per program."""
     return outcomes_of(run_all(programs, probes, sandbox=sandbox, limits=PROBE_LIMITS), len(probes))
 
 
@@ -212,8 +216,10 @@ def _distinguishing(
     clusters = sorted(group(labels[members], members), key=lambda c: -weight[c].sum())[:REPRESENTATIVES]
     if len(clusters) < 2:
         return ProbeSet()
-    everyone = labels[list(rows)]
-    proposed = refine(task.prompt, task.entry_point, tried.probes, everyone, budget=REFINE_BUDGET, seed=seed)
+    by_solution = labels[list(rows)]
+    proposed = refine(
+        task.prompt, task.entry_point, tried.probes, by_solution, budget=REFINE_BUDGET, seed=seed
+    )
     if not proposed.probes:
         return proposed
     trial = run_probes([programs[int(c[0])] for c in clusters], proposed.probes, sandbox)
@@ -227,7 +233,10 @@ def _distinguishing(
 
 
 def official(task: RecordedTask, programs: Sequence[str], sandbox: Sandbox) -> list[bool]:
-    """Which programs pass the official test. For scoring only."""
+    """Return True for each program that passes the official test.
+
+    The results are for scoring only.
+    """
     probe = Check(f"{task.check}\n\ncheck({task.entry_point})\n")
     results = run_all(programs, (probe,), sandbox=sandbox, limits=CHECK_LIMITS)
     return [

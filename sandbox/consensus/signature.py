@@ -32,7 +32,7 @@ Matrix = NDArray[np.bool_]
 class Tests:
     """The distinct pairs of probe and expected value.
 
-    With each, how often it was asserted and which candidates pass.
+    Each has the number of its asserts and the candidates that pass.
     """
 
     probes: NDArray[np.int64]
@@ -56,7 +56,7 @@ class Behaviour:
     labels: Labels
     """Shape (n, m); see the module's docstring."""
     values: Labels
-    """Equal numbers for equal values, whatever the probe; -1 where there is no value. Shape (n, m)."""
+    """Equal numbers for equal values, across all probes; -1 where a value is missing. Shape (n, m)."""
     tests: Tests
     """From generated asserts: weak."""
     constraints: Tests
@@ -122,9 +122,9 @@ def behaviour_of(evidence: Evidence) -> Behaviour:
 
 
 def _key(outcome: Outcome) -> bytes | int:
-    """Return what is compared: the canonical bytes of the result.
+    """Return the key of an outcome: its result's canonical bytes.
 
-    Printed text is added where nothing is returned.
+    Printed text is added where nothing is returned. Without a comparable result the key is a negative label.
     """
     value = outcome.value
     if value is None or outcome.status is not Status.OK:

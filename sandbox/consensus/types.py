@@ -1,8 +1,8 @@
-"""The words of a decision among candidates: evidence in, clusters and a winner out.
+"""Define the evidence, the decision and the interface of a rule.
 
 Programs that are right behave alike; programs that are wrong differ from one another. A rule receives the behaviour of
-every candidate on the same probes. It returns clusters and a winner with a confidence, or an abstention with a reason
-for a person. Rules are pure: no I/O, no model, no clock.
+every candidate on the same probes. It returns clusters and a winner with a confidence, or an abstention with its
+reason. Rules are pure: no I/O, no model, no clock.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The output of a rule: a winner with a confidence, or an abstention."""
+    """The output of a rule: a winner, or an abstention."""
 
     rule: str
     clusters: tuple[Cluster, ...]
@@ -62,7 +62,7 @@ class Decision:
     confidence: float
     """Calibrated estimate, in [0, 1], that the winner is right (0 when abstaining)."""
     reason: str
-    """One sentence for a person: why this winner, or why none."""
+    """One sentence for the user: the reason for this winner, or for none."""
 
 
 class Rule(Protocol):

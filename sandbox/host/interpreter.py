@@ -66,7 +66,7 @@ def _named(name: str | None) -> Path:
         path = Path(found) if found else path
     if not path.is_file():
         raise InterpreterMissing(
-            f"there is no Python interpreter at {path}: name one that exists, or leave the setting "
+            f"no Python interpreter exists at {path}: name another one, or leave the setting "
             f"out to use {sys.executable}"
         )
     return path.absolute()

@@ -1,4 +1,4 @@
-"""The command line of one jail, and the zygote process in it.
+"""Build the command line of a jail and start its zygote.
 
 There is one bubblewrap per zygote: its own namespaces, no capabilities, no network, no /proc or /sys, a
 read-only interpreter, and no other file of the host. Started by root, the jail needs no user namespace, and the zygote
@@ -98,7 +98,7 @@ def base_arguments(readable: Sequence[Path], tmp_bytes: int = 1 << 20, tmp_mode:
 def parents(path: Path) -> list[str]:
     """Build the arguments that make the folders above `path`.
 
-    Bubblewrap itself closes them to other users.
+    Without these arguments, bubblewrap makes the folders inaccessible to other users.
     """
     above = [p for p in reversed(path.parents) if p != Path("/")]
     return [word for p in above for word in ("--perms", "0755", "--dir", str(p))]
@@ -110,7 +110,7 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
     Returns the process (bubblewrap in tier 1) and the supervisor's end of its channel.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # The kernel adds the zygote's process number to its greeting.
+    # The kernel adds the zygote's process number to its first message.
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     python, home = config.interpreter, JAILED_INSIDE if config.tier == 1 else JAILED
     mounted = [*python.readable, *config.readable]

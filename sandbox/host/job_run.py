@@ -121,7 +121,7 @@ class JobRun:
             raise ProtocolError("a frame after the end")
         first, self._begun = not self._begun, True
         if not frame.outcomes and frame.kind != b"E":
-            self._note(frame.kind, first)
+            self._record_state(frame.kind, first)
         elif frame.kind == b"L":
             if self._loaded:
                 raise ProtocolError("loaded twice")
@@ -143,10 +143,10 @@ class JobRun:
                 raise ProtocolError("an end before the last answer")
             self._ended = True
 
-    def _note(self, kind: bytes, first: bool) -> None:
-        """Note a frame about the child itself.
+    def _record_state(self, kind: bytes, first: bool) -> None:
+        """Record a frame about the child itself.
 
-        It is set up, or it sends each answer at once from now on.
+        Kind S: it is set up. Kind C: from now on it sends each answer at once.
         """
         if kind == b"S":
             if not first:
@@ -178,14 +178,14 @@ class JobRun:
             return self._complete()
         if not self._ended:
             if not self._at_once and not (self._loaded and self._at == self._stop):
-                # A batch may have died with it: run again, with each answer sent at once.
+                # A batch may have been lost with it: run again, with each answer sent at once.
                 self._careful = True
                 return False
             self.children += 1
-            self._record(ending)
+            self._record_ending(ending)
         return self._complete()
 
-    def _record(self, ending: Outcome) -> None:
+    def _record_ending(self, ending: Outcome) -> None:
         if not self._loaded:
             self.load = self.load or ending
             self._fill(ending)
@@ -200,7 +200,9 @@ class JobRun:
         if spent:
             self._fill(Outcome(Status.WALL, message="not reached within the job's wall-clock time"))
         elif self.children >= MAX_CHILDREN:
-            self._fill(Outcome(Status.NO_RESULT, message=f"not run: {self.children} probes ended it"))
+            self._fill(
+                Outcome(Status.NO_RESULT, message=f"not run: the job has ended {self.children} children")
+            )
 
     def infra_failed(self, message: str) -> bool:
         """Record a failure of the sandbox: drop this child's answers.

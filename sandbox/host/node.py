@@ -1,6 +1,6 @@
 """JavaScript on Node: the same probes, frames and outcomes as Python.
 
-Node needs threads and address space that a locked Python child does not get, so there is no zygote to fork. Each run
+Node needs threads and address space that a locked Python child does not get, so it has no zygote to fork. Each run
 has its own Node process in a bubblewrap jail, 60 to 100 ms each: namespaces, dedicated user, no network, nothing
 writable, no other process, forbidden system calls refused. Whole numbers count as int, others as float, and a plain
 object is a dict.
@@ -68,7 +68,7 @@ class NodeRuntime(Runtime):
         call = re.fullmatch(r"\s*([\w$.]+)\s*\((.*)\)\s*", text, re.DOTALL)
         if call is None:
             return Expression(text)
-        try:  # JSON is the part of JavaScript that arguments can travel in
+        try:  # arguments are sent as JSON
             args = json.loads(f"[{call.group(2)}]", parse_constant=_refuse)
         except ValueError:
             return Expression(text)
@@ -190,7 +190,7 @@ def _check_exact(number: int, value: object, depth: int) -> None:
     elif type(value) is dict:
         for key, item in value.items():
             if type(key) is not str:
-                raise ArgumentError(f"probe {number}: JavaScript objects have text as keys")
+                raise ArgumentError(f"probe {number}: the keys of a JavaScript object must be text")
             _check_exact(number, item, depth + 1)
     elif type(value) not in (type(None), bool, int, float, str):
         raise ArgumentError(
@@ -290,7 +290,7 @@ def _converse(
 
 
 def _send(stream: FileIO, data: memoryview) -> memoryview:
-    """Write what the pipe takes; returns the rest of `data`."""
+    """Write as much as the pipe accepts; returns the rest of `data`."""
     try:
         return data[stream.write(data) :]
     except BrokenPipeError:

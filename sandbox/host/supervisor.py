@@ -19,7 +19,7 @@ from sandbox.host.job_run import JobRun
 from sandbox.host.worker import EXIT, ChildProcess, Worker, drain, now
 
 WATCH_AFTER_S = 0.02
-"""Seconds after which a run is read along. Before that its few bytes wait in the socket."""
+"""Seconds after which a run is read while it continues. Before that its few bytes wait in the socket."""
 
 KILL_S = 2.0
 """Seconds that a zygote may take to report the end of a killed child; after that the zygote is killed."""
@@ -28,10 +28,10 @@ RUNNING_PER_WORKER = 4
 """Most running children per jail: enough that the processor never waits for the supervisor."""
 
 REST_S = 0.002
-"""Seconds of pause before children are forked for the next request, so that the current caller comes first."""
+"""Seconds of pause before children are forked for the next request: the current caller gets its results first."""
 
 START_AGAIN_S, START_AGAIN_MOST_S = 0.05, 5.0
-"""Seconds of pause after a jail that could not be started, doubled each time, and the longest such pause."""
+"""Seconds of pause after a failed start of a jail, doubled each time, and the longest such pause."""
 
 FORK_AT_ONCE = 8
 """Children requested in one message while there is more work than children."""
@@ -120,7 +120,7 @@ class Supervisor:
     def _step(self) -> None:
         self.idle = not self.waiting
         # A job submitted just before the thread became idle came without a wake-up.
-        events = self.poll.poll(0.0 if self.inbox else self._patience())
+        events = self.poll.poll(0.0 if self.inbox else self._poll_timeout())
         for fd, _ in events:
             if fd == self.wake_read:
                 os.read(self.wake_read, 4096)
@@ -150,14 +150,14 @@ class Supervisor:
                 child.deadline = now() + KILL_S
                 child.worker.kill_child(child)
 
-    def _patience(self) -> float | None:
+    def _poll_timeout(self) -> float | None:
         """The seconds until the next deadline.
 
-        None when nothing runs or waits, and all is prepared.
+        None when nothing runs or waits, and every worker has its children ready.
         """
         if self.running:
             moment = now()
-            return max(0.0005, min(self._next_look(child) for child in self.running) - moment)
+            return max(0.0005, min(self._next_check(child) for child in self.running) - moment)
         unprepared = any(len(w.ready) < self.prefork for w in self.workers.values())
         rest = REST_S if unprepared or (self.waiting and self.workers) else None
         if len(self.workers) == self.count:
@@ -166,7 +166,7 @@ class Supervisor:
         return start if rest is None else min(rest, start)
 
     @staticmethod
-    def _next_look(child: ChildProcess) -> float:
+    def _next_check(child: ChildProcess) -> float:
         return child.deadline if child.watched else min(child.deadline, child.watch_at)
 
     # ----------------------------------------------------------------------------------------- workers
@@ -220,10 +220,10 @@ class Supervisor:
     # ---------------------------------------------------------------------------------------- children
 
     def _dispatch(self) -> None:
-        if self._staff():
+        if self._start_missing_workers():
             self._assign()
 
-    def _staff(self) -> bool:
+    def _start_missing_workers(self) -> bool:
         """Start missing workers while nothing runs.
 
         Returns False when no worker can take work.
@@ -327,7 +327,7 @@ class Supervisor:
 
     def _check_clocks(self) -> None:
         moment = now()
-        for child in [c for c in self.running if self._next_look(c) <= moment]:
+        for child in [c for c in self.running if self._next_check(c) <= moment]:
             run = child.run
             assert run is not None
             if child.deadline > moment:

@@ -29,8 +29,13 @@ class ProtocolError(Exception):
 class Frame:
     """One checked frame.
 
-    `kind` is S (set up, with every limit in force), L (loaded), P (answers, the first to probe `index`), C (from now on
-    each answer is sent at once) or E (end).
+    Its `kind` is one of:
+
+    * S: the child is set up, with every limit in force;
+    * L: the program has loaded;
+    * P: answers, the first to probe `index`;
+    * C: from now on each answer is sent at once;
+    * E: the end.
     """
 
     kind: bytes
@@ -51,12 +56,13 @@ class FrameReader:
         self.buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
+        """Return the frames that `data` completes; raises `ProtocolError`."""
         self.buffer += data
         frames = []
         while len(self.buffer) >= HEADER.size:
             size, checksum = HEADER.unpack_from(self.buffer)
             if not BODY.size <= size <= self.largest:
-                raise ProtocolError("a frame of impossible size")
+                raise ProtocolError("a frame of invalid size")
             if len(self.buffer) < HEADER.size + size:
                 break
             payload = bytes(self.buffer[HEADER.size : HEADER.size + size])
@@ -111,7 +117,7 @@ def _batch(payload: bytes, n: int) -> list[Outcome]:
     """Parse a batch of answers: their lengths, then their values."""
     at = BODY.size + 4 * n
     if not 0 < n <= MAX_BATCH or at > len(payload):
-        raise ProtocolError("a batch of impossible size")
+        raise ProtocolError("a batch of invalid size")
     outcomes = []
     for length in struct.unpack_from(f"<{n}I", payload, BODY.size):
         outcomes.append(_answer(payload[at : at + length]))

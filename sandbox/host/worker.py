@@ -1,4 +1,4 @@
-"""Start, fork, feed, kill and reap one zygote and its children."""
+"""Manage one zygote and its children: start, fork, kill and reap."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ class ChildProcess:
     unsent: memoryview | None = None
     """The unsent rest of a job too large for the socket to take at once."""
     watch_at: float = 0.0
-    """The monotonic second from which the supervisor reads along."""
+    """The monotonic second from which the supervisor reads the answers while it runs."""
     deadline: float = 0.0
     """The monotonic second at which the current probe has used up its wall-clock time."""
     watched: bool = False
-    """Whether the supervisor reads along while it runs; short runs are read after their end."""
+    """Whether the supervisor reads the answers while it runs; short runs are read after their end."""
     killed: bool = False
     timed_out: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """One jail.
+    """A jail with its zygote and children.
 
     `ready` are the children waiting for a job; `children` are all that have not been reaped.
 
     `process` is bubblewrap in tier 1. `zygote` is a descriptor of the zygote itself, process `pid`. Started by root,
-    the zygote does not die with bubblewrap, which cannot send signals to another user.
+    a zygote does not die with bubblewrap, which cannot send signals to another user.
     """
 
     config: JailConfig

@@ -13,7 +13,7 @@ OPENING, CLOSING = "([{", ")]}"
 
 
 class Strings(Enum):
-    """How a scan reads string literals."""
+    """The ways in which a scan reads string literals."""
 
     ESCAPED = "skipped; a quote after a backslash does not end the string"
     UNESCAPED = "skipped; the next quote of the same sort ends the string"
@@ -54,7 +54,7 @@ def after_closing(text: str, start: int, longest: int) -> int | None:
 
 
 def n_open(text: str) -> int:
-    """Return how many more brackets `text` opens than it closes.
+    """Return the number of opening minus closing brackets in `text`.
 
     Strings are skipped without their escapes: callers use the count to stop a growing text, nothing more.
     """
@@ -65,7 +65,7 @@ def n_open(text: str) -> int:
 def first_unopened(text: str) -> int | None:
     """Return the position of the first bracket that closes nothing.
 
-    None where there is no such bracket. Strings are not recognised.
+    None without such a bracket. Strings are not recognised.
     """
     scan = bracket_depths(text, strings=Strings.IGNORED)
     return next((position for position, depth in scan if depth < 0), None)

@@ -6,7 +6,7 @@ examples and the docstring use. Extreme values mostly leave the specification, w
 The distribution, and why:
 
 * Lists are short: 0 to 6 elements at the top, 0 to 4 inside, about half of that on average. A program that is
-  wrong on a long list is usually wrong on a short one, and short inputs keep a run of 300 probes cheap.
+  wrong on a long list is usually wrong on a short one. Short inputs keep a run of 300 probes cheap.
 * Integers are uniform within what the examples reach, at least up to 12. A range of more than 127 steps gives
   its two lowest and its two highest values only; the published figures were measured with this limitation.
 * Strings are, with equal chances, random characters, a known string, or a known string and random characters.

@@ -92,7 +92,7 @@ def _of_subscript(node: ast.Subscript, depth: int) -> Kind | None:
     if name == "Literal":
         values = tuple(item.value for item in inner if isinstance(item, ast.Constant))
         return Kind("choice", choices=values) if values else None
-    if name in ("Optional",):
+    if name == "Optional":
         return _union([of_annotation(inner[0], depth + 1), NONE])
     if name == "Union":
         return _union([of_annotation(item, depth + 1) for item in inner])

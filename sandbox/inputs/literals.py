@@ -17,7 +17,7 @@ _NUMBER = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.FloorDiv, ast.Mod)
 
 
 class NotALiteral(ValueError):
-    """The expression is not plain data."""
+    """Raised for an expression that is not plain data."""
 
 
 def literal(node: ast.expr, depth: int = 0) -> object:
@@ -118,7 +118,7 @@ def _arithmetic(node: ast.BinOp, left: object, right: object) -> object:
 
 
 def parse_literal(text: str) -> object:
-    """Return the plain data that `text` writes out; raises `NotALiteral`."""
+    """Return the plain data that `text` represents; raises `NotALiteral`."""
     if len(text) > MAX_LITERAL_CHARS:
         raise NotALiteral("too long")
     tree = parse_quietly(text.strip())

@@ -1,8 +1,14 @@
 """Propose the probe inputs of one target function, before anything runs.
 
-The sources, most trusted first: examples in the docstring, calls in generated asserts (the most repeated
-first), calls seen elsewhere, small edge cases of the parameters' kinds, mutations of all those, and typical
-values. The same text, examples and seed give the same probes. Official tests are never passed in here.
+The sources, most trusted first:
+
+1. examples in the docstring;
+2. calls in generated asserts, the most repeated first;
+3. calls seen elsewhere;
+4. small edge cases of the parameters' kinds;
+5. mutations of all those, and typical values, in turn.
+
+The same text, examples and seed give the same probes. Official tests are never passed in here.
 """
 
 from __future__ import annotations
@@ -104,7 +110,7 @@ class Collector:
 
     def add(self, probe: Probe, origin: str) -> None:
         key = _key(probe)
-        if self.full or key in self.index or not _is_plain(probe):
+        if self.full or key in self.index or not _is_small(probe):
             return
         if isinstance(probe, Call) and self.target.owner:
             if not self.constructions:
@@ -132,7 +138,7 @@ def _key(probe: Probe) -> str:
     return repr(probe)
 
 
-def _is_plain(probe: Probe) -> bool:
+def _is_small(probe: Probe) -> bool:
     """Check that the arguments are small enough to be sent."""
     return len(repr(probe)) <= 20_000
 
@@ -144,7 +150,7 @@ def call_hints(target: Target, calls: Sequence[Call]) -> generate.Hints:
 
 
 def quoted(docstring: str) -> list[str]:
-    """Return short quoted strings of the docstring, as inputs may hold them."""
+    """Return short quoted strings of the docstring, since inputs may hold them."""
     found = []
     for quote in ("'", '"', "`"):
         pieces = docstring.split(quote)

@@ -124,7 +124,7 @@ def _first_function(tree: ast.Module) -> FunctionNode | None:
 
 
 def _class_fragment(source: str, owner_name: str, end: int) -> ast.ClassDef | None:
-    """Parse the owner's class up to the function, to learn its constructor."""
+    """Parse the owner's class up to the function, to find its constructor."""
     last = owner_name.rpartition(".")[2]
     starts = list(
         re.finditer(rf"^[ \t]*(?:@.*\n[ \t]*)*class[ \t]+{re.escape(last)}\b", source[:end], re.MULTILINE)

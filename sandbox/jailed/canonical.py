@@ -7,8 +7,8 @@ written outside with the same code. Two values are equal exactly when their byte
   written. It equals nothing, and neither does a container that holds it.
 * Floats (also the parts of a complex) are rounded to 9 significant digits and count as zero below 1e-12 in
   magnitude. -0.0 is 0.0, and all NaNs are the same value.
-* Sets and dicts are written in the order of their encoded members, free of insertion and hash order.
-* A container that holds itself is written once. Inside, it is its distance upwards.
+* Sets and dicts are written in the order of their encoded members, independent of insertion and hash order.
+* A container that holds itself is written once. Within it, only the distance upwards is written.
 * numpy scalars count as the Python number they hold. An array keeps its dtype, shape and elements.
 
 What is not covered: exact floats (arguments travel in another encoding), and honesty. Bytes that a hostile child wrote
@@ -152,9 +152,9 @@ def float_text(x: float) -> bytes:
 
 
 class _Writer:
-    """One pass over one value.
+    """Writes one value, of any kind.
 
-    `parts` grows; `room` is the rest of the limit in bytes.
+    `parts` collects the bytes; `room` is the rest of the limit in bytes.
     """
 
     def __init__(self, limit: int, describe: bool) -> None:
@@ -223,7 +223,7 @@ class _Writer:
         self._opaque(kind)
 
     def _opaque(self, kind: type) -> None:
-        name = type.__dict__["__name__"].__get__(kind)  # a metaclass may lie about it
+        name = type.__dict__["__name__"].__get__(kind)  # a metaclass may define another
         text = str(name)[:80].encode("utf-8", "replace")
         self._put(b"o%d:%b" % (len(text), text))
 

@@ -40,7 +40,6 @@ BATCH = 128
 BATCH_S = 0.003
 """Seconds after which answers are sent at once instead of in batches."""
 
-
 CHANNEL = 3
 """The only descriptor of the child."""
 PIECE = 1 << 14
@@ -335,7 +334,7 @@ class Child:
 def describe(error: BaseException) -> bytes:
     """Read the exception's text.
 
-    This runs the program's code, which may fail or lie.
+    This runs the program's code, which may fail or return any text.
     """
     try:
         return str(error).encode("utf-8", "surrogatepass")[:MESSAGE_BYTES]

@@ -2,9 +2,9 @@
 
 A fork copies an entry for each page that the zygote holds, and the child's end drops it: 2,400 entries, a fifth of the
 cost of a candidate. A huge page has one entry for 512 pages, so the allocators are made to work in whole huge pages.
-After a hundred imports the allocators' free places are scattered over the whole heap, and a child that takes them
-copies one page for each. So the zygote takes every such place, once. What a child allocates then comes from fresh
-memory, side by side.
+After a hundred imports the allocators' free blocks are scattered over the whole heap, and a child that uses them
+copies one page for each. So the zygote allocates every free block once. A child then allocates from fresh, contiguous
+memory.
 
 This changes speed only: no answer depends on it, and a kernel without huge pages just refuses them.
 """
@@ -27,7 +27,7 @@ MOST_BYTES = 1 << 20
 HUGE = 2 << 20
 """Bytes of a huge page, on x86-64 and on ARM with 4 KiB pages."""
 ARENA = 1 << 20
-"""Bytes that Python's own allocator asks the kernel for at a time."""
+"""Bytes that Python's own allocator requests from the kernel at a time."""
 ROOM = 2 * HUGE
 """Bytes of arenas that the usual imports need."""
 MADV_COLLAPSE, PROT_NONE, MAP_PRIVATE_ANONYMOUS = 25, 0, 0x22
@@ -45,7 +45,7 @@ def make_room() -> None:
     arena is not returned to the kernel.
     """
     libc = _libc()
-    # malloc: its memory grows upwards, from the next boundary on. It tolerates a break that others move.
+    # malloc: its memory grows upwards, from the next boundary on. It accepts a program break that others move.
     end = libc.sbrk(0)
     libc.sbrk(-end % HUGE)
     # Arenas: the kernel places them downwards, from the next boundary on when the rest above it is taken.
@@ -86,10 +86,10 @@ def _libc() -> ctypes.CDLL:
 
 
 def fill_holes() -> None:
-    """Allocate every free place of both allocators, for good."""
+    """Allocate every free block of both allocators, for good."""
     malloc = ctypes.CDLL(None).malloc
     malloc.restype, malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
-    for size in LARGE:  # the largest first: small ones would be cut out of their remains
+    for size in LARGE:  # the largest first: small blocks would be cut out of larger free ones
         _fill(size, functools.partial(malloc, size), 2)
     for size in range(2 * SMALL, 16, -16):
         _fill(size, functools.partial(malloc, size), 3)
@@ -109,10 +109,10 @@ def _keep(make: Callable[..., object], *arguments: object) -> int:
 def _fill(size: int, allocate: Callable[[], int], sequence: int, whole_pool: bool = False) -> None:
     """Allocate until `sequence` steps in a row are equal.
 
-    Then no old place is left.
+    Then no free block of that size is left in used memory.
 
-    With `whole_pool`, continue to the start of the next pool. A pool's first page holds its head and its first places,
-    so a fresh pool costs a child one page, not two.
+    With `whole_pool`, continue to the start of the next pool. A pool's first page holds its header and its first
+    blocks, so a fresh pool costs a child one page, not two.
     """
     before, step, row = 0, 0, 0
     for _ in range(MOST_BYTES // size):
@@ -131,9 +131,9 @@ def image(module: types.ModuleType) -> bytes:
 
 
 def anew(module: types.ModuleType, code: bytes) -> types.ModuleType:
-    """Make the module once more, side by side in fresh memory.
+    """Create the module again, contiguous in fresh memory.
 
-    That covers its functions, code and constants.
+    That includes its functions, code and constants.
     """
     made = types.ModuleType(module.__name__)
     made.__file__ = module.__file__

@@ -34,7 +34,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Unsupported(Exception):
-    """Raised where this kernel or processor lacks what the jail relies on."""
+    """Raised where this kernel or processor lacks a necessary feature."""
 
 
 def _checked(result: int, what: str) -> int:
@@ -63,11 +63,11 @@ def drop_privileges(uid: int) -> None:
 
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _FS_READ_FILE, _FS_READ_DIR = 1 << 2, 1 << 3
-_FS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many access rights an ABI knows
+_FS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # number of access rights by ABI
 
 
 def landlock_abi() -> int:
-    """The kernel's Landlock version, 0 for none.
+    """The Landlock version of the kernel, 0 for none.
 
     Read by system call, since /sys may not show it.
     """
@@ -227,7 +227,7 @@ def one_process_filter() -> bytes:
     It allows threads, but no processes and no signals.
 
     A thread may signal itself, for abort. SIGXCPU cannot be caught: setting its handler does nothing and reports
-    success, since Node insists on it. The exit code by which bubblewrap reports a SIGKILL kills the process: only the
+    success, since Node requires that. The exit code by which bubblewrap reports a SIGKILL kills the process: only the
     host sends that signal, so a program must not imitate it.
     """
     arch, column = _architecture()
@@ -262,7 +262,7 @@ def load_filter(code: bytes) -> _Program:
 def installer(code: bytes) -> Callable[[], int]:
     """Prepare a call that installs a filter in a fresh child.
 
-    It returns 0, or the filter is not installed.
+    The call returns 0 exactly when the filter is installed.
 
     Everything is made beforehand: each object that a fresh child touches is a page that the kernel copies.
     """

@@ -1,7 +1,8 @@
 """The asyncio event loop of the jail, without sockets, pipes or threads.
 
-asyncio's own loops wake themselves through a socket pair, which the seccomp filter forbids. Nothing outside can happen
-in the jail: there are only timers and callbacks, and the selector only sleeps until the next timer.
+asyncio's own loops wake themselves through a socket pair, which the seccomp filter forbids. The jail has no
+events from outside, only timers and callbacks, so the selector just sleeps until the next timer.
+
 The zygote reads this file as text, because importing asyncio costs 30 ms and few candidates need it.
 """
 
@@ -24,9 +25,9 @@ class _Sleeper:
 
 
 class JailLoop(asyncio.BaseEventLoop):
-    """Runs tasks and timers.
+    """Runs tasks and timers, without descriptors or threads.
 
-    Anything that needs a descriptor or a thread fails.
+    Anything that needs one of them fails.
     """
 
     def __init__(self) -> None:

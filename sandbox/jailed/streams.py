@@ -15,7 +15,9 @@ class OutputLimit(BaseException):
 
 
 class Captured:
-    """Bounded standard output in memory; `overflowed` outlives a swallowed exception.
+    """Keeps bounded standard output in memory.
+
+    `overflowed` stays set where the program swallows the exception.
 
     Plain Python instead of `io`, whose first use in a fresh fork touches 60 pages, a fifth of all.
     """
@@ -96,7 +98,7 @@ class CapturedBytes:
 
 
 class Discarded(Captured):
-    """Standard error: dropped, so that no amount of it costs anything."""
+    """Drops standard error, so that no amount of it costs anything."""
 
     name = "<stderr>"
 
@@ -107,7 +109,7 @@ class Discarded(Captured):
 class Printed(Captured):
     """The standard output of a script, also as descriptor 1.
 
-    The descriptor takes as much as a pipe holds.
+    The descriptor accepts as much as a pipe holds.
 
     Bytes written to the descriptor come first, as in an ordinary process, where `print` is buffered until the end.
     """
@@ -141,7 +143,7 @@ class Given(io.BytesIO):
 
     The descriptor has it only where a pipe holds all of it.
 
-    For longer input, reading the descriptor fails: an empty one would make the program answer wrongly.
+    For longer input, reading the descriptor fails: with empty input the program would give wrong answers.
     """
 
     name = "<stdin>"

@@ -33,7 +33,7 @@ FD = struct.Struct("=i")
 MOST_FORKS = 16
 """Most children requested in one message."""
 REHEARSALS = 20
-"""Rehearsals of a child's work in the zygote, so that the interpreter has specialised its code."""
+"""Runs of a sample job in the zygote, so that the interpreter has specialised the child's code."""
 
 
 class Zygote:
@@ -142,9 +142,8 @@ def main(control_fd: int, uid: int, readable: list[str], root: str, path: list[s
         loop_source = file.read()
     modules = (canonical, streams, child_module, sys.modules[__name__])
     images = [(module, footprint.image(module)) for module in modules]
-    if not root.startswith(
-        "/ucoder"
-    ):  # tier 2: root's interpreter may be out of the dedicated user's reach later
+    # In tier 2 the dedicated user may be unable to read root's interpreter later.
+    if not root.startswith("/ucoder"):
         warm_up(warm)
     lockdown.drop_privileges(uid)
     # 2. Import what candidates usually import, then make the modules above again in fresh memory.

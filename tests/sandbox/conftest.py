@@ -1,4 +1,7 @@
-"""One sandbox per isolation tier of this host; a test that takes `box` runs on each of them."""
+"""Open one sandbox per isolation tier of this host.
+
+A test that takes `box` runs on each of them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from sandbox.tiers import TIER_2_LANDLOCK, namespaces
 
 
 def _open(tier: int) -> Sandbox:
-    """Open a sandbox; skip only where the host lacks a feature, since a jail that does not isolate must fail."""
+    """Open a sandbox, or skip where the host lacks a feature.
+
+    A jail that does not isolate must fail the test instead.
+    """
     if shutil.which("bwrap") is None or (tier == 1 and namespaces()):
         pytest.skip("bubblewrap cannot build a jail on this host: see `ucoder sandbox doctor`")
     if tier == 2 and landlock_abi() < TIER_2_LANDLOCK:

@@ -1,4 +1,4 @@
-"""Helpers that several tests of the sandbox share."""
+"""Provide helpers that several tests of the sandbox share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox.program import Call, Check, Expression, Job, Program, Script, Seque
 def answers(
     box: Sandbox, source: str, *probes: Call | Check | Expression | Sequence | Script
 ) -> list[object]:
-    """The value of each probe, or its status and exception."""
+    """Return the value of each probe, or its status and exception."""
     result = box.run_one(Job(Program(source), probes))
     return [
         o.value.python() if o.value is not None else (o.status.value, o.exception) for o in result.outcomes
@@ -19,7 +19,7 @@ def answers(
 
 
 def supervisor_of(box: Sandbox) -> Supervisor:
-    """The supervisor of the zygotes, to be made to fail."""
+    """Return the supervisor of the zygotes, to make it fail in tests."""
     runtime = box._runtimes["python"]
     assert isinstance(runtime, PythonRuntime)
     return runtime.supervisor

@@ -1,4 +1,4 @@
-"""The commands `ucoder sandbox doctor` and `ucoder sandbox run`."""
+"""Test the commands `ucoder sandbox doctor` and `ucoder sandbox run`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sandbox.cli import sandbox as command
 from sandbox.pool import Sandbox
 
 
-def test_doctor_names_the_tier_and_tries_the_forbidden() -> None:
+def test_doctor_names_the_tier_and_tries_forbidden_actions() -> None:
     result = CliRunner().invoke(command, ["doctor"])
     assert result.exit_code == 0, result.output
     assert "tier          1" in result.output or "tier          2" in result.output

@@ -1,4 +1,4 @@
-"""Whole commands run in a weaker jail, which still has no network and no host files."""
+"""Test the jail for whole commands, without network and host files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.command import run_command
-from sandbox.errors import (
-    SandboxUnavailable,
-)
+from sandbox.errors import SandboxUnavailable
 from sandbox.outcome import Status
 
 
@@ -51,7 +49,7 @@ def test_a_command_cannot_imitate_a_jail_that_does_not_start(tmp_path: Path) -> 
 def test_a_jail_that_does_not_start_is_not_a_failure_of_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for says, script in (
+    for message, script in (
         ("no namespaces", "echo no namespaces >&2; exit 1"),
         ("it printed nothing", "exit 0"),
     ):
@@ -59,7 +57,7 @@ def test_a_jail_that_does_not_start_is_not_a_failure_of_the_command(
         fake.write_text(f"#!/bin/sh\n{script}\n")
         fake.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(SandboxUnavailable, match=says):
+        with pytest.raises(SandboxUnavailable, match=message):
             run_command(["python", "-c", "print(1)"], workdir=tmp_path, wall_s=30)
 
 

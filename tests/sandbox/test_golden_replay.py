@@ -1,7 +1,8 @@
-"""The replay table of recorded samples does not change: inputs, signatures and rules decide it together.
+"""Test that the replay table of recorded samples does not change.
 
-The first tasks of the recorded file only: all 82 take minutes (`ucoder consensus replay`, docs/consensus.md).
-A change is made on purpose only: write the new table with `python -m tests.sandbox.test_golden_replay`.
+Inputs, signatures and rules decide the table together. Only the first tasks of the recorded file are replayed, since
+all 82 take minutes (`ucoder consensus replay`, docs/consensus.md).
+After an intended change, write the new table with `python -m tests.sandbox.test_golden_replay`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ RECORDED = next((p / NAME for p in Path(__file__).resolve().parents if (p / NAME
 GOLDEN = Path(__file__).with_name("golden_replay.json")
 N_TASKS = 8
 
-
 PATIENT = Limits(probe_wall_s=1.0, job_wall_s=5.0, cpu_s=6)
-"""Generous towards a busy machine: the table must not depend on which candidate happened to be slow."""
+"""Limits for a busy machine: the table must not depend on which candidate happened to be slow."""
 
 
 def table() -> list[dict[str, object]]:
@@ -38,7 +38,7 @@ def table() -> list[dict[str, object]]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(RECORDED is None, reason="../shared/data/replay is not on this machine")
-def test_the_replay_table_is_that_of_earlier_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_replay_table_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sandbox.consensus.replay.PROBE_LIMITS", PATIENT)
     assert table() == json.loads(GOLDEN.read_text("utf-8"))
 

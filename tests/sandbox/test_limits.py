@@ -1,4 +1,4 @@
-"""Limits are checked before anything runs."""
+"""Test that limits are checked before anything runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import math
 
 import pytest
 
-from sandbox.errors import (
-    LimitsError,
-)
+from sandbox.errors import LimitsError
 from sandbox.limits import Limits
 from sandbox.pool import Sandbox
 from sandbox.program import Expression, Job, Program, Script

@@ -1,4 +1,7 @@
-"""The public interface: jobs in, exactly one result each out, in order; bad input is refused."""
+"""Test the public interface: one result per job, in order.
+
+Bad input is refused.
+"""
 
 from __future__ import annotations
 
@@ -130,7 +133,7 @@ def test_without_bubblewrap_nothing_runs_and_the_package_is_named(monkeypatch: p
         Sandbox(1)
 
 
-def test_closed_sandbox_refuses(tmp_path: Path) -> None:
+def test_a_closed_sandbox_refuses_jobs() -> None:
     box = Sandbox(1)
     box.close()
     with pytest.raises(SandboxUnavailable, match="closed"):

@@ -1,4 +1,4 @@
-"""Probes of every kind show what a program does."""
+"""Test probes of every kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox.values import Mutated, Value
 from tests.sandbox.helpers import answers
 
 
-def test_calls_expressions_and_checks(box: Sandbox) -> None:
+def test_calls_expressions_and_checks_give_their_values(box: Sandbox) -> None:
     source = "def f(a, b=1): return a + b\nclass A:\n    @staticmethod\n    def g(): return 'g'"
     probes = (Call("f", (1,)), Call("f", (1,), {"b": 5}), Call("A.g"), Expression("f(2) * 10"))
     assert answers(box, source, *probes) == [2, 6, "g", 30]

@@ -1,4 +1,6 @@
-"""The reference solutions of three public benchmarks behave as their tests say, through the public interface.
+"""Test the reference solutions of three public benchmarks.
+
+They must pass the tests of their benchmark, through the public interface.
 
 The data are not part of this project: the tests need `../shared/data/benchmarks` and skip without it.
 """

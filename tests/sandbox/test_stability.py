@@ -1,4 +1,4 @@
-"""Outcomes that differ between two runs are marked, and only those."""
+"""Test that exactly the outcomes that differ between two runs are marked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Canonical values: one spelling per value, and bounded reading of any bytes."""
+"""Test canonical values: one spelling each, and bounded reading of bytes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ def test_every_value_equals_itself_and_survives_reading(obj: object) -> None:
     )
 )
 def test_reading_gives_the_same_data_back(obj: object) -> None:
-    """Except sets that hold both False and 0.0: two values here, one member in Python."""
+    """Read values back.
+
+    No set here holds both False and 0.0: they are two values, but one member in Python.
+    """
     value = Value.of(obj)
     assert Value.of(value.python()) == value
 
@@ -100,7 +103,10 @@ def test_both_writers_agree(obj: object) -> None:
 @example([b"S1:"] * 100)
 @example([b"d1:"] * 100)
 def test_reading_unhashable_members_takes_linear_memory(levels: list[bytes]) -> None:
-    """Python has no set of lists, but JavaScript has, and a hostile child may nest them."""
+    """Read nested sets of lists.
+
+    Python has no set of lists, but JavaScript has, and a hostile child may nest them.
+    """
     written = b"".join(levels) + b"l0:" + b"N" * levels.count(b"d1:")
     value = Value.parse(written)
     assert value == Value.parse(written)
@@ -114,7 +120,10 @@ def test_unhashable_members_are_shown_and_distinguished() -> None:
 
 
 def test_checking_never_hashes_bytes_from_a_child() -> None:
-    """All numbers have the same hash: a set would compare each with all before it, for minutes."""
+    """Check numbers that all have the same hash.
+
+    A set would compare each of them with all before it, which takes minutes.
+    """
     members = sorted(b"i%x;" % (n * (2**61 - 1)) for n in range(1, 100_001))
     assert not Value.parse(b"S100000:" + b"".join(members)).opaque
     assert not Value.parse(b"d100000:" + b"".join(member + b"N" for member in members)).opaque

@@ -1,4 +1,4 @@
-"""Build decisions out of scored clusters, and abstentions: shared by all rules."""
+"""Build the decisions and abstentions of all rules."""
 
 from __future__ import annotations
 

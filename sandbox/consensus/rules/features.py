@@ -132,7 +132,8 @@ def _texts(sources: tuple[str, ...]) -> tuple[Floats, Floats]:
     left out: they are the surrounding document.
     """
     texts = [normal_text(source) for source in sources]
-    shared = _common_start(min(texts), max(texts))  # what the first and the last in order share, all share
+    # A start shared by the first and the last text in order is shared by all.
+    shared = _common_start(min(texts), max(texts))
     backwards = [text[shared:][::-1] for text in texts]
     shared_end = _common_start(min(backwards), max(backwards))
     length = np.log(np.array([len(text) - shared_end + FEW for text in backwards], dtype=np.float64))

@@ -42,7 +42,7 @@ class Joint:
 
     name: str = "joint"
     parameters: Parameters | None = None
-    """None stands for the parameters that come with the package."""
+    """None: the parameters that come with the package."""
 
     def out_of_fold(self, prompt: str, fitted: Fitted | None = None) -> Joint:
         """Return this rule with parameters fitted without the task of `prompt`.

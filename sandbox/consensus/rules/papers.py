@@ -34,12 +34,12 @@ class CodeT:
         behaviour = behaviour_of(evidence)
         if reason := why_nothing(behaviour):
             return abstain(self.name, reason)
-        matrix, everyone = test_matrix(behaviour), np.arange(behaviour.n_candidates)
+        matrix, candidates = test_matrix(behaviour), np.arange(behaviour.n_candidates)
         clusters = [
             Scored(
                 order(members, fluency(evidence)), math.sqrt(len(members)) * float(matrix[members[0]].sum())
             )
-            for members in group(matrix, everyone)
+            for members in group(matrix, candidates)
         ]
         best = math.sqrt(behaviour.n_candidates) * max(matrix.shape[1], 1)
         return best_first(
@@ -84,7 +84,7 @@ class B4:
             behaviour,
             clusters,
             # The unnormalised posterior compares clusters of one problem only. Across problems, the shares of
-            # candidates and of tests that B4 estimates to be right stand in for it.
+            # candidates and of tests that B4 estimates to be right replace it.
             confidence=lambda ranked: math.sqrt(
                 len(ranked[0].members)
                 / n
@@ -135,7 +135,7 @@ class SRank:
     """Score output clusters by overlap-weighted size x pass rate of all.
 
     Why: near misses of the right program still agree with it on many inputs, so overlapping clusters support
-    each other (SRank, arXiv 2311.03366, the final ranking R = I V).
+    each other. Source: SRank, arXiv 2311.03366, the final ranking R = I V.
     """
 
     name: str = "srank"

@@ -1,4 +1,4 @@
-"""Fitting and calibration on invented problems; reading recorded files."""
+"""Test fitting and calibration on invented problems, and recorded files."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_confidence_stays_in_range_and_rises_with_the_share(share, agreement, n,
 
 
 def test_fitted_confidence_is_the_share_that_was_right():
-    """Winners with agreement were right in 80 %, others in 20 %."""
+    """Fit on winners right in 80 % with agreement, 20 % without."""
     generator = np.random.default_rng(0)
     agreement = generator.integers(0, 2, 2000).astype(float)
     inputs = np.column_stack([generator.normal(size=2000), agreement, generator.normal(size=2000)])

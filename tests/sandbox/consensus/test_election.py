@@ -1,4 +1,7 @@
-"""The election: equal programs run once and vote each, and a fallback chooses where the rule abstains."""
+"""Test the election.
+
+Equal programs run once and vote each. A fallback chooses where the rule abstains.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,10 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def held(sandbox: Sandbox, *bodies: str | None, inputs: ProbeSet = INPUTS) -> Election:
-    """The same election, waited for on a thread and in asyncio: both decide alike."""
+    """Hold an election on a thread and again in asyncio.
+
+    Both must decide alike.
+    """
     ballots = [Ballot(None if body is None else f"{STUB}    {body}\n", -0.5) for body in bodies]
     limits, rule = Limits(), RULES[DEFAULT_RULE]
     election = elect(ballots, inputs, sandbox=sandbox, rule=rule, limits=limits)

@@ -1,4 +1,4 @@
-"""Features of the default rule, on small evidence with known numbers."""
+"""Test the features of the default rule, on evidence with known numbers."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_support_is_the_share_of_passed_asserts():
 @pytest.mark.parametrize("parameters", [shipped().everything, *shipped().folds])
 @pytest.mark.parametrize("passed", range(4))
 def test_passing_one_more_assert_never_hurts(parameters, passed):
-    """Poor asserts of recorded tasks must not make fitting reward the opposite."""
+    """Check that poor asserts of recorded tasks did not mislead the fit."""
     rows = ["a" * passed + "zyxw"[passed:], "a" * (passed + 1) + "zyxw"[passed + 1 :]]
     decision = Joint(parameters=parameters).decide(evidence(rows, ["text 1", "text 2"], asserts="aaaa"))
     assert decision.winner == 1

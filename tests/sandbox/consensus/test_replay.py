@@ -1,4 +1,4 @@
-"""`ucoder consensus` on a small recorded file, through the real sandbox."""
+"""Test `ucoder consensus` on a small recorded file, in the real sandbox."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_unknown_rule_is_named(recording):
 
 
 def test_fit_writes_parameters_that_reward_agreement(recording, tmp_path):
-    """Most candidates solve each task, so the rule prefers large clusters."""
+    """Fit on tasks that most candidates solve: the rule prefers large clusters."""
     record = json.loads(recording.read_text())
     record["solutions"] = RIGHT + WRONG[:-1]  # without the endless one, which costs seconds per task
     lines = [

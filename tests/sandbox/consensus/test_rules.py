@@ -1,4 +1,4 @@
-"""Consensus rules: defined on any evidence, and choosing as their papers define."""
+"""Test that rules decide on any evidence, as their papers define."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def any_evidence(draw: st.DrawFn) -> Evidence:
 
 @settings(max_examples=60)
 @given(any_evidence())
-def test_every_rule_is_total(any_of: Evidence):
+def test_every_rule_decides_on_any_evidence(any_of: Evidence):
     for rule in RULES.values():
         check(rule.decide(any_of), any_of)
 
@@ -226,7 +226,7 @@ def test_the_authors_example_outweighs_a_majority():
 
 
 def test_an_example_outweighs_everything_else_together():
-    """A stub passes the example; a hundred others agree and pass every assert."""
+    """Let one stub pass the example, and a hundred others all asserts."""
     rows = [[ok(0), *(ok(p) for p in range(20))]] * 100 + [[ok(1)] * 21]
     sources = [f"text {i} " + "x" * 2000 + "\nreturn x" for i in range(100)] + ["stub"]
     asserts = [(p + 1, p) for p in range(20)]
@@ -243,7 +243,7 @@ def test_agreement_against_the_only_example_is_not_a_consensus():
 
 
 def test_passing_one_of_two_examples_is_enough_to_be_chosen():
-    """One of them may be wrong."""
+    """Choose such a candidate, because the other example may be wrong."""
     rows = [[ok(0), ok(5)]] * 5 + [[ok(2), ok(6)]]
     assert RULES[DEFAULT_RULE].decide(evidence(rows, constraints=[(0, 1), (1, 6)])).winner == 5
 

@@ -1,4 +1,7 @@
-"""A child that hangs or dies costs one probe; the rest of the job is still answered."""
+"""Test that a child that hangs or dies costs one probe only.
+
+The rest of the job is still answered.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every language implements the one interface of a runtime."""
+"""Test the common interface of the languages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JavaScript runs through the same interface: the same probes, frames and outcomes."""
+"""Test JavaScript: the same probes, frames and outcomes as Python."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def values(result: JobResult) -> list[object]:
 
 
 def nodes() -> list[int]:
-    """List the jails of Node that this process has started and not yet reaped."""
+    """List the jails of Node that this process has not yet reaped."""
     found = []
     for task in Path("/proc/self/task").iterdir():
         with suppress(OSError):
@@ -66,7 +66,7 @@ def marked(mark: bytes) -> list[int]:
 
 
 def until(condition: Callable[[], bool]) -> bool:
-    """Wait up to 30 seconds for a condition; returns whether it became true."""
+    """Wait up to 30 seconds for a condition; return its last value."""
     end = time.monotonic() + 30
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
@@ -133,7 +133,7 @@ def test_hostile_programs_are_stopped(tier_1: Sandbox) -> None:
     assert [o.status for o in result.outcomes] == [Status.EXCEPTION] * 4 + [Status.NO_RESULT, Status.WALL]
 
 
-def test_programs_that_do_not_compile_and_bad_arguments(tier_1: Sandbox) -> None:
+def test_programs_that_do_not_compile_and_bad_arguments_are_refused(tier_1: Sandbox) -> None:
     assert run(tier_1, "function f( {", Call("f")).load.exception == "SyntaxError"
     for bad in ((1,), {1: 2}, b"x", {1}, math.nan, [-math.inf], 2**53, {"n": -(2**60)}):
         with pytest.raises(ArgumentError):
@@ -141,7 +141,7 @@ def test_programs_that_do_not_compile_and_bad_arguments(tier_1: Sandbox) -> None
     assert values(run(tier_1, "function f(x) { return x; }", Call("f", (2**53 - 1,)))) == [2**53 - 1]
 
 
-# What a program may use
+# The resources of a program
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_nothing_can_be_written(tier_1: Sandbox) -> None:
         assert values(run(tier_1, "", attempt)) == ["EROFS"]
 
 
-# Every Node ends, and every caller gets its answer
+# The end of every process and of every job
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
-"""Every job is answered exactly once, even while processes die or descriptors run out."""
+"""Test that every job is answered exactly once, whatever fails.
+
+Processes die, and descriptors run out.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.errors import (
-    SandboxUnavailable,
-)
+from sandbox.errors import SandboxUnavailable
 from sandbox.host import jail
 from sandbox.host.job_run import JobRun
 from sandbox.host.worker import Worker
@@ -243,7 +244,10 @@ def test_a_stopped_zygote_of_tier_2_dies_with_its_supervisor(tier_2: Sandbox) ->
 
 
 def test_pages_of_the_zygote_are_copied_before_a_request() -> None:
-    """Forking ahead leaves pages shared: 32 were copied during a request before, 11 are now."""
+    """Count the pages that a request copies.
+
+    Forking ahead leaves pages shared: 32 were copied during a request before, 11 are now.
+    """
 
     def faults(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])

@@ -1,4 +1,7 @@
-"""A child's bytes are never trusted: no damage turns a wrong answer into the right one."""
+"""Test that a child's bytes are never trusted.
+
+No damage turns a wrong answer into the right one.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +37,16 @@ def honest(seed: int) -> bytes:
     return frame(seed, b"L") + frame(seed, b"B", 0, batch, count=4) + frame(seed, b"E")
 
 
-def judge(make: bytes | None, status: int = 0, mutate: object = None) -> JobResult:
-    """Judge a child that wrote these bytes and ended with this wait status."""
+def result_for(written: bytes | None, status: int = 0, mutate: object = None) -> JobResult:
+    """Return the result of a child that wrote `written`, then ended.
+
+    `status` is its status as from wait. None for `written`: honest bytes, to which `mutate` is applied.
+    """
     finished: list[JobResult] = []
     run = JobRun(JOB, ENCODED, 1, finished.append)
     run.begin()
     assert run.reader is not None
-    data = honest(run.reader.seed) if make is None else make
+    data = honest(run.reader.seed) if written is None else written
     if callable(mutate):
         data = mutate(data)
     run.feed(data)
@@ -52,7 +58,7 @@ def judge(make: bytes | None, status: int = 0, mutate: object = None) -> JobResu
 
 
 def test_honest_bytes_are_understood() -> None:
-    assert [outcome.value for outcome in judge(None).outcomes] == EXPECTED
+    assert [outcome.value for outcome in result_for(None).outcomes] == EXPECTED
 
 
 @given(st.data())
@@ -74,7 +80,7 @@ def test_random_mutations_of_result_frames_are_never_a_pass(data: st.DataObject)
             damaged += damaged[at:]
         return bytes(damaged) if bytes(damaged) != honest_bytes else honest_bytes[:-1]
 
-    result = judge(None, mutate=damage)
+    result = result_for(None, mutate=damage)
     assert (
         not all(outcome.status is Status.OK for outcome in result.outcomes)
         or result.load.status is not Status.OK
@@ -86,7 +92,7 @@ def test_random_mutations_of_result_frames_are_never_a_pass(data: st.DataObject)
 @given(st.binary(max_size=300))
 @settings(max_examples=300)
 def test_random_bytes_never_raise_and_never_pass(noise: bytes) -> None:
-    result = judge(noise)
+    result = result_for(noise)
     assert all(outcome.status is not Status.OK for outcome in result.outcomes)
 
 
@@ -162,7 +168,7 @@ def test_a_hang_ends_its_probe_at_once_where_answers_are_not_batched(batched: bo
 
 @pytest.mark.parametrize("status", [0, 1 << 8, signal.SIGSEGV])
 def test_a_child_that_ends_before_its_first_frame_is_infra(status: int) -> None:
-    assert {outcome.status for outcome in judge(b"", status).outcomes} == {Status.INFRA}
+    assert {outcome.status for outcome in result_for(b"", status).outcomes} == {Status.INFRA}
 
 
 @pytest.mark.parametrize("kinds", [b"SS", b"LS", b"SCS", b"CC", b"SCLC"])
@@ -186,8 +192,8 @@ def test_only_answers_are_progress() -> None:
 
 
 @pytest.mark.parametrize("status", [1 << 8, 11, 31])
-def test_non_zero_status_after_a_full_answer_is_never_a_pass(status: int) -> None:
-    assert all(outcome.status is Status.PROTOCOL for outcome in judge(None, status).outcomes)
+def test_a_non_zero_exit_status_after_a_full_answer_is_never_a_pass(status: int) -> None:
+    assert all(outcome.status is Status.PROTOCOL for outcome in result_for(None, status).outcomes)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Run attacking programs, with limits that suit them."""
+"""Run hostile programs, with limits that suit them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CTYPES = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
 
 
 def attack(box: Sandbox, source: str, limits: Limits = QUICK) -> Outcome:
-    """Run `f()` of an attacking program."""
+    """Run `f()` of a hostile program."""
     return whole(box, source, limits).outcomes[0]
 
 

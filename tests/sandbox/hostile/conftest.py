@@ -1,7 +1,7 @@
-"""The sandbox survives hostile programs; each test is named after the promise that it checks.
+"""Check after each test that the sandbox has survived the hostile program.
 
-After each test the zygote is the same process and still answers, nothing is left running, and the canary file outside
-is unchanged. The tests run on every tier of this host.
+Each test is named after the promise that it checks. Afterwards the zygote is the same process and still answers,
+nothing is left running, and the canary file outside is unchanged. The tests run on every tier of this host.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Programs cannot forge an answer, and reach neither the harness nor other jobs."""
+"""Test that programs cannot forge an answer or reach other jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.sandbox.hostile.attack import QUICK, attack, whole
 pytestmark = pytest.mark.hostile
 
 
-# 20-21: the channel
+# The channel
 
 
 def test_closing_every_descriptor_is_never_a_pass(box: Sandbox) -> None:
@@ -83,7 +83,7 @@ def test_answer_followed_by_a_crash_is_never_a_pass(box: Sandbox) -> None:
     assert attack(box, source).status is Status.PROTOCOL
 
 
-# 22-25: harness tricks
+# Attacks on the harness and on comparisons
 
 
 def test_monkeypatched_builtins_stay_in_the_child(box: Sandbox) -> None:
@@ -98,7 +98,10 @@ def test_monkeypatched_builtins_stay_in_the_child(box: Sandbox) -> None:
 
 
 def test_a_candidate_finds_nothing_of_other_jobs_in_its_memory(box: Sandbox) -> None:
-    """Neither the probes nor the answers of other jobs; finding its own argument shows that the search works."""
+    """Search the memory for the probes and answers of other jobs.
+
+    Finding the program's own argument shows that the search works.
+    """
     secret = 918273645546372819
     source = (
         "import gc, sys\ndef f(x):\n    frame, seen = sys._getframe(), []\n    while frame:\n"
@@ -210,10 +213,10 @@ def test_environment_is_scrubbed(box: Sandbox) -> None:
         del os.environ["UCODER_TEST_SECRET"]
     assert outcome.value is not None
     assert "SECRET" not in outcome.value.text(10_000)
-    ours = {"HOME", "LC_ALL", "PATH", "PWD", "LC_CTYPE", "LD_BIND_NOW"}
+    expected = {"HOME", "LC_ALL", "PATH", "PWD", "LC_CTYPE", "LD_BIND_NOW"}
     named = outcome.value.python()
     assert isinstance(named, list)
-    assert {n for n in named if not n.startswith("PYTHON") and not n.endswith("_NUM_THREADS")} <= ours
+    assert {n for n in named if not n.startswith("PYTHON") and not n.endswith("_NUM_THREADS")} <= expected
 
 
 def test_candidates_are_not_root(box: Sandbox) -> None:

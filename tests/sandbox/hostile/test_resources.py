@@ -1,4 +1,4 @@
-"""Programs that use up processes, memory, time or output are stopped."""
+"""Test that programs which exhaust processes, memory, time or output are stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.sandbox.hostile.attack import CTYPES, STOPPED, attack, only_x86, sysc
 pytestmark = pytest.mark.hostile
 
 
-# 1-2: processes and threads
+# Processes and threads
 
 
 def test_fork_bomb_is_stopped(box: Sandbox) -> None:
@@ -34,7 +34,7 @@ def test_threads_are_stopped(box: Sandbox) -> None:
     assert attack(box, source).status in STOPPED
 
 
-# 3-8: memory, time
+# Memory and time
 
 
 def test_one_huge_allocation_ends_as_memory(box: Sandbox) -> None:
@@ -84,7 +84,7 @@ def test_unlimited_recursion_is_survived(box: Sandbox) -> None:
     assert attack(box, source).status in {Status.SIGNAL, Status.MEMORY, Status.WALL}
 
 
-# 9-12: crashes, floods, leaving
+# Crashes, floods, early exits and signals
 
 
 def test_null_dereference_ends_as_signal(box: Sandbox) -> None:
@@ -188,7 +188,10 @@ def test_signals_reach_no_process(box: Sandbox, target: str, number: str) -> Non
     ids=["setown-parent", "setown-sibling", "setsig", "setown_ex", "setlease", "notify"],
 )
 def test_no_descriptor_sends_signals_to_others(box: Sandbox, command: int, argument: str) -> None:
-    """A pipe with O_ASYNC would send its owner any signal: the owner is a sibling, or the zygote."""
+    """Try to make another process the owner of a pipe.
+
+    The owner would be a sibling or the zygote. With O_ASYNC the kernel would send it any signal.
+    """
     source = (
         f"{CTYPES}import os\ndef f():\n    r, w = os.pipe()\n    return libc.fcntl(r, {command}, {argument})"
     )

@@ -1,4 +1,7 @@
-"""Programs reach no file, process, network or kernel feature outside the jail."""
+"""Test that programs cannot reach anything outside the jail.
+
+That is: no file, process, network or kernel feature.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,6 @@ from tests.sandbox.hostile.attack import CTYPES, STOPPED, attack, only_x86, sysc
 pytestmark = pytest.mark.hostile
 
 
-# 13-19: system calls and files
-
-
 @only_x86
 @pytest.mark.parametrize("number", [101, 310, 311], ids=["ptrace", "process_vm_readv", "process_vm_writev"])
 def test_other_processes_cannot_be_read(box: Sandbox, number: int) -> None:
@@ -27,7 +27,7 @@ def test_other_processes_cannot_be_read(box: Sandbox, number: int) -> None:
 @pytest.mark.parametrize(
     "path", ["/proc/1/mem", "/proc/self/fd", "/proc/self/environ", "/proc/1/root/etc/passwd", "/sys/kernel"]
 )
-def test_no_proc_and_no_sys(box: Sandbox, path: str) -> None:
+def test_proc_and_sys_are_absent(box: Sandbox, path: str) -> None:
     source = f"import os\ndef f(p={path!r}):\n    return os.listdir(p) if os.path.isdir(p) else open(p, 'rb').read(9)"
     assert attack(box, source).status is Status.EXCEPTION
 
@@ -54,7 +54,7 @@ def test_privileges_cannot_be_gained(box: Sandbox, number: int, arguments: list[
 
 
 @pytest.mark.parametrize("family", ["AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK", "AF_PACKET", "AF_VSOCK"])
-def test_no_sockets(box: Sandbox, family: str) -> None:
+def test_sockets_cannot_be_opened(box: Sandbox, family: str) -> None:
     source = (
         f"import _socket\ndef f():\n    return _socket.socket(_socket.{family}, _socket.SOCK_DGRAM).fileno()"
     )
@@ -127,13 +127,17 @@ def test_disk_cannot_be_filled_and_no_state_is_left(box: Sandbox, place: str) ->
     [272, 165, 166, 308, 155, 161, 425, 426, 427, 321, 323, 248, 249, 250, 298, 428, 430, 432, 429, 434, 438],
 )
 def test_dangerous_system_calls_are_stopped(box: Sandbox, number: int) -> None:
-    """unshare, mount, umount, setns, pivot_root, chroot, io_uring, bpf, userfaultfd, keys, perf, mount API, pidfd."""
+    """Make calls for namespaces, mounts, tracing, keys and other processes.
+
+    They are: unshare, mount, umount, setns, pivot_root, chroot, io_uring, bpf, userfaultfd, keys, perf, mount API,
+    pidfd.
+    """
     assert syscall(box, number, "0x10000000", "0", "0", "0", "0").status is Status.SECCOMP
 
 
 @only_x86
 @pytest.mark.parametrize("number", [253, 294, 254, 300, 29, 30, 64, 68], ids=str)
-def test_no_inotify_and_no_shared_memory(box: Sandbox, number: int) -> None:
+def test_inotify_and_shared_memory_are_stopped(box: Sandbox, number: int) -> None:
     assert syscall(box, number, "0", "0", "0").status is Status.SECCOMP
 
 
@@ -151,14 +155,17 @@ def test_no_inotify_and_no_shared_memory(box: Sandbox, number: int) -> None:
         "timerfd_create",
     ],
 )
-def test_no_epoll_and_no_descriptors_of_its_kind(box: Sandbox, number: int) -> None:
+def test_epoll_and_similar_descriptors_do_not_exist(box: Sandbox, number: int) -> None:
     source = f"{CTYPES}def f():\n    return libc.syscall({number}, 1, 0, 0, 0), ctypes.get_errno()"
     assert attack(box, source).value == Value.of((-1, errno.ENOSYS))
 
 
 @only_x86
 def test_calls_of_another_architecture_are_stopped(box: Sandbox) -> None:
-    """The x32 ABI has the same architecture number and other call numbers: 0x40000000 is set in them."""
+    """Make a call of the x32 ABI.
+
+    It has the same architecture number and other call numbers: 0x40000000 is set in them.
+    """
     assert syscall(box, 0x40000000 + 39).status is Status.SECCOMP
 
 

@@ -1,4 +1,4 @@
-"""Examples read from generated asserts."""
+"""Test the examples that are read from generated asserts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sandbox.inputs.asserts import from_asserts
         ("assert f(-1, 2**3) == {1, 2}", [(-1, 8), {1, 2}]),
     ],
 )
-def test_asserts(text, expected):
+def test_examples_are_read_from_asserts(text, expected):
     (example,) = from_asserts("assert \nassert \n" + text + "\nassert f(", "f")
     assert [example.probe.args, example.expected] == expected
     assert not example.hard

@@ -1,4 +1,4 @@
-"""Brackets in text that need not parse."""
+"""Test brackets in text that need not parse."""
 
 from __future__ import annotations
 

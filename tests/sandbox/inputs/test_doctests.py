@@ -1,4 +1,4 @@
-"""Examples read from docstrings."""
+"""Test the examples that are read from docstrings."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ from sandbox.inputs.doctests import from_docstring
         (">>> f(1) == 2\nTrue", [(2, True)]),
     ],
 )
-def test_examples_in_docstrings(docstring, expected):
+def test_examples_are_read_from_docstrings(docstring, expected):
     found = [(e.expected, e.hard) for e in from_docstring(docstring, "f") if e.known]
     assert found == expected

@@ -1,4 +1,4 @@
-"""Generated inputs: frozen draws, plausible values, independent of everything but the seed."""
+"""Test generated inputs: plausible values that depend on the seed only."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ FROZEN = {
 
 @pytest.mark.parametrize("kinds", KINDS)
 def test_drawn_inputs_are_frozen(kinds: str) -> None:
-    """The published replay figures hold for exactly these draws.
+    """Compare draws with those for which the published replay figures hold.
 
-    Hypothesis 6.170 made them before.
+    Hypothesis 6.170 made the same draws before.
     """
     assert digest(KINDS[kinds]) == FROZEN[kinds]
 
 
 def digest(kinds: tuple[Kind, ...]) -> str:
-    """A hash of what is drawn for all hints and three seeds."""
+    """Return a hash of the draws for all hints and three seeds."""
     drawn = [list(draw(kinds, hints, 40, seed)) for hints in HINTS.values() for seed in (0, 1, 42)]
     return hashlib.sha256(b"".join(Value.of(values).canonical for values in drawn)).hexdigest()[:16]
 
@@ -84,7 +84,7 @@ def test_the_first_inputs_are_the_smallest(kinds: str) -> None:
 
 
 def test_a_wide_range_gives_its_ends_only() -> None:
-    """The frozen draws have this limitation (see the module's docstring)."""
+    """Check a limitation of the frozen draws (see the docstring of `generate`)."""
     wide = hints_of(range(-200, 200))
     drawn = {args[0] for args in draw((INT,), wide, 500, 0)}
     assert drawn == {0, -wide.reach, -wide.reach + 1, wide.reach - 1, wide.reach}

@@ -1,4 +1,4 @@
-"""Kinds read from annotations."""
+"""Test the kinds that are read from annotations."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def annotation(text):
         ("Callable[[int], int]", None),
     ],
 )
-def test_annotations(text, kind):
+def test_kinds_are_read_from_annotations(text, kind):
     assert annotation(text) == kind

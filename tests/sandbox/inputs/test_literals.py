@@ -1,4 +1,4 @@
-"""Plain data is read; everything else is refused."""
+"""Test that everything but plain data is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mutations change one argument, and neither its type nor the original."""
+"""Test that a mutation changes one argument, but not its type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds guessed from names and from the words of a docstring."""
+"""Test the kinds that are guessed from names and docstrings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of parameters without a full annotation."""
+"""Test the kinds of parameters without a full annotation."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ from sandbox.inputs.target import find_target
         ("def f(n): 0", (1, 2.5), FLOAT),
     ],
 )
-def test_kind_without_a_full_annotation(source, values, kind):
+def test_the_kind_is_found_without_a_full_annotation(source, values, kind):
     assert parameter_kind(find_target(source, "f").parameters[0], values) == kind

@@ -1,4 +1,4 @@
-"""Proposed probe inputs: deterministic, plain data, never an exception."""
+"""Test proposed probe inputs: deterministic, plain data, never an exception."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_method_probes_build_the_object_first():
         assert probe.steps[0].function == "add"
 
 
-def test_same_seed_same_probes():
+def test_the_same_seed_gives_the_same_probes():
     assert propose(CLOSE, "has_close", seed=3) == propose(CLOSE, "has_close", seed=3)
     assert propose(CLOSE, "has_close", seed=3) != propose(CLOSE, "has_close", seed=4)
 
@@ -83,7 +83,7 @@ def test_nothing_is_written_to_the_working_directory(tmp_path, monkeypatch):
     st.text(alphabet="def f(x):\n '\"[]{}->=>.,1aassert", max_size=80),
     st.text(alphabet="f(x)=1 '\"[]{}->=>.,>\n", max_size=80),
 )
-def test_no_text_raises(source, docstring):
+def test_no_text_raises_an_error(source, docstring):
     propose(source, "f", tests=[docstring], budget=4)
     from_docstring(docstring, "f")
     propose(f"def f(x):\n    {docstring!r}", "f", budget=4)

@@ -1,4 +1,4 @@
-"""Distinguishing inputs: near disagreement, new, and splitting different pairs."""
+"""Test distinguishing inputs: new ones, near those with disagreement."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_refine_proposes_new_neighbours_of_disagreement():
     assert disagreement(labels).argmax() == 5
 
 
-def test_choose_takes_probes_that_split_different_pairs():
+def test_chosen_probes_split_different_pairs():
     labels = np.array([[0, 0, 0, 5], [0, 0, 1, -1], [1, 1, 0, 5], [1, 1, 1, -1]], dtype=np.int32)
     assert choose_distinguishing(labels, 3) == [0, 2], (
         "the second probe repeats the first; the last one gives crashes only"

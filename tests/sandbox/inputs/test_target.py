@@ -1,4 +1,4 @@
-"""Signatures read from text that need not parse."""
+"""Test signatures that are read from text that need not parse."""
 
 from __future__ import annotations
 

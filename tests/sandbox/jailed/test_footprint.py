@@ -1,4 +1,4 @@
-"""Forking stays cheap: huge pages where the kernel has them, few pages per candidate."""
+"""Test that forking stays cheap: huge pages, and few pages per candidate."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ def test_without_huge_pages_nothing_is_lost() -> None:
 
 
 def test_a_candidate_costs_few_pages(tier_1: Sandbox) -> None:
-    """A fresh process costs the pages it touches: 390 to 470 before the zygote prepared them, 197 to 274 now."""
+    """Count the pages that a fresh process touches.
+
+    They were 390 to 470 before the zygote prepared them, and are 197 to 274 now.
+    """
     faults = Expression("__import__('resource').getrusage(0).ru_minflt")
     counted = [answers(tier_1, f"# {n}\ndef f(x): return x", Call("f", (1,)), faults)[1] for n in range(20)]
     assert sorted(counted)[10] < 330  # type: ignore[type-var, operator]
