@@ -1,4 +1,4 @@
-"""Settings: precedence, and one sentence and a working value for every invalid one."""
+"""The settings: precedence, and one sentence for every invalid value."""
 
 from __future__ import annotations
 
