@@ -10,7 +10,7 @@ BASE = "ab" * 32
 
 
 def damage(version: AdapterVersion, how: str) -> None:
-    """Damage a version like a bad disk, a user or an unfinished copy."""
+    """Damage a version like a disk, a user or an unfinished copy."""
     if how == "bit":
         data = bytearray(version.path.read_bytes())
         data[-1] ^= 1
