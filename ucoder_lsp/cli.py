@@ -1,7 +1,7 @@
-"""The console script `ucoder`. Every package registers its own commands as entry points.
+"""The console script `ucoder`. Its commands are entry points.
 
-No package imports upward to register a command, and a package without its extra (torch, say) breaks only its own
-commands.
+Every package registers its own commands, so no package imports upward. A package without its extra (torch, for
+example) breaks only its own commands.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ GROUP = "ucoder.commands"
 
 
 class RegisteredCommands(click.Group):
-    """A click group whose commands are the entry points of `GROUP`, imported when they are used."""
+    """A click group whose commands are the entry points of `GROUP`.
+
+    Each command is imported when it is used.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(entry_points(group=GROUP).names)
@@ -30,8 +33,10 @@ class RegisteredCommands(click.Group):
 @click.group(cls=RegisteredCommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("ucoder"), prog_name="ucoder")
 def main() -> None:
-    """A private coding assistant that runs its candidates and trusts the behaviour most of them agree on.
+    """A private coding assistant that runs its candidates before choosing one.
 
-    Everything runs on this machine. Start with `ucoder sandbox doctor`, then let your editor start
-    `ucoder serve`.
+    It samples several candidates, runs them in a sandbox, and offers one with the behaviour that most of
+    them share. Everything runs on this machine.
+
+    Check the sandbox first: `ucoder sandbox doctor`. Then let your editor start `ucoder serve`.
     """

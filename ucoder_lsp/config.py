@@ -1,7 +1,8 @@
-"""The configuration, read in one place: TOML file, then environment, then flags, in rising precedence.
+"""The configuration of the server, read in one place.
 
-Every setting has a default that works. An unknown setting or an invalid value never stops the server. It is reported
-in one sentence that says how to correct it, and the value of the next lower precedence stays.
+Its sources, in rising precedence, are the TOML file, the environment and the flags; the server adds the editor's
+settings. Every setting has a default that works. An unknown setting or an invalid value never stops the server. It is
+reported in one sentence with the correction, and the value of the next lower precedence stays.
 """
 
 from __future__ import annotations
@@ -21,56 +22,67 @@ EMBEDDED = "embedded"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings of the server, with their help texts and allowed ranges in the field metadata."""
+    """All settings of the server.
+
+    The field metadata holds the help text and the allowed range of each.
+    """
 
     model: str = field(
-        default=EMBEDDED, metadata={"help": "model to serve: 'embedded', or the path of a GGUF file"}
+        default=EMBEDDED, metadata={"help": "Model to serve: 'embedded', or the path of a GGUF file."}
     )
     candidates: int = field(
-        default=8, metadata={"help": "number of candidates sampled per completion", "range": (1, 32)}
+        default=8, metadata={"help": "Number of candidates sampled per completion.", "range": (1, 32)}
     )
     max_tokens: int = field(
-        default=96, metadata={"help": "maximum length of a candidate, in tokens", "range": (1, 1024)}
+        default=96, metadata={"help": "Maximum length of a candidate, in tokens.", "range": (1, 1024)}
     )
     temperature: float = field(
-        default=0.6, metadata={"help": "sampling temperature; 0 is greedy", "range": (0.0, 2.0)}
+        default=0.6,
+        metadata={
+            "help": "Sampling temperature; 0 always picks the most probable token.",
+            "range": (0.0, 2.0),
+        },
     )
     context_tokens: int = field(
-        default=1536, metadata={"help": "maximum length of the prompt, in tokens", "range": (64, 32768)}
+        default=1536, metadata={"help": "Maximum length of the prompt, in tokens.", "range": (64, 32768)}
     )
     deadline_ms: int = field(
         default=5000,
         metadata={
-            "help": "time limit for sampling, in ms; the best completion so far is used",
+            "help": "Time limit for sampling, in ms; the best completion so far is used.",
             "range": (50, 60000),
         },
     )
     execution: bool = field(
         default=True,
-        metadata={"help": "run candidates in the sandbox; when false, rank them without running anything"},
+        metadata={"help": "true runs candidates in the sandbox; false ranks them without running anything."},
     )
     probes: int = field(
-        default=16, metadata={"help": "number of probe inputs per function", "range": (1, 256)}
+        default=16,
+        metadata={"help": "Number of probe inputs: arguments that candidates are run on.", "range": (1, 256)},
     )
     python: str = field(
         default="",
-        metadata={"help": "Python interpreter that runs the candidates; empty means the server's own"},
+        metadata={"help": "Python interpreter that runs the candidates; empty means the server's own."},
     )
     threads: int = field(
         default=0,
-        metadata={"help": "number of CPU threads for the model; 0 means one per core", "range": (0, 256)},
+        metadata={"help": "Number of CPU threads for the model; 0 means one per core.", "range": (0, 256)},
     )
     cache_dir: Path = field(
         default_factory=lambda: platformdirs.user_cache_path("ucoder", appauthor=False),
-        metadata={"help": "folder for prepared models; it may be deleted at any time"},
+        metadata={"help": "Folder for prepared models; it may be deleted at any time."},
     )
     data_dir: Path = field(
         default_factory=lambda: platformdirs.user_data_path("ucoder", appauthor=False),
-        metadata={"help": "folder for adapters and training runs"},
+        metadata={"help": "Folder for adapters and training runs."},
     )
 
     def overlay(self, values: Mapping[str, object], source: str) -> tuple[Settings, list[str]]:
-        """Return these settings with `values` on top, and one sentence per value that cannot be used."""
+        """Return these settings with `values` on top, and the problems.
+
+        There is one sentence per value that cannot be used.
+        """
         accepted: dict[str, object] = {}
         problems: list[str] = []
         known = {f.name: f for f in fields(self)}
@@ -79,7 +91,7 @@ class Settings:
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean '{close[0]}'?" if close else f"the settings are {', '.join(known)}."
-                problems.append(f"Unknown setting '{key}' in {source} is ignored: {hint}")
+                problems.append(f"Unknown setting '{key}' from {source} is ignored: {hint}")
                 continue
             try:
                 accepted[name] = _convert(getattr(self, name), raw)
@@ -87,7 +99,7 @@ class Settings:
             except ValueError as error:
                 accepted.pop(name, None)
                 problems.append(
-                    f"Setting '{key}' in {source} is ignored: {error}; using {getattr(self, name)!r}."
+                    f"Setting '{key}' from {source} is ignored: {error}; using {getattr(self, name)!r}."
                 )
         return replace(self, **accepted), problems  # type: ignore[arg-type]  # converted above, by field
 
@@ -126,7 +138,10 @@ def _check_range(value: object, allowed: tuple[float, float] | None) -> None:
 
 
 def config_path(environment: Mapping[str, str]) -> Path:
-    """Return the path of the TOML file: `$UCODER_CONFIG`, else one in the platform's configuration directory."""
+    """Return the path of the TOML file.
+
+    It is `$UCODER_CONFIG`, else `config.toml` in the platform's configuration directory.
+    """
     given = environment.get(ENVIRONMENT_PREFIX + "CONFIG")
     return (
         Path(given).expanduser()
@@ -138,9 +153,9 @@ def config_path(environment: Mapping[str, str]) -> Path:
 def load(
     flags: Mapping[str, object] | None = None, environment: Mapping[str, str] | None = None
 ) -> tuple[Settings, list[str]]:
-    """Return the settings of this process, and one sentence per value that cannot be used.
+    """Return the settings of this process, and the problems.
 
-    `flags` holds only the flags that are on the command line.
+    There is one sentence per value that cannot be used. `flags` holds only the flags that are on the command line.
     """
     environment = os.environ if environment is None else environment
     problems: list[str] = []

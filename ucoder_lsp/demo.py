@@ -1,6 +1,6 @@
-"""`ucoder demo`: complete the example workspace through the real server and print the reasons.
+"""The command `ucoder demo`: complete the examples and print the reasons.
 
-The demo starts the language server over stdio as an editor does, types at a few cursor positions, and prints the
+The demo starts the language server over stdio, as an editor does. It types at a few cursor positions and prints the
 whole explanation of each completion. It uses the protocol only.
 """
 
@@ -47,7 +47,10 @@ STOPS = (
 
 
 def typed_document(workspace: Path, stop: Stop) -> tuple[str, int, int]:
-    """Return the document after typing at a stop, and the cursor's 0-based line and character."""
+    """Return the document after typing at a stop, and the cursor.
+
+    The cursor is a 0-based line and character.
+    """
     text = (workspace / stop.file).read_text(encoding="utf-8")
     at = text.index(stop.anchor) + len(stop.anchor)
     line, character = position_after(text[:at] + stop.typed, text[:at] + stop.typed)
@@ -125,13 +128,16 @@ def _candidates(explanation: dict[str, Any]) -> Table:
 
 
 def _aligned(text: str) -> str:
-    """Move the candidate's first line to the margin, like the lines that follow it."""
+    """Move the candidate's first line to the margin, like the others."""
     first, _, rest = text.strip("\n").partition("\n")
     return first.strip() + ("\n" + textwrap.dedent(rest) if rest else "")
 
 
 def _clusters(explanation: dict[str, Any]) -> Table:
-    """Tabulate the behaviour of each cluster; probe inputs on which clusters differ come first."""
+    """Tabulate the behaviour of each cluster.
+
+    Probe inputs on which clusters differ come first.
+    """
     clusters = explanation["clusters"]
     rows = list(zip(explanation["probes"], *(cluster["behaviour"] for cluster in clusters), strict=False))
     rows.sort(key=lambda row: len(set(row[1:])) == 1)
@@ -163,10 +169,13 @@ def _timings(timings: dict[str, float]) -> str:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=DEFAULT_WORKSPACE,
     show_default=True,
-    help="Folder with the example files.",
+    help="Folder with the example files, as in a clone of UCoder.",
 )
 def demo(workspace: Path) -> None:
-    """Complete the example workspace through the real server and show why each completion was chosen."""
+    """Complete the example files and show why each text was chosen.
+
+    It starts the real server, as an editor does, and changes no file.
+    """
     console = Console()
     try:
         ran = asyncio.run(run(workspace, console))

@@ -1,6 +1,7 @@
-"""Files that appear complete or not at all: written aside, synced to the disk, then renamed.
+"""Atomic files: they appear complete or not at all.
 
-JSON files hold one dataclass each and are checked field by field when they are read.
+A file is written aside, synced to the disk, then renamed. JSON files hold one dataclass each and are checked field by
+field when they are read.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until a folder's entries (creations, renames) are on the disk; does nothing on Windows."""
+    """Wait until a folder's creations and renames are on the disk.
+
+    Does nothing on Windows.
+    """
     if os.name != "posix":
         return
     handle = os.open(path, os.O_RDONLY)
@@ -86,7 +90,7 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Wait until a file, or a folder with everything in it, is on the disk."""
+    """Wait until a file or a whole folder is on the disk."""
     for each in (path, *path.rglob("*")):
         if each.is_dir():
             sync_folder(each)
@@ -103,7 +107,7 @@ def remove(path: Path) -> None:
 
 
 def aside_of(path: Path) -> Path:
-    """Return the hidden path where this thread writes before it renames to `path`.
+    """Return the hidden path that is written first and renamed to `path`.
 
     It is in the same folder. Its name holds the thread and the process, so that writers never share one and
     `remove_abandoned` finds those of ended processes.

@@ -6,11 +6,14 @@ from ucoder_lsp.completion.context import CompletionContext, context_at
 
 
 def split(marked: str) -> tuple[str, int, int]:
-    """The text without the mark, and the mark's 0-based line and column."""
+    """Return the text without the mark, and the mark's position.
+
+    The position is a 0-based line and column.
+    """
     before, _, after = marked.partition("|")
     return before + after, before.count("\n"), len(before) - (before.rfind("\n") + 1)
 
 
 def at(marked: str) -> CompletionContext:
-    """The completion context at the mark."""
+    """Return the completion context at the mark."""
     return context_at(*split(marked))

@@ -1,8 +1,8 @@
-"""Real GGUF files small enough for fast tests: random weights, a byte-level BPE vocabulary, LoRA adapters.
+"""Real GGUF models and LoRA adapters, small enough for fast tests.
 
-The weights mean nothing, but everything else is what llama.cpp serves in earnest: the Llama and the Qwen2
-architecture, grouped-query attention, the gpt2 tokenizer, Qwen's fill-in-the-middle tokens under their real
-names. Weights are float32, so that the same row computed alone or in a batch differs by rounding only.
+The weights are random, but everything else is as in real models: the Llama and the Qwen2 architecture, grouped-query
+attention, the gpt2 tokenizer with a byte-level BPE vocabulary, Qwen's fill-in-the-middle tokens under their real names.
+Weights are float32, so that the same row computed alone or in a batch differs by rounding only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHAT_TEMPLATE = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }
 
 
 def byte_letters() -> list[str]:
-    """The printable letter that the gpt2 tokenizer writes for each byte."""
+    """Return the printable letter that the gpt2 tokenizer writes for each byte."""
     plain = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     letters, extra = [], 0
     for byte in range(256):
@@ -49,11 +49,11 @@ def write_model(
     fim_ids: bool = False,
     seed: int = 0,
 ) -> Path:
-    """A model of `llama` or `qwen2` architecture with random weights.
+    """Write a model of `llama` or `qwen2` architecture with random weights.
 
     Args:
         fim: names of fill-in-the-middle tokens, marked as ordinary text as some conversions do.
-        fim_ids: name prefix, middle and suffix in the metadata (llama.cpp knows Qwen's by their names).
+        fim_ids: name prefix, middle and suffix in the metadata (llama.cpp recognises Qwen's by their names).
     """
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name(f"tiny {architecture}")
@@ -76,7 +76,7 @@ def write_model(
 
 
 def model_shapes(n_vocab: int, architecture: str) -> dict[str, tuple[int, ...]]:
-    """Tensor names and shapes (out, in) of the model."""
+    """Return the tensor names and shapes (out, in) of the model."""
     shapes: dict[str, tuple[int, ...]] = {
         "token_embd.weight": (n_vocab, WIDTH),
         "output_norm.weight": (WIDTH,),
@@ -103,7 +103,10 @@ def model_shapes(n_vocab: int, architecture: str) -> dict[str, tuple[int, ...]]:
 def write_adapter(
     path: Path, *, seed: int, architecture: str = "llama", rank: int = 4, strength: float = 1.0
 ) -> Path:
-    """A LoRA adapter on all attention and feed-forward weights, strong enough to change what is generated."""
+    """Write a LoRA adapter on all attention and feed-forward weights.
+
+    By default it is strong enough to change the generated text.
+    """
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")

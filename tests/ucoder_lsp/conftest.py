@@ -1,4 +1,7 @@
-"""Models for the tests: tiny ones with random weights, and the embedded one for slow tests."""
+"""The models of the tests.
+
+Tiny ones have random weights; slow tests use the embedded one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: precedence, and one sentence and a working value for every invalid one."""
+"""The settings: precedence, and one sentence for every invalid value."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_unknown_setting_names_the_nearest_one() -> None:
     settings, problems = Settings().overlay({"candidate": 3}, "the editor's settings")
     assert settings == Settings()
     assert problems == [
-        "Unknown setting 'candidate' in the editor's settings is ignored: did you mean 'candidates'?"
+        "Unknown setting 'candidate' from the editor's settings is ignored: did you mean 'candidates'?"
     ]
 
 

@@ -1,4 +1,4 @@
-"""JSON files: a dataclass comes back as it was written, and damage is one sentence."""
+"""The JSON files: round trips, and one sentence for every damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command `ucoder adapters`: list the published adapters and choose the one that is served."""
+"""The command `ucoder adapters`.
+
+It lists the published adapters, and chooses the one that is served.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +30,14 @@ from ucoder_lsp.adapters.registry import AdapterRegistry, bases
     "--base",
     "base",
     metavar="SHA256",
-    help="Base model, by the start of its hash; required when there are several.",
+    help="Base model of the adapters, by the start of its hash; required when several have adapters.",
 )
 @click.pass_context
 def adapters(context: click.Context, data_dir: Path, base: str | None) -> None:
-    """List fine-tuned adapters, choose the one that is served, or go back.
+    """List the trained adapters and choose the one to serve.
 
-    A running server uses the change from its next completion on.
+    An adapter is what `ucoder train run` learned: small weights that change a base model. A running server
+    follows a change from its next completion on.
     """
     context.obj = lambda: _registry(data_dir / "adapters", base)
 
@@ -71,13 +75,18 @@ def _reports_errors(command: Callable[..., None]) -> Callable[..., None]:
 @click.pass_obj
 @_reports_errors
 def list_(registry: Callable[[], AdapterRegistry]) -> None:
-    """List every version, oldest first; a star marks the one that is served."""
+    """List every version, oldest first.
+
+    A star marks the version that is served.
+    """
     found = registry()
     try:
         wanted, complaint = found.wanted(), ""
     except AdapterError as error:
         wanted, complaint = None, str(error)
-    click.echo(f"Base model {found.base_sha256[:12]}{'' if wanted or complaint else ' (served alone)'}")
+    click.echo(
+        f"Base model {found.base_sha256[:12]}{'' if wanted or complaint else ' (served without an adapter)'}"
+    )
     names = found.names()
     for name in names:
         click.echo(f"{'*' if name == wanted else ' '} {name}  {_origin(found, name, check=name == wanted)}")

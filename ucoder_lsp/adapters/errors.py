@@ -1,4 +1,4 @@
-"""The one kind of error that adapters raise, and the advice that its messages end with."""
+"""The error that adapters raise, and the advice in its messages."""
 
 from __future__ import annotations
 
@@ -7,4 +7,7 @@ WAY_OUT = "serve another with `ucoder adapters use`, or go back with `ucoder ada
 
 
 class AdapterError(Exception):
-    """An adapter cannot be published, found or trusted; one sentence with the remedy."""
+    """An adapter cannot be published, found or trusted.
+
+    The message is one sentence with the remedy.
+    """

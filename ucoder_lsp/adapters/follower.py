@@ -1,7 +1,7 @@
-"""The adapter of the next request: follows the registry and loads new adapters.
+"""The adapter of the next request, as the registry chooses it.
 
-A publication never fails a request. When the new adapter cannot be used, the last good one stays in service, and the
-reason is kept for the user until another adapter is published or chosen.
+A new adapter is loaded first. A publication never fails a request: when the new adapter cannot be used, the last good
+one stays in service. The reason is kept for the user until another adapter is published or chosen.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class AdapterFollower:
         return self._served
 
     def problem(self) -> str | None:
-        """Return why the registry's current adapter is not served, in one sentence; None when it is."""
+        """Return why the current adapter is not served, or None.
+
+        The reason is one sentence.
+        """
         return self._problem
 
     def _follow(self, wanted: AdapterVersion | None) -> None:

@@ -1,4 +1,4 @@
-"""The manifest of an adapter version: where it came from, and the hash of every file.
+"""The manifest of an adapter version: its origin and file hashes.
 
 This module owns the format of `manifest.json`. It does not decide which version is served (`registry` does).
 """
@@ -19,7 +19,7 @@ MANIFEST_FILE = "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The origin of one version, and what it consists of."""
+    """The origin and the files of one version."""
 
     version: str
     base_sha256: str
@@ -32,7 +32,7 @@ class Manifest:
     training_run: str
     """Name of the run folder that made it."""
     metrics: dict[str, float]
-    """What was measured when the adapter was accepted."""
+    """The measurements that the adapter was accepted with."""
     files: dict[str, str]
     """Path inside the version's folder to SHA-256."""
     format: int = FORMAT
@@ -47,7 +47,10 @@ class AdapterVersion:
 
     @property
     def version(self) -> str:
-        """Its name in the registry: a running number and the start of the adapter's hash."""
+        """The name in the registry, such as `0003-1f0c5d2a`.
+
+        It is a running number and the start of the adapter's hash.
+        """
         return self.manifest.version
 
     @property
@@ -57,7 +60,10 @@ class AdapterVersion:
 
     @property
     def identity(self) -> str:
-        """The name for requests and cache keys; it contains the hash of the content."""
+        """The name for requests and cache keys.
+
+        It contains the hash of the content.
+        """
         return f"{self.version}@{self.manifest.files[ADAPTER_FILE]}"
 
     def verify(self) -> None:

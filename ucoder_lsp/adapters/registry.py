@@ -1,4 +1,4 @@
-"""The adapter registry: which adapters exist for a base model, and which one is served.
+"""The registry of adapters: published versions and the served one.
 
     ROOT/<first 16 hex digits of the base model's SHA-256>/
         current.json                    what is served, and what was served before
@@ -9,7 +9,7 @@
 
 The trainer publishes through this module, the server reads through it, and `ucoder adapters` shows it.
 A version is written aside, synced and renamed, and only then named in `current.json`, which is replaced
-atomically. A reader sees a complete version or none, whatever is killed and whenever the disk fills up.
+atomically. A reader sees a complete version or none, even when a process is killed or the disk fills up.
 """
 
 from __future__ import annotations
@@ -56,13 +56,17 @@ class _Current:
     previous: tuple[str | None, ...]
     """What was served before, oldest first."""
     events: tuple[dict[str, str], ...]
-    """Every change with its time: publish, use, rollback. A log for people, which makes the file grow with each change.
+    """Every change with its time: publish, use, rollback. It is a log for users.
 
-    So `current` also detects a second change within one tick of the file system's clock, by the size."""
+    The file grows with each change. So `current` detects even a second change within one tick of the file system's
+    clock, by the size."""
 
 
 class AdapterRegistry:
-    """The adapters of one base model. Safe to use from several processes at once."""
+    """The adapters of one base model.
+
+    Safe to use from several processes at once.
+    """
 
     def __init__(self, root: Path, base_sha256: str) -> None:
         """Refer to a registry; nothing is read or created yet.
@@ -160,7 +164,9 @@ class AdapterRegistry:
         peft: Path | None = None,
         activate: bool = True,
     ) -> AdapterVersion:
-        """Copy an adapter into the registry as a new version, and serve it.
+        """Publish an adapter as a new version, and serve it.
+
+        Its files are copied into the registry.
 
         Args:
             adapter: the LoRA GGUF.
@@ -316,7 +322,10 @@ def _check_adapter_file(path: Path) -> None:
 
 
 def _copy(adapter: Path, peft: Path | None, folder: Path) -> dict[str, str]:
-    """Copy an adapter's files into a new folder, synced; returns the hash of each."""
+    """Copy an adapter's files into a new folder and sync them.
+
+    Returns the hash of each.
+    """
     folder.mkdir()
     shutil.copyfile(adapter, folder / ADAPTER_FILE)
     if peft is not None:

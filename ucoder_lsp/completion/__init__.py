@@ -1,1 +1,4 @@
-"""From a cursor position to one completion; independent of the editor's protocol."""
+"""The path from a cursor position to one completion.
+
+It is independent of the editor's protocol.
+"""

@@ -1,4 +1,4 @@
-"""A cache of recent completions, so that typing along the ghost text costs nothing.
+"""The cache of recent completions: typing along the ghost text costs nothing.
 
 An entry answers its own position and every position reached by typing the offered text (matched backwards on the typed
 prefix, the technique of llama.vscode). Every cache key holds the identity of the model and of the adapter.
@@ -52,7 +52,3 @@ class CompletionCache:
                 self._entries.move_to_end(key)
                 return replace(entry.explanation, text=offered[len(typed) :], cached=True)
         return None
-
-    def clear(self) -> None:
-        """Remove all entries (a new adapter, new settings)."""
-        self._entries.clear()

@@ -1,7 +1,7 @@
 """The context of a cursor: extent of the completion and enclosing function.
 
-The document is unfinished, so parso reads it, which recovers from errors. A placeholder name is put at the cursor, and
-the scopes around it are looked up. Nothing here runs code or uses the model.
+The document is unfinished, so it is parsed with parso, which recovers from errors. A placeholder name is put at the
+cursor, and the scopes around it are looked up. Nothing here runs code or uses the model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ HOLE = "ucoder_hole"
 
 
 class CursorError(ValueError):
-    """The cursor is not in the document; the message holds the document's limits."""
+    """The cursor is not in the document.
+
+    The message holds the document's limits.
+    """
 
 
 class Shape(StrEnum):
@@ -60,14 +63,14 @@ class CompletionContext:
 
     @property
     def gap(self) -> str:
-        """The white space between the last code before the cursor and the cursor."""
+        """The white space between the last code and the cursor."""
         return self.prefix[len(self.prefix.rstrip()) :]
 
 
 def context_at(text: str, line: int, column: int) -> CompletionContext:
-    """Return the context of a cursor at 0-based `line` and `column` (in characters).
+    """Return the context of a cursor at 0-based `line` and `column`.
 
-    Raises `CursorError` when the position is not in the document.
+    Columns are in characters. Raises `CursorError` when the position is not in the document.
     """
     prefix, suffix = _split(text, line, column)
     line_prefix = prefix.rsplit("\n", 1)[-1]
@@ -148,7 +151,7 @@ def _stated_and_begun(function: Function, prefix: str, shape: Shape) -> tuple[st
     lines = split_lines(prefix, keepends=True)
 
     def before(position: tuple[int, int]) -> str:
-        """Return the document up to a position of parso (1-based line, 0-based column)."""
+        """Return the document up to a 1-based line and 0-based column."""
         line, column = position
         return "".join([*lines[: line - 1], lines[line - 1][:column]])
 
@@ -176,7 +179,7 @@ def _ends_header(prefix: str, suffix: str) -> bool:
 
 
 def leading_space(text: str) -> str:
-    """Return the white space that a text begins with: the indentation of a line."""
+    """Return a text's leading white space: the indentation of a line."""
     return text[: len(text) - len(text.lstrip())]
 
 

@@ -1,8 +1,8 @@
-"""The program of a candidate: the document with the candidate inserted, reduced to what can run.
+"""The program of a candidate: the runnable slice of its document.
 
-Most documents cannot run as they are (imports that start servers, unfinished functions, code at module level). So the
-sandbox gets a slice: definitions, assignments and guarded imports. Each candidate reaches a *tier*: it parses, its
-names resolve, it runs, it agrees.
+The candidate is inserted into the document. Most documents cannot run as they are (imports that start servers,
+unfinished functions, code at module level). So the sandbox gets a slice: definitions, assignments and guarded imports.
+Each candidate reaches a *tier*: it parses, its names resolve, it runs, it agrees.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Runnable:
 
 
 def prepare(text: str, context: CompletionContext) -> Runnable:
-    """Insert `text` at the cursor; returns its static tier and the program to run.
+    """Insert `text` at the cursor and make the program to run.
 
-    When the document does not parse without the cursor's line either, its broken statements are left out (parso
-    recovers), and the candidate is evaluated on the rest.
+    Returns the program and the static tier of the candidate. When the document does not parse without the cursor's line
+    either, its broken statements are left out (parso recovers). The candidate is then evaluated on the rest.
     """
     if context.shape is Shape.LINE and text.endswith(":"):
         text += f"\n{context.indent}    pass"  # the header of a block that is written next
@@ -74,9 +74,10 @@ def parses_without_cursor_line(context: CompletionContext) -> bool:
 
 
 def stub(context: CompletionContext) -> str:
-    """Return the document with the cursor's function reduced to its signature and docstring.
+    """Return the document with the cursor's function reduced to a stub.
 
-    Probe inputs are generated from it. Empty when the cursor is not in a function that the sandbox can call.
+    A stub is the signature and the docstring; probe inputs are generated from it. Empty when the cursor is not in a
+    function that the sandbox can call.
     """
     if context.function is None:
         return ""
@@ -117,7 +118,10 @@ def _has_error(node: object) -> bool:
 
 
 def _find(tree: ast.Module, dotted: str | None) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    """Return the function of that dotted name; the last definition wins, as when the module runs."""
+    """Return the function of that dotted name, or None.
+
+    The last definition wins, as when the module runs.
+    """
     if dotted is None:
         return None
     body: Sequence[ast.stmt] = tree.body
@@ -131,7 +135,10 @@ def _find(tree: ast.Module, dotted: str | None) -> ast.FunctionDef | ast.AsyncFu
 
 
 def _unresolved(tree: ast.Module, target: ast.FunctionDef | ast.AsyncFunctionDef | None) -> bool:
-    """Return whether a name used in the target (or anywhere, without a target) is undefined."""
+    """Return True if the target uses an undefined name.
+
+    Without a target the whole program is checked.
+    """
     first, last = (target.lineno, target.end_lineno or target.lineno) if target is not None else (0, 10**9)
     found = checker.Checker(tree).messages
     kinds = (messages.UndefinedName, messages.UndefinedLocal)

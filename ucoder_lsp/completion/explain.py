@@ -18,14 +18,14 @@ from ucoder_lsp.completion.insertable import DroppedSample, Insertable
 from ucoder_lsp.engine.types import Generation
 
 LOW_CONFIDENCE_LINES = 12
-"""Without consensus a longer block is cut: nobody reads an unverified page of ghost text."""
+"""Without consensus a longer block is cut, because users do not read a page of unverified ghost text."""
 MAX_SHOWN_CHARS = 120
-"""Characters of one value or probe in an explanation."""
+"""The most characters of one value or probe input in an explanation."""
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateReport:
-    """One distinct candidate text and how far it came."""
+    """One distinct candidate text and the tier that it reached."""
 
     text: str
     count: int
@@ -38,14 +38,14 @@ class CandidateReport:
 
 @dataclass(frozen=True, slots=True)
 class ClusterReport:
-    """Candidates that behaved alike on every probe."""
+    """Candidates that behaved alike on every probe input."""
 
     members: tuple[int, ...]
     """Indices into `Explanation.candidates`."""
     share: float
     """Part of the K samples in this cluster, in [0, 1]."""
     behaviour: tuple[str, ...]
-    """What the cluster did on each probe, as text for a person."""
+    """The cluster's outcome on each probe input, as readable text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Explanation:
     timings: Timings = field(default_factory=Timings)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready, in the protocol's camelCase."""
+        """Return plain data for JSON, in the protocol's camelCase."""
         return {_key(name): _camel(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
@@ -175,7 +175,10 @@ def _tier(insertable: Insertable, election: Election, ballot: int) -> Tier:
 def _candidate_reports(
     insertable: Insertable, election: Election, tiers: Sequence[Tier]
 ) -> list[CandidateReport]:
-    """Make one report per distinct text, with the tier and cluster of its first sample."""
+    """Make one report per distinct text.
+
+    Its tier and cluster are those of its first sample.
+    """
     samples_of: dict[int, list[int]] = {}
     for ballot, (text, _) in enumerate(insertable.drawn):
         samples_of.setdefault(text, []).append(ballot)
@@ -224,7 +227,7 @@ def _behaviour(result: JobResult | None) -> tuple[str, ...]:
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """Write one outcome on one line: the value or the failure."""
+    """Return one outcome as one line: the value or the failure."""
     if outcome.value is not None:
         return outcome.value.text()
     return outcome.exception or outcome.status.value

@@ -1,7 +1,7 @@
-"""The text rules that turn a sampled continuation into an insertion; nothing is executed.
+"""The text rules that turn a sampled continuation into an insertion.
 
-Users of other tools complained about the absence of each rule: wrong indentation or a leading space, tokens of the
-prompt format in the text, duplicated closing brackets, endless repetition.
+Nothing is executed. Each rule prevents what users of other tools complained about: wrong indentation or a leading
+space, tokens of the prompt format in the text, duplicated closing brackets, endless repetition.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sandbox.inputs.brackets import CLOSING, first_unopened, n_open
 from ucoder_lsp.completion.context import CompletionContext, Shape, leading_space
 
 RUNAWAY = ("\n```", "\n# Test", "\n# Example", "\nif __name__", "\n>>>")
-"""Beginnings of what a small model writes after the function is complete."""
+"""The beginnings of text that a small model adds after a complete function."""
 MAX_CONTINUED_LINES = 8
 """Lines that an expression in open brackets may continue over."""
 MAX_BLANK_LINES = 1
@@ -23,7 +23,10 @@ _DOCSTRING = re.compile(r"""\A('{3}|"{3})(?s:.*?)\1[ \t]*(?:\n\s*|\Z)""")
 
 
 def stopper(context: CompletionContext) -> Callable[[str], int | None]:
-    """Return a function from a growing text to the index where it is complete, or None."""
+    """Return a function that finds where a growing text is complete.
+
+    It returns the index, or None while the text is incomplete.
+    """
     if context.shape is Shape.LINE:
         return _line_end
     return lambda text: _block_end(text, context)
@@ -43,7 +46,10 @@ def _line_end(text: str) -> int | None:
 
 
 def _block_end(text: str, context: CompletionContext) -> int | None:
-    """Return where a block ends: at a dedent, blank lines, or runaway text."""
+    """Return the end of a block, or None.
+
+    A dedent, blank lines or runaway text end it.
+    """
     ends = [at for marker in RUNAWAY if (at := text.find(marker)) >= 0]
     lines = text.split("\n")
     offset, blanks, seen = 0, 0, False
@@ -65,16 +71,16 @@ def _block_end(text: str, context: CompletionContext) -> int | None:
 
 
 def _own_indent(text: str) -> str:
-    """Return the indentation that the model chose for its first line of code."""
+    """Return the indentation of the model's first line of code."""
     leading = leading_space(text)
     return leading.rsplit("\n", 1)[-1]
 
 
 def insertion(raw: str, context: CompletionContext) -> str | None:
-    """Return the text to insert for a raw continuation of the prefix without trailing white space.
+    """Return the text to insert for a raw continuation, or None.
 
-    None when the continuation does not fit: it continues a word that white space has already ended, is empty, or
-    starts a block on the header's line.
+    The continuation follows the prefix without its trailing white space. None means that it does not fit: it continues
+    a word that white space has already ended, is empty, or starts a block on the header's line.
     """
     text = _line(raw, context) if context.shape is Shape.LINE else _block(raw, context)
     if text is None or not text.strip():
@@ -123,7 +129,7 @@ def _block(raw: str, context: CompletionContext) -> str | None:
 
 
 def _lead(context: CompletionContext) -> str:
-    """Return the white space missing between the cursor and the first column of the block."""
+    """Return the white space missing between the cursor and the block."""
     if "\n" not in context.gap:
         return "\n" + context.indent
     here = context.gap.rsplit("\n", 1)[-1]
@@ -137,13 +143,19 @@ def _reindent(line: str, own: str, wanted: str) -> str:
 
 
 def _repeats(text: str) -> bool:
-    """Return whether the last three lines are equal: a small model in a loop."""
+    """Return True if the last three lines are equal.
+
+    Small models fall into such loops.
+    """
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     return len(lines) >= 3 and lines[-1] == lines[-2] == lines[-3]
 
 
 def _without_suffix_overlap(text: str, context: CompletionContext) -> str | None:
-    """Remove what the document already holds behind the cursor (a closing bracket, or the next line)."""
+    """Remove the end that the document already holds behind the cursor.
+
+    That is a closing bracket, or the next line.
+    """
     rest = context.line_suffix.strip()
     if rest:
         at = _closing(text, rest)
@@ -158,7 +170,10 @@ def _without_suffix_overlap(text: str, context: CompletionContext) -> str | None
 
 
 def _closing(text: str, rest: str) -> int | None:
-    """Where the text reaches what already stands right of the cursor: its unopened bracket, or the same words."""
+    """Return where the text repeats the rest of the cursor's line.
+
+    That is at its first unopened bracket, or at the same words. None without a repetition.
+    """
     if rest[0] not in CLOSING:
         at = text.find(rest)
         return at if at >= 0 else None

@@ -1,8 +1,8 @@
-"""The flow of one completion, from the cursor to the ghost text and its reason.
+"""The flow of one completion, from the cursor to the ghost text.
 
     context -> prompt -> K samples -> insertable texts -> election -> explanation
 
-Knows nothing of the protocol: the server translates, the demo and the tests call this directly.
+It is independent of the protocol, which the server translates.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ from ucoder_lsp.engine.engine import Engine, Ticket
 from ucoder_lsp.engine.types import Candidate, Finish, Generation, GenerationRequest, Sampling
 
 LINE_TOKENS = 48
-"""New tokens at most when one line is completed."""
+"""The most new tokens when one line is completed."""
 WHOLE = (Finish.EOS, Finish.STOP)
-"""How a complete candidate ends."""
+"""The ways in which a complete candidate ends."""
 
 
 class Completer:
-    """Completes with one engine and, where execution is allowed, one sandbox. Belongs to one event loop."""
+    """Completes with one engine and, where execution is allowed, one sandbox.
+
+    Belongs to one event loop.
+    """
 
     def __init__(
         self, engine: Engine, sandbox: Sandbox | None, settings: Settings, *, why_no_sandbox: str = ""
@@ -86,7 +89,10 @@ class Completer:
         return explanation
 
     def use_adapter(self, identity: str | None) -> None:
-        """Compute the next requests with this adapter (loaded in the engine already), or with the base model."""
+        """Compute the next requests with this adapter; None is the base model.
+
+        The engine must have loaded it.
+        """
         self.adapter = identity
 
     async def _sample(self, context: CompletionContext, inputs: RequestInputs | None) -> Generation:
@@ -129,7 +135,10 @@ class Completer:
             raise
 
     async def _elect(self, insertable: Insertable, inputs: RequestInputs | None) -> Election:
-        """The election among the samples; it abstains with its reason where nothing can be run."""
+        """Hold the election among the samples.
+
+        It abstains with a reason where nothing can be run.
+        """
         ballots = insertable.ballots()
         if not ballots:
             return without_running(ballots, "no candidate fits here and parses")

@@ -32,7 +32,7 @@ class Insertable:
     """One pair per sample, in sampled order: index into `texts`, and the sample's mean log-probability."""
 
     def ballots(self) -> list[Ballot]:
-        """One ballot per sample, in the order of `drawn`."""
+        """Return one ballot per sample, in the order of `drawn`."""
         return [
             Ballot(
                 program=self.texts[at].runnable.source,

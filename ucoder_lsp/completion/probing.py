@@ -11,25 +11,28 @@ from ucoder_lsp.completion.context import CompletionContext
 from ucoder_lsp.completion.document_slice import stub
 
 REQUEST_LIMITS = Limits(probe_wall_s=0.25, job_wall_s=1.0, cpu_s=2)
-"""A person is waiting: a candidate that needs longer on a small input is of no use here."""
+"""Short limits, because a user waits: a candidate that takes longer on a small input is useless here."""
 
 
 def request_inputs(source: str, function: str, budget: int) -> ProbeSet:
     """Propose up to `budget` inputs for `function` of a stub.
 
-    Docstring examples are votes, remarks in prose are not: confidence was measured without such remarks.
+    Examples in the docstring count as votes. Remarks in its prose do not, because confidence was measured without them.
     """
     return replace(propose(source, function, budget=budget), asserts=())
 
 
 class RequestInputs:
-    """The probe inputs of one request, made on a thread while the model decodes."""
+    """The probe inputs of one request.
+
+    They are made on a thread while the model decodes.
+    """
 
     def __init__(self, context: CompletionContext, budget: int) -> None:
         self._context = context
         self._budget = budget
         self.probe_set: ProbeSet | None = None
-        """None until they are made, and where there is no function to call."""
+        """None until the inputs are made, and where no function can be called."""
         self.wall_s = 0.0
 
     @property
@@ -41,7 +44,7 @@ class RequestInputs:
         return self.probe_set is not None and not self.probe_set.constraints
 
     def make(self) -> None:
-        """Make the inputs: some milliseconds of computing."""
+        """Make the inputs; this takes some milliseconds."""
         started = time.perf_counter()
         source = stub(self._context)
         if source and self._context.function is not None:

@@ -2,9 +2,9 @@
 
 Fill-in-the-middle is used where the vocabulary has it. For a chat model without it the prompt requests the function
 around the cursor as the trainer does (`trainer/sampling/prompts/solve_stub.j2`). It holds the document up to the
-function's body, and an answer that begins with the function as far as it is written, so that the next token belongs at
-the cursor. The embedded model is right more often this way than by continuing the text (docs/decisions.md, "A function
-is requested through the chat template"), and adapters learn this form. Outside functions, and for models without a chat
+function's body, and the beginning of an answer: the function as far as it is written. So the next token belongs at the
+cursor. The embedded model is right more often this way than by continuing the text (docs/decisions.md, "A function is
+requested through the chat template"). Adapters learn this form. Outside functions, and for models without a chat
 template, the model continues the text before the cursor.
 
 A prompt never ends in white space, because the next token usually includes the space (a simple form of token healing);
@@ -21,8 +21,8 @@ from ucoder_lsp.engine.chat import around_user_text
 from ucoder_lsp.engine.vocab import FimTokens
 
 CHUNK = 256
-"""A long document is cut in steps of this many tokens, so that the start of the prompt, and with it the cached prefix,
-stays the same for many keystrokes."""
+"""A long document is cut in steps of this many tokens. The start of the prompt, and so the cached prefix, then stays
+the same for many keystrokes."""
 SUFFIX_SHARE = 4
 """The text behind the cursor gets 1/SUFFIX_SHARE of the budget (fill-in-the-middle only)."""
 QUESTION = "Complete this function. Output the whole function in a Python code block."
@@ -33,7 +33,7 @@ Chat = Callable[[str], str]
 
 
 class Tokenize(Protocol):
-    """`Engine.tokenize`."""
+    """The signature of `Engine.tokenize`."""
 
     def __call__(self, text: str, special: bool = False) -> Sequence[int]: ...
 
@@ -83,7 +83,10 @@ def _chat_turn(
 
 
 def _newest(tokens: Sequence[int], budget: int) -> Sequence[int]:
-    """Return the last tokens, at most `budget`, cut at a multiple of CHUNK."""
+    """Return the last tokens, at most `budget`.
+
+    The cut is at a multiple of CHUNK.
+    """
     if len(tokens) <= budget:
         return tokens
     step = min(CHUNK, budget)

@@ -1,4 +1,7 @@
-"""The inference engine: K candidates from one prompt on a local quantized model; no completion logic."""
+"""The inference engine: K candidates from one prompt.
+
+It runs a quantized model on this machine. The logic of completion is in `completion`.
+"""
 
 import os
 

@@ -47,7 +47,7 @@ class LoadedAdapters:
             raise
 
     def activate(self, identity: str | None) -> bool:
-        """Compute with this adapter from now on; None is the base model alone.
+        """Use this adapter from now on; None is the base model.
 
         Returns:
             Whether that changed anything. If so, the KV cache belongs to the old adapter and must be cleared.

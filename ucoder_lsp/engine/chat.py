@@ -1,4 +1,4 @@
-"""The model's own chat template: one user turn, and the beginning of the answer."""
+"""The chat template of the model, rendered for one user turn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ class ChatRefused(EngineError):
 
 
 def render_turn(template: str, vocab: Vocab, user: str) -> str:
-    """Return the prompt of one user turn, with the template's markers in it. Raises `ChatRefused`."""
+    """Return the prompt of one user turn, with the template's markers.
+
+    Raises `ChatRefused`.
+    """
     names = {
         f"{name}_token": vocab.detokenize((token,), special=True) if token is not None else ""
         for name, token in (("bos", vocab.bos), ("eos", vocab.eos))
@@ -59,7 +62,10 @@ def turn_renderer(template: str | None, vocab: Vocab) -> Callable[[str], str] | 
 
 @lru_cache(maxsize=4)
 def _compiled(source: str) -> jinja2.Template:
-    """Compile a template in a sandbox without a loader: it comes from an untrusted file."""
+    """Compile a template in a sandbox without a loader.
+
+    The template comes from an untrusted file.
+    """
 
     def refuse(message: str) -> str:
         raise ChatRefused(f"The model's chat template refuses a single user turn: {message}")

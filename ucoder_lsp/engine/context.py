@@ -1,4 +1,4 @@
-"""The boundary with llama.cpp: a loaded model, and a context that decodes rows of tokens.
+"""The boundary with llama.cpp: models, contexts that decode rows, adapters.
 
 These classes hide everything native: pointers, the batch, return codes. All sequences share one KV cache
 (`kv_unified`), so copying a sequence is bookkeeping; with split caches a partial copy aborts the process.
@@ -29,7 +29,10 @@ Logits = NDArray[np.float32]
 
 
 def default_threads() -> int:
-    """Return the number of cores this process may use; more threads than cores are slower."""
+    """Return the number of cores this process may use.
+
+    More threads than cores are slower.
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
@@ -160,7 +163,10 @@ class Context:
             )
 
     def logits(self, n_rows: int) -> Logits:
-        """Return a view of the last decode's logits, in batch order; valid until the next decode."""
+        """Return a view of the last decode's logits, in batch order.
+
+        It is valid until the next decode.
+        """
         pointer = C.llama_get_logits(self.handle)
         return np.ctypeslib.as_array(pointer, shape=(n_rows, self._model.vocab.n_tokens))
 

@@ -1,7 +1,6 @@
 """The growing text of one candidate, and the rules that end it.
 
-All decoders share this, whatever computes the logits. Pieces become text, stop strings and `stop_when` cut it, and a
-token that is not text ends it.
+All decoders share it. Pieces become text, stop strings and `stop_when` cut it, and a token that is not text ends it.
 """
 
 from __future__ import annotations
@@ -57,7 +56,10 @@ class Continuation:
         return Candidate(text, tuple(self.tokens[:n]), tuple(self._logprobs[:n]), reason)
 
     def _stop_index(self, text: str, searched: int) -> int | None:
-        """Return where the text must end, or None. Text up to `searched` contains no stop string."""
+        """Return where the text must end, or None.
+
+        Text up to `searched` contains no stop string.
+        """
         found = [text.find(stop, max(0, searched - len(stop) + 1)) for stop in self._request.stop]
         cuts = [i for i in found if i >= 0]
         if self._request.stop_when is not None:

@@ -45,7 +45,10 @@ class Ticket:
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
-        """Stop before the next decode; the result then holds the text so far, marked CANCELLED."""
+        """Stop before the next decode.
+
+        The result then holds the text so far, marked CANCELLED.
+        """
         self._cancelled.set()
 
     def result(self, timeout: float | None = None) -> Generation:
@@ -198,7 +201,9 @@ class Engine:
         return self.submit(request).result()
 
     def logits(self, tokens: Sequence[int], adapter: str | None = None) -> Logits:
-        """Return the logits after each token, shape (len(tokens), vocabulary), for scoring and tests.
+        """Return the logits after each token, for scoring and tests.
+
+        Their shape is (len(tokens), vocabulary).
 
         Raises:
             PromptTooLong, UnknownAdapter, EngineError, EngineClosed: as for a request.
@@ -212,7 +217,10 @@ class Engine:
     def logprobs(
         self, prompt: Sequence[int], continuation: Sequence[int], adapter: str | None = None
     ) -> list[float]:
-        """Return the natural log-probability of each continuation token at temperature 1; raises as `logits`."""
+        """Return the natural log-probability of each continuation token.
+
+        The temperature is 1. Raises as `logits`.
+        """
         if not prompt or not continuation:
             raise EngineError(
                 "Scoring needs a prompt of at least one token and a continuation of at least one."
@@ -226,7 +234,9 @@ class Engine:
         ]
 
     def load_adapter(self, path: Path | str, identity: str) -> None:
-        """Load a LoRA GGUF so that requests may name it, after the requests in the queue.
+        """Load a LoRA GGUF so that requests may name it.
+
+        It is loaded after the requests that are already in the queue.
 
         Raises:
             AdapterLoadError: it is missing, damaged, made for another model, or the identity names another file.
@@ -271,7 +281,7 @@ class Engine:
             )
 
     def _enqueue(self, future: Future[T], work: Callable[[], T]) -> None:
-        """Run `work` in the engine's thread and put its result into the future."""
+        """Run `work` in the engine's thread; the future gets its result."""
 
         def job() -> None:
             if not future.set_running_or_notify_cancel():
@@ -315,7 +325,9 @@ def _open_context(model: LoadedModel, n_cells: int, k_max: int, n_threads: int) 
 
 
 def _work(jobs: Jobs, open_model: Callable[[], _Opened], opened: Future[_Opened]) -> None:
-    """Run the engine's thread: open the model, do jobs in order until None, close the model.
+    """Run the engine's thread.
+
+    It opens the model, does jobs in order until None, and closes the model.
 
     All of llama.cpp runs in this one thread. GNU's OpenMP keeps a team of threads for each thread that ever used one.
     With a second team (of the thread that loaded the model) it assumes oversubscribed cores and stops spinning at
@@ -341,6 +353,9 @@ _open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """Close all engines: a thread inside llama.cpp crashes while the interpreter shuts down."""
+    """Close all engines at exit.
+
+    A thread inside llama.cpp crashes while the interpreter shuts down.
+    """
     for engine in tuple(_open_engines):
         engine.close()

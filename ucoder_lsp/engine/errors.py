@@ -1,6 +1,6 @@
-"""The errors of the engine: one class per kind, every message with a remedy.
+"""The errors of the engine: one class per kind.
 
-Failures of llama.cpp (its return codes) become one of these in `context`.
+Every message holds a remedy. Failures of llama.cpp (its return codes) become one of these in `context`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class ModelLoadError(EngineError):
 
 
 class PromptTooLong(EngineError):
-    """The prompt and the requested new tokens do not fit into the context.
+    """The prompt and the new tokens do not fit into the context.
 
     Attributes:
         n_prompt: tokens of the prompt.

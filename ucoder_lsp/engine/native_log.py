@@ -1,6 +1,7 @@
-"""The log of llama.cpp: kept off standard error, and collected for error messages.
+"""The log of llama.cpp, collected for error messages.
 
-llama.cpp reports why it rejected a file only through its log, so the last error lines are kept for the exception.
+It is kept off standard error. llama.cpp reports only in its log why it rejected a file, so the last error lines are
+kept for the exception.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ def install() -> None:
 
 @contextmanager
 def listening(listener: Callable[[str], None]) -> Iterator[None]:
-    """Send every log line to `listener` as well, in the thread that llama.cpp logs from."""
+    """Send every log line to `listener` as well.
+
+    It is called in the thread that llama.cpp logs from.
+    """
     _listeners.append(listener)
     try:
         yield
@@ -51,7 +55,10 @@ def listening(listener: Callable[[str], None]) -> Iterator[None]:
 
 
 def take_errors() -> str:
-    """Return the error lines since the last call, joined; empty when there were none."""
+    """Return the error lines since the last call, joined.
+
+    Empty without such lines.
+    """
     text = "; ".join(_errors)
     _errors.clear()
     return text

@@ -1,4 +1,4 @@
-"""The bookkeeping of the prefix cache: which prompts the KV cache holds in which sequence.
+"""The bookkeeping of the prefix cache: the prompt in each sequence.
 
 An editor repeats almost the same prompt and changes between files; the trainer sends one chat prefix with many
 problems. So several recent prompts are kept, each in its own sequence. A new prompt starts from the one with which it
@@ -87,7 +87,10 @@ class PrefixCache:
     def _evict(
         self, prompt: tuple[int, ...], target: int, source: int | None, n_cells: int
     ) -> tuple[int, ...]:
-        """Evict the oldest others until the prompts fit; shared cells count twice, which is safe."""
+        """Evict the oldest other prompts until all fit.
+
+        Shared cells count twice, which is safe.
+        """
         others = sorted(
             (s for s in self._entries if s != target), key=lambda s: (s == source, self._entries[s].used)
         )

@@ -1,7 +1,7 @@
-"""The work of the engine's thread on one request: adapter, prefill, candidates. Not thread-safe.
+"""The work of the engine's thread on one request: adapter, prefill, candidates.
 
-Sequences 0 to N_PROMPTS - 1 of the KV cache hold recent prompts, or one kept prefix and one prompt for requests that
-must be reproducible. The others hold the branches of the current request.
+Sequences 0 to N_PROMPTS - 1 of the KV cache hold recent prompts. For requests that must be reproducible they hold one
+kept prefix and one prompt. The other sequences hold the branches of the current request. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ N_PROMPTS = 4
 PREFILL_CHUNK = 128
 """Tokens between two checks of the deadline during prefill."""
 SCORE_CHUNK = 32
-"""Rows per decode when a text is scored. From 64 rows on llama.cpp uses another attention kernel, which rounds
-differently from the rows that were sampled (docs/decisions.md, "Texts are scored in chunks of 32 rows")."""
+"""Rows per decode when a text is scored. From 64 rows on llama.cpp uses another attention kernel. It rounds differently
+from the rows that were sampled (docs/decisions.md, "Texts are scored in chunks of 32 rows")."""
 
 Interrupted = Callable[[], Finish | None]
 
@@ -59,7 +59,10 @@ class Runner:
             raise
 
     def score(self, tokens: tuple[int, ...], adapter: str | None) -> Logits:
-        """Return the logits after each token, shape (n, vocabulary), without using the cache."""
+        """Return the logits after each token, without using the cache.
+
+        Their shape is (n, vocabulary).
+        """
         self._use_adapter(adapter)
         self._forget_all()
         rows = np.empty((len(tokens), self._model.vocab.n_tokens), np.float32)
@@ -124,7 +127,9 @@ class Runner:
     def _prefill(
         self, prompt: tuple[int, ...], n_reserved: int, interrupted: Interrupted
     ) -> tuple[int, int, Finish | None]:
-        """Prefill the prompt; the context's logits are then those of its last token.
+        """Prefill the prompt.
+
+        The context's logits are then those of its last token.
 
         Returns:
             The sequence that holds it, how many of its tokens were cached, and why it stopped early or None.
@@ -150,7 +155,10 @@ class Runner:
     def _prefill_reproducibly(
         self, prompt: tuple[int, ...], n_kept: int, interrupted: Interrupted
     ) -> tuple[int, int, Finish | None]:
-        """Prefill as `_prefill`, but in chunks and cells that do not depend on earlier requests."""
+        """Prefill as `_prefill`, but independently of earlier requests.
+
+        Chunks and cells are the same for the same prompt.
+        """
         prefix, n_cached = prompt[:n_kept], n_kept
         if self._kept != prefix:
             self._forget_all()
@@ -181,7 +189,10 @@ class Runner:
         return n_done, None
 
     def _decode_run(self, tokens: tuple[int, ...], start: int, sequence: int, *, all_logits: bool) -> None:
-        """Decode consecutive tokens of a sequence, with logits of all or of the last."""
+        """Decode consecutive tokens of a sequence.
+
+        Logits are computed for all of them, or for the last.
+        """
         n = len(tokens)
         flags = [all_logits] * (n - 1) + [True]
         self._context.decode(tokens, range(start, start + n), [sequence] * n, flags)

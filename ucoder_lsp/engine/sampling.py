@@ -55,9 +55,10 @@ class RowSampler:
 
 
 def _kept(weights: NDArray[np.float32], sampling: Sampling) -> tuple[Ints, Floats]:
-    """Return the tokens that top-k, top-p and min-p keep, by id, with their weights.
+    """Return the tokens that top-k, top-p and min-p keep.
 
-    Weights are exp(logit - peak), not normalised: 1 for the most probable token.
+    They are ordered by id and come with their weights. A weight is exp(logit - peak), not normalised: 1 for the most
+    probable token.
     """
     total = float(weights.sum(dtype=np.float64))
     # Tokens below (1 - top_p) / V of the mass weigh less than 1 - top_p together, so the nucleus lies above

@@ -49,7 +49,9 @@ class KernelCheck:
 
 
 def check_kernels(model: Path, command: tuple[str, ...] = COMMAND) -> KernelCheck | None:
-    """Decode a few tokens in a child process, first with the fastest kernels.
+    """Decode a few tokens in a child process.
+
+    The fastest kernels are tried first.
 
     Returns:
         How to load it; None when the child ended with an ordinary error, which loading will report.

@@ -9,7 +9,10 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """The sampling parameters. Temperature 0 is greedy: all candidates are equal, so use K = 1."""
+    """The parameters of sampling.
+
+    Temperature 0 is greedy: all candidates are equal, so use K = 1.
+    """
 
     temperature: float = 0.8
     top_p: float = 0.95
@@ -50,8 +53,8 @@ class GenerationRequest:
     adapter: str | None = None
     """Identity of a loaded adapter; None for the base model."""
     kept_prefix: int | None = None
-    """None starts from whatever the prefix cache holds. A number makes the answer independent of earlier requests: that
-    many leading tokens are computed separately and kept for the next request that begins with them; the others are
+    """None starts from the longest prefix in the cache. A number makes the answer independent of earlier requests: that
+    many leading tokens are computed separately and kept for the next request that begins with them. The others are
     computed anew. Without it a prompt computed in other chunks rounds differently, which can change a sampled token."""
     on_candidate: Callable[[int, Candidate], None] | None = None
     """Called in the engine's thread with (index, candidate) as each one ends, while others are still decoded. It must
@@ -71,7 +74,10 @@ class Candidate:
 
     @property
     def mean_logprob(self) -> float:
-        """Fluency: the mean log-probability (perplexity is exp of its negative); 0.0 for an empty candidate."""
+        """The mean log-probability of the tokens, as a measure of fluency.
+
+        Perplexity is exp of its negative. 0.0 for an empty candidate.
+        """
         return sum(self.logprobs) / len(self.logprobs) if self.logprobs else 0.0
 
 

@@ -66,13 +66,16 @@ class Vocab:
         return tuple(buffer[:n])
 
     def detokenize(self, tokens: Sequence[int], special: bool = False) -> str:
-        """Return the text of token ids; special tokens only on request, broken UTF-8 as U+FFFD."""
+        """Return the text of token ids.
+
+        Special tokens appear only on request. Broken UTF-8 becomes U+FFFD.
+        """
         return b"".join(self._raw_piece(t, special) for t in tokens).decode("utf-8", "replace")
 
     def piece(self, token: int) -> bytes:
         """Return the bytes that a token adds to a text.
 
-        None for special tokens; some are only part of a character.
+        They are empty for a special token, and may be only part of a character.
         """
         known = self._pieces.get(token)
         if known is None:

@@ -1,1 +1,4 @@
-"""The choice and preparation of the served GGUF file; inference is in `engine`."""
+"""The choice and preparation of the served GGUF file.
+
+Inference is in `engine`.
+"""

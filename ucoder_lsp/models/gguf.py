@@ -1,7 +1,7 @@
-"""GGUF files on the disk: checked, hashed, and requantized into the cache directory.
+"""GGUF files on the disk: checked, hashed and requantized.
 
-A requantized file appears complete or not at all (written aside, synced, renamed). Its name holds the source's
-SHA-256 and the kind, and a JSON file beside it holds its own hash. Nothing here loads a model.
+A requantized file is in the cache directory and appears complete or not at all (written aside, synced, renamed). Its
+name holds the source's SHA-256 and the kind, and a JSON file beside it holds its own hash. Nothing here loads a model.
 """
 
 from __future__ import annotations

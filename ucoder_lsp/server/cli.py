@@ -1,12 +1,15 @@
-"""The commands `ucoder serve` (start the language server) and `ucoder settings` (show its settings)."""
+"""The commands `ucoder serve` and `ucoder settings`."""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import fields
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,15 +38,16 @@ def given(flags: dict[str, object]) -> dict[str, object]:
     default="warning",
     show_default=True,
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="Least severe messages that go to standard error.",
+    help="Lowest level of the messages that are logged to standard error.",
 )
 @settings_options
 def serve(log_level: str, **flags: object) -> None:
     """Start the language server on standard input and output.
 
-    Your editor starts this command. Settings come from the configuration file, then UCODER_* variables, then
-    the flags below, then the editor's own settings; later ones override earlier ones. `ucoder settings` shows
-    the result.
+    Your editor starts this command. Settings come from the configuration file, then environment variables
+    (such as UCODER_CANDIDATES), then the flags below, then the editor. Later ones override earlier ones.
+
+    `ucoder settings` shows the current values, without those of the editor.
     """
     from ucoder_lsp.server.server import create
 
@@ -57,14 +61,23 @@ def serve(log_level: str, **flags: object) -> None:
 @click.command()
 @settings_options
 def settings(**flags: object) -> None:
-    """Show every setting, its current value, and its meaning."""
-    import os
+    """Show every setting, its current value, and its meaning.
 
+    The lines are in the format of the configuration file, so they can be copied into it.
+    """
     current, problems = load(given(flags))
-    click.echo(f"Configuration file: {config_path(os.environ)}")
+    path = config_path(os.environ)
+    click.echo(f"# Configuration file: {path}{'' if path.exists() else ' (does not exist yet)'}")
     for field in fields(Settings):
-        click.echo(f"{field.name:15} = {getattr(current, field.name)!s:40} {field.metadata['help']}")
+        click.echo(f"{field.name:15} = {_toml(getattr(current, field.name)):40} # {field.metadata['help']}")
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
         raise SystemExit(2)
+
+
+def _toml(value: object) -> str:
+    """Return a setting's value as TOML."""
+    if isinstance(value, str | Path):
+        return json.dumps(str(value), ensure_ascii=False)  # a JSON string is also a TOML string
+    return str(value).lower()

@@ -1,4 +1,4 @@
-"""A headless editor that drives the real server over standard input and output.
+"""A headless editor that drives the real server over stdio.
 
 The demo, the tests and the benchmarks use it. It is also the shortest example of a client in another program.
 """
@@ -18,7 +18,7 @@ from pygls.lsp.client import LanguageClient
 
 from ucoder_lsp.server.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
 
-# -P: a file of the workspace (numbers.py, say) must not be imported instead of a module of the server.
+# -P: a file of the workspace, such as numbers.py, must not be imported instead of a module of the server.
 SERVER = (sys.executable, "-P", "-m", "ucoder_lsp", "serve")
 
 
@@ -27,7 +27,10 @@ class ServerFailed(RuntimeError):
 
 
 class Editor:
-    """One running server and its open documents. Use as an async context manager."""
+    """One running server and its open documents.
+
+    Use as an async context manager.
+    """
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class Editor:
             types.WINDOW_LOG_MESSAGE: self._message,
         }
         for method, handler in handlers.items():
-            # pygls marks what it registers, and a bound method takes no mark.
+            # pygls sets attributes on the handlers that it registers, and a bound method does not accept them.
             self.client.feature(method)(partial(handler))
 
     async def __aenter__(self) -> Self:
@@ -103,7 +106,10 @@ class Editor:
         return _as_dict(await self.client.protocol.send_request_async(STATUS, {}))
 
     def open(self, name: str, text: str) -> str:
-        """Open the document `name` of the workspace, or replace its text; returns its URI."""
+        """Open the document `name` of the workspace, or replace its text.
+
+        Returns its URI.
+        """
         uri = (self.workspace.resolve() / name).as_uri()
         version = self._versions[uri] = self._versions.get(uri, 0) + 1
         if version == 1:
@@ -153,7 +159,10 @@ class Editor:
 
 
 def _as_dict(value: Any) -> dict[str, Any]:
-    """Convert a result of a custom method to plain data: pygls decodes it as named tuples."""
+    """Convert a result of a custom method to plain data.
+
+    pygls decodes it as named tuples.
+    """
     plain = _plain(value)
     assert isinstance(plain, dict)
     return plain

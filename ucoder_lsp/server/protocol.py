@@ -1,6 +1,7 @@
-"""The custom methods of the protocol, shared by the server, its clients and the extension.
+"""The custom methods of the protocol.
 
-Their requests have the parameters `{}`, because pygls 2.1 rejects a message without parameters.
+The server, its clients and the extension share them. Their requests have the parameters `{}`, because pygls 2.1
+rejects a message without parameters.
 """
 
 STATUS = "ucoder/status"

@@ -1,7 +1,7 @@
-"""The language server: translates between the protocol and the service, and does nothing else.
+"""The language server: a translation between protocol and service.
 
-Standard requests: `textDocument/inlineCompletion` (LSP 3.18), and `textDocument/completion` for editors without it.
-The custom requests are in `protocol`.
+It does nothing else. Standard requests: `textDocument/inlineCompletion` (LSP 3.18), and `textDocument/completion` for
+editors without it. The custom requests are in `protocol`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 
 class UCoderServer(LanguageServer):
-    """A pygls server with one service; settings come from the command line and the client's options."""
+    """A pygls server with one service.
+
+    Settings come from the command line and the client's options.
+    """
 
     def __init__(self, settings: Settings, problems: list[str], version: str) -> None:
         super().__init__("ucoder", version)
@@ -194,7 +197,7 @@ def _as_item(
         detail=f"UCoder, by {explanation.decided_by}",
         documentation=explanation.reason,
         filter_text=word + explanation.text,
-        sort_text="!",  # before the alphabetical ones
+        sort_text="!",  # sorts before every identifier
         preselect=explanation.decided_by == "consensus",
         text_edit=types.TextEdit(types.Range(start, params.position), word + explanation.text),
     )

@@ -1,4 +1,4 @@
-"""The service behind the protocol: the prepared model, its adapter, and the sandbox.
+"""The service behind the protocol: model, adapter and sandbox.
 
 Preparation takes seconds (minutes on a first run), so it runs once, in a thread, with progress. Until it is done, and
 after it failed, a request returns nothing and `status` holds the reason. Nothing here depends on the protocol.
@@ -30,7 +30,7 @@ from ucoder_lsp.models.prepare import prepare_model
 log = logging.getLogger(__name__)
 Notify = Callable[["ServerStatus"], None]
 WARM_UP = 'def add(a: int, b: int) -> int:\n    """Return the sum."""\n    '
-"""The first request, made at start, so that the user's first one does not wait for imports and allocations."""
+"""A first request, made at start. The user's first one then does not wait for imports and allocations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class ServerStatus:
     state: str
     """`preparing`, `ready` or `error`."""
     message: str
-    """One sentence; for `error` with the way to repair it."""
+    """One sentence; with the remedy when the state is `error`."""
     model: str = ""
     adapter: str | None = None
     sandbox_tier: int | None = None
@@ -54,7 +54,10 @@ class ServerStatus:
 
 
 class Service:
-    """One model and one sandbox, used from one event loop; `close` frees both."""
+    """One model and one sandbox, used from one event loop.
+
+    `close` frees both.
+    """
 
     def __init__(self, settings: Settings, notify: Notify, root: Path | None = None) -> None:
         """Hold the settings; `root` is the base of a relative `python` setting."""
@@ -77,7 +80,10 @@ class Service:
         self._ready = asyncio.Event()
 
     async def prepare(self) -> None:
-        """Load everything; afterwards `status` is ready or error. Only a defect of UCoder raises."""
+        """Load everything; afterwards `status` is ready or error.
+
+        Only a defect of UCoder raises.
+        """
         try:
             await self._prepare()
         except (ModelError, EngineError) as error:
@@ -107,9 +113,10 @@ class Service:
         await self._follow_adapter(self._completer)
 
     async def complete(self, text: str, line: int, column: int) -> Explanation | None:
-        """Return the explained completion, or None while there is no model (see `status`).
+        """Return the explained completion, or None without a prepared model.
 
-        Waits for the preparation, at most until a request's deadline. Raises `CursorError`.
+        Waits for the preparation, at most until a request's deadline; `status` then holds the reason for None. Raises
+        `CursorError`.
         """
         try:
             await asyncio.wait_for(self._ready.wait(), self.settings.deadline_ms / 1000)
@@ -125,7 +132,10 @@ class Service:
         return explanation
 
     def use_settings(self, settings: Settings) -> list[str]:
-        """Use new settings for the next requests; returns the changed ones that need a restart."""
+        """Use new settings for the next requests.
+
+        Returns the names of the changed ones that need a restart.
+        """
         fixed = ("model", "threads", "cache_dir", "data_dir", "python", "execution")
         restart = [name for name in fixed if getattr(settings, name) != getattr(self.settings, name)]
         kept = {name: getattr(self.settings, name) for name in fixed}
@@ -178,7 +188,10 @@ class Service:
         return engine
 
     async def _start_sandbox(self) -> str:
-        """Start the sandbox if execution is on; returns why there is none, or an empty text."""
+        """Start the sandbox if execution is on.
+
+        Returns the reason why it did not start, or an empty text.
+        """
         if not self.settings.execution:
             return "execution is turned off (setting 'execution')."
         try:

@@ -1,4 +1,4 @@
-/** Chooses the command that starts the server. Pure: the caller passes what exists and what is trusted. */
+/** Chooses the command that starts the server. Pure: the caller describes the files, the folders and their trust. */
 
 import { posix, win32 } from "node:path";
 
@@ -42,7 +42,7 @@ export function findServer(around: Surroundings): Discovery {
   return found === undefined ? { problem: HOW_TO_INSTALL } : { command: found, args: ["serve"] };
 }
 
-/** Returns whether a folder of the PATH belongs to an untrusted workspace. */
+/** Returns true if a folder of the PATH belongs to an untrusted workspace. */
 function isInside(folder: string, around: Surroundings): boolean {
   return !around.trusted && around.folders.some((root) => folder === root || folder.startsWith(root + (around.windows ? "\\" : "/")));
 }

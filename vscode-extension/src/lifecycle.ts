@@ -1,7 +1,7 @@
-/** Keeps at most one server, also across overlapping restarts. Pure: the caller passes how one is launched. */
+/** Keeps at most one server, also across overlapping restarts. Pure: the caller passes the function that launches one. */
 
 export interface Stoppable {
-  /** Ends it in any state; a rejection is only reported. */
+  /** Ends the server in any state. A rejection is only reported. */
   stop(): Promise<void>;
 }
 
@@ -30,7 +30,7 @@ export class Lifecycle<S extends Stoppable> {
     return this.next(() => undefined);
   }
 
-  /** After all earlier calls: ends the running server, then runs this step. */
+  /** Ends the running server and then runs this step, after all earlier calls. */
   private next(step: () => void): Promise<void> {
     this.queue = this.queue
       .then(async () => {

@@ -29,7 +29,7 @@ export class Server implements Stoppable {
   constructor(command: Command, options: LanguageClientOptions) {
     this.client = new LanguageClient("ucoder", "UCoder", () => this.spawn(command), {
       ...options,
-      // The status bar shows why a start failed; no message box per attempt.
+      // The status bar shows why a start failed; a message box for every attempt would disturb.
       initializationFailedHandler: () => false,
       errorHandler: {
         error: (...what) => usual.error(...what),
@@ -41,7 +41,7 @@ export class Server implements Stoppable {
     this.started = this.start();
   }
 
-  /** Waits for the start, since the client shows an error when it ends a server that is not running; always ends the process. */
+  /** Ends the process in any case. Waits for the start first: the client shows an error when it ends a server that is not running. */
   async stop(): Promise<void> {
     this.ending = true;
     this.item.dispose();

@@ -23,8 +23,8 @@ export class StatusItem implements vscode.Disposable {
 
   show(status: Status): void {
     const adapter = status.adapter ? ` + ${status.adapter}` : "";
-    const unsafe = status.state === "ready" && !status.sandboxTier ? " (not executing)" : "";
-    this.item.text = `${ICONS[status.state]} UCoder${unsafe}`;
+    const mode = status.state === "ready" && !status.sandboxTier ? " (not executing)" : "";
+    this.item.text = `${ICONS[status.state]} UCoder${mode}`;
     this.item.tooltip = [status.model ? `${status.model}${adapter}` : "", status.message, "Click to explain the last completion."]
       .filter((line) => line !== "")
       .join("\n");

@@ -1,4 +1,4 @@
-"""The base model of the tests, and the ways to damage a published version."""
+"""The tests' base model, and ways to damage a published version."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BASE = "ab" * 32
 
 
 def damage(version: AdapterVersion, how: str) -> None:
-    """Damage a published version as a disk, a user or an unfinished copy may."""
+    """Damage a version like a disk, a user or an unfinished copy."""
     if how == "bit":
         data = bytearray(version.path.read_bytes())
         data[-1] ^= 1

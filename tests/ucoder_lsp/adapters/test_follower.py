@@ -1,4 +1,7 @@
-"""Adapters in the engine: each answer is computed with the named adapter, in any order of swaps."""
+"""The adapters in the engine: each answer uses the named adapter.
+
+This holds in any order of swaps.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,10 @@ def test_bad_adapters_are_refused_without_side_effects(
 
 
 def test_a_thousand_requests_under_random_swaps(engine: Engine, files: dict[str, Path]) -> None:
-    """Several threads and more adapters than stay loaded: no request fails or uses the wrong adapter."""
+    """No request fails or uses the wrong adapter.
+
+    There are several threads, and more adapters than stay loaded.
+    """
     prompts = [engine.tokenize(text) for text in ("x = ", "def f(", "return n", "for i in")]
     for name, path in files.items():
         engine.load_adapter(path, name)
@@ -101,13 +107,13 @@ def test_a_thousand_requests_under_random_swaps(engine: Engine, files: dict[str,
     assert len(set(alone.values())) == len(alone), "the adapters must differ in their answers"
     wrong: list[object] = []
 
-    def ask(seed: int) -> None:
+    def send_requests(seed: int) -> None:
         random = np.random.default_rng(seed)
         for _ in range(250):
             prompt, adapter = prompts[random.integers(len(prompts))], choices[random.integers(len(choices))]
             try:
                 answer = engine.generate(GenerationRequest(prompt, 2, 6, GREEDY, adapter=adapter))
-            except Exception as error:  # a failed request is what this test looks for
+            except Exception as error:  # collected: no request may fail
                 wrong.append(error)
                 continue
             if answer.adapter != adapter or any(
@@ -115,7 +121,7 @@ def test_a_thousand_requests_under_random_swaps(engine: Engine, files: dict[str,
             ):
                 wrong.append((adapter, answer))
 
-    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    threads = [threading.Thread(target=send_requests, args=(seed,)) for seed in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -141,7 +147,10 @@ def test_publications_and_rollbacks_under_load(
             )
 
     def served_since(count: int) -> None:
-        """Wait for two more answers, at least one of them requested after the change."""
+        """Wait for two more answers.
+
+        At least one of them was requested after the change.
+        """
         while len(answers) < count + 2 and server.is_alive():
             time.sleep(0.001)
 

@@ -1,4 +1,4 @@
-"""The adapter registry: complete versions or none, the served one, and rollback."""
+"""The registry of adapters: complete versions or none, serving, rollback."""
 
 from __future__ import annotations
 
@@ -212,7 +212,10 @@ def test_a_full_disk_changes_nothing(
 
 
 def test_a_killed_publication_leaves_only_complete_versions(tmp_path: Path, adapter_file: Path) -> None:
-    """After SIGKILL at any point a reader sees complete versions, and the next publication cleans up."""
+    """After SIGKILL at any point a reader sees complete versions.
+
+    The next publication removes the remains.
+    """
     root = tmp_path / "adapters"
     code = f"""
         import sys

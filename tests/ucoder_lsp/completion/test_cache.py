@@ -1,4 +1,4 @@
-"""The completion cache: keyed by identity, and answering along the typed text."""
+"""The cache of completions: keyed by identity, matched along the typed text."""
 
 from __future__ import annotations
 

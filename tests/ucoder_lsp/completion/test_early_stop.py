@@ -1,4 +1,4 @@
-"""Sampling stops when, and only when, no further sample can change which text most of them wrote."""
+"""Early stopping: it never changes the most frequent text."""
 
 from __future__ import annotations
 

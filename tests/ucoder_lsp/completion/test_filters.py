@@ -1,4 +1,4 @@
-"""From a sampled continuation to an insertion; each case is a complaint about other tools."""
+"""The text rules; users of other tools complained about each case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the flow asks the engine for, by the engine's own word."""
+"""The prompts that the flow sends, and a sandbox that fails."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from ucoder_lsp.engine.engine import Engine, Ticket
 from ucoder_lsp.engine.types import Candidate, Finish, GenerationRequest
 
 
-def test_a_function_is_asked_for_by_the_models_template(
+def test_a_function_is_requested_through_the_chat_template(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Engine.load(tiny_gguf.write_model(tmp_path / "m.gguf"), n_ctx=1024, k_max=2, n_threads=1) as engine:
         prompts: list[str] = []
         submit = engine.submit
 
-        def noting(request: GenerationRequest) -> Ticket:
+        def record(request: GenerationRequest) -> Ticket:
             prompts.append(engine.vocab.detokenize(request.prompt, special=True))
             return submit(request)
 
-        monkeypatch.setattr(engine, "submit", noting)
+        monkeypatch.setattr(engine, "submit", record)
         completer = Completer(engine, None, Settings(max_tokens=4))
         asyncio.run(completer.complete("def f(x):\n    ", 1, 4))
         asyncio.run(completer.complete("def f(x):\n    return ", 1, 11))
         asyncio.run(completer.complete("x = ", 0, 4))
-    asked, begun, continued = prompts
-    assert asked.startswith(f"<|im_start|>user\n{QUESTION}\n\n```python\ndef f(x):\n```<|im_end|>")
-    assert asked.endswith("```python\ndef f(x):")
-    assert begun == f"{asked}\n    return"
+    requested, begun, continued = prompts
+    assert requested.startswith(f"<|im_start|>user\n{QUESTION}\n\n```python\ndef f(x):\n```<|im_end|>")
+    assert requested.endswith("```python\ndef f(x):")
+    assert begun == f"{requested}\n    return"
     assert continued == "x ="
 
 

@@ -1,4 +1,4 @@
-"""The prompt: chat turn, fill-in-the-middle or continuation; it never ends in white space."""
+"""The prompt: chat turn, fill-in-the-middle or continuation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from ucoder_lsp.engine.vocab import FimTokens
 
 
 def tokenize(text: str, special: bool = False) -> tuple[int, ...]:
-    """Return one token per character, negative where markers are read, so that tests see cuts and markers."""
+    """Return one token per character, so that tests see every cut.
+
+    Tokens are negative where markers are read.
+    """
     return tuple(-ord(char) if special else ord(char) for char in text)
 
 

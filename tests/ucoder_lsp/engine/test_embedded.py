@@ -1,4 +1,7 @@
-"""The engine on the embedded model: the promises made for tiny models, on a real one."""
+"""The engine on the embedded model.
+
+It must keep the promises of `test_engine` on a real model too.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,10 @@ def test_logprobs_match_a_direct_softmax(engine: Engine) -> None:
 
 
 def test_the_fastest_kernels_agree_with_the_plain_ones(embedded: PreparedModel) -> None:
-    """A miscompiled kernel may also be silently wrong, so both must agree closely on the same text."""
+    """Both must agree closely on the same text.
+
+    A miscompiled kernel may also be wrong without crashing.
+    """
     text = Path(__file__).read_text("utf-8")[:1500]
     found = []
     for extra in (embedded.extra_buffers, False):

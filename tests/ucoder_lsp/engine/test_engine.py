@@ -1,4 +1,4 @@
-"""The engine on a tiny model: candidates, how they end, and the isolation of requests."""
+"""The engine on a tiny model: candidates, their ends, isolation of requests."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def assert_as_if_alone(
     logprob_atol: float = 0.02,
     strays: float = 0.0,
 ) -> None:
-    """Assert that each candidate follows from its own stream and the logits of its sequence computed alone.
+    """Assert that each candidate equals one that is computed alone.
 
+    It must follow from its own stream and from the logits of its sequence alone.
     The KV cache is float16 and a row may be rounded differently in another batch. So a draw within `draw_atol` of the
     border between two tokens may fall on either side, and log-probabilities agree to `logprob_atol`. `strays` is the
     share of draws that may be further off.
@@ -181,14 +182,14 @@ def test_an_exception_in_stop_when_fails_only_that_request(
 
 
 def test_on_candidate_gets_each_candidate_as_it_ends(engine: Engine, request_8: GenerationRequest) -> None:
-    heard: dict[int, Candidate] = {}
-    answer = engine.generate(replace(request_8, k=20, on_candidate=heard.__setitem__, stop=("e",)))
-    assert tuple(heard[i] for i in range(20)) == answer.candidates
+    reported: dict[int, Candidate] = {}
+    answer = engine.generate(replace(request_8, k=20, on_candidate=reported.__setitem__, stop=("e",)))
+    assert tuple(reported[i] for i in range(20)) == answer.candidates
 
 
 @pytest.fixture
 def busy(engine: Engine) -> Iterator[tuple[Engine, Ticket, threading.Event]]:
-    """An engine that decodes a request which does not end until the event is set."""
+    """Yield an engine whose current request waits for the event."""
     event, at_work = threading.Event(), threading.Event()
 
     def hold(text: str) -> int | None:
@@ -269,10 +270,10 @@ def test_many_threads_each_get_their_own_answer(engine: Engine, request_8: Gener
     requests = [replace(request_8, prompt=engine.tokenize(f"value_{i} = "), k=2) for i in range(8)]
     got: dict[int, Generation] = {}
 
-    def ask(i: int) -> None:
+    def send(i: int) -> None:
         got[i] = engine.generate(requests[i])
 
-    threads = [threading.Thread(target=ask, args=(i,)) for i in range(8)]
+    threads = [threading.Thread(target=send, args=(i,)) for i in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Requests with `kept_prefix`: bitwise the same answer whatever the engine computed before."""
+"""The requests with `kept_prefix`: earlier requests change no bit of the answer."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def test_a_prefill_interrupted_in_its_kept_prefix_leaves_nothing_behind(
     request = GenerationRequest(tuple(range(3, 250)), k=2, max_tokens=8, kept_prefix=200)
     expected = engine.generate(request).candidates
     engine.logits((1,))  # empties the cache
-    looks = itertools.count()
+    checks = itertools.count()
     with monkeypatch.context() as patched:  # the first part of the prefix is computed, the second is not
-        patched.setattr(Ticket, "interrupted", lambda _: Finish.CANCELLED if next(looks) == 2 else None)
+        patched.setattr(Ticket, "interrupted", lambda _: Finish.CANCELLED if next(checks) == 2 else None)
         given_up = engine.generate(request)
     assert {c.finish for c in given_up.candidates} == {Finish.CANCELLED}
     after = engine.generate(request)

@@ -1,4 +1,4 @@
-"""The bookkeeping of cached prompts, compared with a reference that stores every cell."""
+"""The bookkeeping of cached prompts, compared with a reference of every cell."""
 
 from __future__ import annotations
 

@@ -27,6 +27,6 @@ def test_modules_are_never_imported_from_the_current_folder(
         (tmp_path / name / "__init__.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
     shutil.copy(tiny_model, tmp_path / "model.gguf")
     monkeypatch.chdir(tmp_path)
-    verdict = check_kernels(Path("model.gguf"))
+    check = check_kernels(Path("model.gguf"))
     assert not ran.exists()
-    assert verdict == KernelCheck(extra_buffers=True), "a relative path still names the user's file"
+    assert check == KernelCheck(extra_buffers=True), "a relative path still names the user's file"

@@ -1,4 +1,4 @@
-"""The vocabulary: special tokens end a candidate, and never come from or reach a user's text."""
+"""The vocabulary: special tokens end a candidate and stay out of texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from ucoder_lsp.engine.types import Finish, GenerationRequest, Sampling
 
 
 def test_tokenizing_while_the_engine_closes_is_refused_and_does_not_crash(tiny_model: Path) -> None:
-    """The vocabulary is freed with the model: a thread that tokenized at that moment crashed the process."""
+    """The vocabulary is freed with the model.
+
+    A thread that tokenized at that moment crashed the process.
+    """
     for _ in range(5):
         engine = Engine.load(tiny_model, n_ctx=64, k_max=1, n_threads=1)
         refused = []

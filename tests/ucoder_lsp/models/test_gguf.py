@@ -1,4 +1,4 @@
-"""Requantized files: written once, complete or not at all, and made again when damaged."""
+"""The requantized files: complete or not at all, made again when damaged."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ def test_a_full_disk_is_one_clear_sentence_and_leaves_nothing(
 
 
 def test_a_write_that_fails_midway_is_one_clear_sentence(tiny_model: Path, tmp_path: Path) -> None:
-    """A real failure inside llama.cpp's writer: the process may not write files above 100 kB."""
+    """The failure is a real one inside llama.cpp's writer.
+
+    The process may not write files above 100 kB.
+    """
     code = (
         "import resource, sys; from pathlib import Path; from ucoder_lsp.models.errors import ModelError\n"
         "from ucoder_lsp.models.prepare import prepare_model\n"

@@ -1,4 +1,4 @@
-"""The model store: which file is served, and how this CPU loads it."""
+"""The model store: the served file and the way to load it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,10 @@ def test_a_missing_or_wrong_file_is_one_clear_sentence(tmp_path: Path) -> None:
 
 
 def dying(tmp_path: Path, *how: str) -> tuple[str, ...]:
-    """Return a command that crashes with SIGSEGV for these ways of loading, like a miscompiled kernel."""
+    """Return a command that crashes like a miscompiled kernel.
+
+    It dies by SIGSEGV for these ways of loading.
+    """
     script = tmp_path / "dying.py"
     script.write_text(
         f"import os, signal, sys\nif sys.argv[2] in {how!r}: os.kill(os.getpid(), signal.SIGSEGV)\n"

@@ -1,6 +1,6 @@
-"""Small everyday functions for the model to write, with tests that the server never sees.
+"""The small everyday functions that the model must write, with hidden tests.
 
-They were chosen before any of them was tried.
+The server never sees the tests. All functions were chosen before any of them was tried.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The real server over stdio, with the embedded model, driven as an editor drives it."""
+"""The real server over stdio, with the embedded model and an editor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WORKSPACE = Path(__file__).parents[3] / "examples" / "workspace"
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def editor(prepared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Editor]:
-    """One server for the whole file, with separate cache and data directories."""
+    """Yield one server for all tests, with its own cache and data."""
     data = tmp_path_factory.mktemp("data")
     command = (*SERVER, "--cache-dir", str(prepared_cache), "--data-dir", str(data), "--deadline-ms", "60000")
     async with Editor(tmp_path_factory.mktemp("workspace"), command=command) as editor:
@@ -52,7 +52,7 @@ async def complete(editor: Editor, name: str, text: str) -> dict[str, Any]:
     return explanation
 
 
-async def test_ten_small_functions_pass_tests_the_server_never_saw(editor: Editor) -> None:
+async def test_ten_small_functions_pass_hidden_tests(editor: Editor) -> None:
     right: list[str] = []
     by_consensus: list[str] = []
     async with Sandbox(workers=1) as sandbox:
@@ -204,7 +204,10 @@ async def test_a_cancelled_request_leaves_the_server_ready(editor: Editor) -> No
 
 
 async def failing_server(tmp_path: Path, *flags: str, **environment: str) -> tuple[dict[str, Any], list[str]]:
-    """Return status and messages of a server with a problem, after it has answered a request."""
+    """Return the status and the messages of a server with a problem.
+
+    It has answered one request by then.
+    """
     statuses: list[dict[str, Any]] = []
     command = ("env", *(f"{key}={value}" for key, value in environment.items()), *SERVER)
     command = (*command, "--data-dir", str(tmp_path / "data"), *flags)
@@ -225,7 +228,10 @@ async def test_a_missing_model_file_is_one_sentence(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_is_still_preparing_ends_at_once(tmp_path: Path) -> None:
-    """Reading this model (a pipe without a writer) never ends, and an editor waits at most two seconds."""
+    """Reading this model, a pipe without a writer, never ends.
+
+    An editor waits at most two seconds.
+    """
     os.mkfifo(tmp_path / "endless.gguf")
     command = (*SERVER, "--model", str(tmp_path / "endless.gguf"), "--data-dir", str(tmp_path / "data"))
     async with asyncio.timeout(60), Editor(tmp_path, command=command) as editor:

@@ -1,4 +1,7 @@
-"""The benchmark of what is offered: where it puts the cursor. What it measures is the server's own flow."""
+"""The benchmark of offered completions: its cursor positions.
+
+It measures the server's own flow, which has its own tests.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ STUB = 'def f(x):\n    """Add."""\n    '
         (["if x:", "    y()", "return 2"], "if x:\n        y()\n    ", "if x:\n        y()\n    return "),
     ],
 )  # fmt: skip
-def test_the_cursor_is_where_the_reference_has_more_to_say(
+def test_the_cursor_is_where_the_reference_continues(
     body: list[str], block: str | None, line: str | None
 ) -> None:
     reference = "import re\n\n" + STUB + "\n    ".join(body) + "\n"
