@@ -1,4 +1,4 @@
-"""Docs are checked against the code."""
+"""Check the docs against the code."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 
 def test_the_command_reference_is_fresh() -> None:
-    # A process of its own: click keeps the first help option it made for a command, and other tests make theirs.
+    # In a new process: click keeps the first help option that it made for a command, and other tests make theirs.
     check = subprocess.run(
         [sys.executable, "docs/cli.py", "--check"], cwd=ROOT, capture_output=True, text=True
     )
     assert check.returncode == 0, f"run: python docs/cli.py\n{check.stderr}"
 
 
-def test_nobody_is_sent_to_an_index_for_ucoder() -> None:
-    """It is on none, so the name could be anybody's: what to install is always the clone, `.` or its path."""
+def test_no_page_installs_ucoder_from_an_index() -> None:
+    """Install clones only: on an index the name may be another project."""
     folders = ("sandbox", "ucoder_lsp", "trainer", "ci", "vscode-extension/src")
     sources = [
         path for folder in folders for path in (ROOT / folder).rglob("*.*") if path.suffix in (".py", ".ts")
@@ -38,7 +38,7 @@ def test_nobody_is_sent_to_an_index_for_ucoder() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_and_paths_lead_somewhere(page: Path) -> None:
+def test_links_and_paths_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
         if "://" not in target:
@@ -63,7 +63,7 @@ def test_the_options_that_errors_name_exist() -> None:
 
 
 def options(command: click.Command, context: click.Context) -> Iterator[str]:
-    """Of the command and of all below it."""
+    """Yield the options of the command and of all below it."""
     for parameter in command.params:
         yield from parameter.opts
     if isinstance(command, click.Group):
