@@ -1,6 +1,6 @@
 """Measure what the gate costs, by step and as a whole.
 
-    python benchmarks/gate.py            # some minutes on 2 cores
+    python benchmarks/gate.py            # about 2 minutes on 2 cores
     python benchmarks/gate.py --json
 
 The steps are trees, a run of the tests, and the comparison of behaviour. The project is generated: one package of 300

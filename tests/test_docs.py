@@ -15,7 +15,11 @@ import pytest
 from ucoder_lsp.cli import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *(ROOT / folder / "README.md" for folder in ("benchmarks", "vscode-extension")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def test_the_command_reference_is_fresh() -> None:
@@ -32,7 +36,7 @@ def test_no_page_installs_ucoder_from_an_index() -> None:
     sources = [
         path for folder in folders for path in (ROOT / folder).rglob("*.*") if path.suffix in (".py", ".ts")
     ]
-    for page in [*PAGES, ROOT / "vscode-extension/README.md", *sources]:
+    for page in [*PAGES, *sources]:
         found = re.search(r"pip install [^\n`]*?(?<![\w/.])ucoder\b", page.read_text(encoding="utf-8"))
         assert found is None, f"{page.relative_to(ROOT)} says: {found[0]}"
 
@@ -60,6 +64,40 @@ def test_the_options_that_errors_name_exist() -> None:
                 if isinstance(text, str) and not re.search(r"\b(pip|git) [a-z]", text):  # theirs
                     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
                     assert named <= known, f"{file.name} names {', '.join(named - known)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_their_options_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    fenced = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    lines = [line.strip().removeprefix("$ ") for line in fenced.splitlines()]
+    for words in (line.partition("#")[0].split() for line in (*lines, *re.findall(r"`([^`\n]+)`", text))):
+        named = {word for word in words if re.fullmatch(r"--[a-z][a-z-]+", word)}
+        if words[:1] == ["ucoder"] and words[1:]:
+            assert named <= options_of(words[1:]), f"{page.name} names {' '.join(words)}"
+        elif words[:1] == ["python"] and (script := next((w for w in words if w.endswith(".py")), "")):
+            # The benchmarks of the server pass other flags on to it.
+            known = {"--help", *re.findall(r'"(--[a-z-]+)"', (ROOT / script).read_text(encoding="utf-8"))}
+            assert named <= known | options_of(["serve"]), f"{page.name} names {' '.join(words)}"
+
+
+def options_of(words: list[str]) -> set[str]:
+    """Return the options of the command that `words` begin with."""
+    command: click.Command = main
+    context = click.Context(main)
+    for word in words:
+        if not isinstance(command, click.Group) or word.startswith("-"):
+            break
+        child = command.get_command(context, word.rstrip(","))
+        assert child is not None, f"there is no command {' '.join(words)}"
+        command, context = child, click.Context(child, parent=context)
+    return {"--help", *options(command, context)}
+
+
+def test_every_benchmark_is_described() -> None:
+    text = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
+    for script in (ROOT / "benchmarks").glob("*.py"):
+        assert f"benchmarks/{script.name}" in text
 
 
 def options(command: click.Command, context: click.Context) -> Iterator[str]:
