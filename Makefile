@@ -1,6 +1,6 @@
-# Everything a developer needs, from a fresh clone on a machine with Python 3.11 and nothing of ours.
+# Everything that a developer needs, from a fresh clone and Python 3.11 or newer.
 #   make demo    install, then complete the example workspace through the real server
-#   make test    install the test needs, then run everything that CI runs
+#   make test    install the test needs too, then run everything that CI runs
 #   make help    the other targets
 
 SHELL := bash
@@ -13,8 +13,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .venv/stamps
 
-# GCC before 14 miscompiles llama.cpp's AMX kernels: `_tile_loadconfig` names 8 of the 64 bytes it reads, so the stores to
-# the others are dropped as dead, and every decode dies with SIGSEGV. So no store is dropped as dead, on a CPU with AMX.
+# GCC before 14 miscompiles llama.cpp's AMX kernels: its `_tile_loadconfig` declares only 8 of the 64 bytes that it reads.
+# GCC then removes the stores to the others as dead, and every decode ends with SIGSEGV. On a CPU with AMX these flags keep
+# all stores.
 KEEP_STORES := -fno-tree-dse -fno-dse
 export CMAKE_ARGS ?= $(shell grep -qs amx_tile /proc/cpuinfo && echo "-DCMAKE_C_FLAGS='$(KEEP_STORES)' -DCMAKE_CXX_FLAGS='$(KEEP_STORES)'")
 
@@ -29,15 +30,15 @@ demo: $(STAMPS)/installed ## Complete the example workspace through the real ser
 	@$(BIN)/ucoder demo
 
 .PHONY: night
-night: $(STAMPS)/test-needs ## Train an adapter (tiny profile, minutes) while a server runs, swap it in, measure before and after
+night: $(STAMPS)/test-needs ## Train an adapter (tiny profile, minutes) while a server runs, serve it, measure before and after
 	@$(BIN)/python benchmarks/night.py
 
 .PHONY: bench
-bench: $(STAMPS)/installed ## Warm latency of the demo's requests, step by step
+bench: $(STAMPS)/installed ## Measure the warm latency of the demo's requests, step by step
 	@$(BIN)/python benchmarks/completion.py
 
 .PHONY: bench-all
-bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/results.md that needs nothing but this repository (about 25 minutes)
+bench-all: $(STAMPS)/test-needs ## Run the other benchmarks that need only this repository (about 25 minutes; see benchmarks/README.md)
 	@$(BIN)/python benchmarks/engine.py
 	@$(BIN)/python benchmarks/requantize.py
 	@$(BIN)/python benchmarks/consensus.py
@@ -50,11 +51,11 @@ bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/results.md that
 
 # --- Check -----------------------------------------------------------------------------------------------------
 
-# The slowest tests are printed each time, so that their growth is seen.
+# Each run prints its slowest tests, so that their growth is seen.
 SLOWEST := --durations=12 --durations-min=1
 
 .PHONY: check
-check: $(STAMPS)/test-needs ## Lint, types, layers and the fast tests (under 2 minutes)
+check: $(STAMPS)/test-needs ## Run the linter, type and layer checks and the fast tests (under 2 minutes)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -62,10 +63,10 @@ check: $(STAMPS)/test-needs ## Lint, types, layers and the fast tests (under 2 m
 	$(BIN)/pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile $(SLOWEST)
 
 .PHONY: test
-test: check test-extension ## Everything: `make check`, the extension, the slow tests on the real model and in a real editor
+test: check test-extension ## Run everything: `make check`, the extension, the slow tests on the real model and in a real editor
 	CODE_SERVER_DIR="$(CODE_SERVER)" $(BIN)/pytest -m slow $(SLOWEST)
 
-# The extension needs Node 20 and npm. Without them its tests and the editor's are left out, and the summary says so.
+# The extension needs Node 20 and npm. Without them its tests and the editor's are skipped, with a message.
 CODE_SERVER := $(CURDIR)/.venv/code-server
 NPM := $(shell command -v npm)
 
@@ -88,7 +89,7 @@ vsix: ## Build the VS Code extension: vscode-extension/ucoder.vsix (needs Node.j
 setup: $(STAMPS)/installed ## Create .venv and install what the server needs
 
 .PHONY: system
-system: ## Install the system packages (bubblewrap, a C++ compiler, venv), or say which line to run
+system: ## Install the system packages (bubblewrap, a C++ compiler, venv), or print the line to run
 	@missing=""; \
 	command -v bwrap >/dev/null || missing+=" bubblewrap"; \
 	command -v c++ >/dev/null || missing+=" g++"; \
@@ -108,16 +109,16 @@ $(BIN)/python: | system
 	@echo "Creating .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv
 
-# Only what the engine loads is compiled: libllama and ggml, 78 steps of 193. Left out are multimodal input (LLAVA_BUILD)
-# and the argument and chat parsers of llama.cpp's `common`. The package forces `common` on in CMake's cache, but a plain
-# variable hides a cached one of its name (CMake policy CMP0126), and a file included by `project()` may set one.
+# Only the libraries that the engine loads are compiled: libllama and ggml, 78 steps of 193. Left out are multimodal input
+# (LLAVA_BUILD) and the argument and chat parsers of llama.cpp's `common`. The package forces `common` on in CMake's cache.
+# A plain variable hides a cached one of the same name (CMake policy CMP0126), and a file included by `project()` sets it.
 ONLY_LIBLLAMA := $(STAMPS)/only-libllama.cmake
 LLAMA_SETTINGS = --config-settings=build.targets=llama \
   --config-settings=cmake.define.LLAVA_BUILD=OFF \
   --config-settings=cmake.define.CMAKE_PROJECT_llama_cpp_INCLUDE="$(CURDIR)/$(ONLY_LIBLLAMA)"
 
-# llama.cpp is compiled here: minutes of silence without the counter. Never taken from pip's cache, which does not know
-# CMAKE_ARGS: a wheel of an earlier build may hold the very kernels that die.
+# Compiling llama.cpp takes minutes, so a counter shows the progress. pip's cache is not used, because it ignores
+# CMAKE_ARGS: a wheel of an earlier build may hold the kernels that crash.
 $(STAMPS)/llama: pyproject.toml | $(BIN)/python
 	@mkdir -p $(STAMPS)
 	@echo "Building llama.cpp for this CPU (1 to 3 minutes on two cores; log: $(STAMPS)/llama.log)"
@@ -135,12 +136,12 @@ $(STAMPS)/installed: pyproject.toml $(STAMPS)/llama
 	@$(PIP) install -q -e .
 	@touch $@
 
-# One call for all, so that `make test` in a new clone does not install ucoder twice.
+# One call of pip for everything, so that `make test` in a new clone does not install ucoder twice.
 $(STAMPS)/test-needs: pyproject.toml $(STAMPS)/llama
 	@echo "Installing ucoder, the embedded model (93 MB) and the test and training needs"
 	@$(PIP) install -q -e '.[dev,gpu]'
 	@touch $(STAMPS)/installed $@
 
 .PHONY: clean
-clean: ## Remove the virtual environment and everything made by tools
+clean: ## Remove the virtual environment and everything that tools made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

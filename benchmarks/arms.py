@@ -1,13 +1,13 @@
-"""Measure what a night gains: base, consensus arm and random arm, on whole benchmarks.
+"""Measure what a night gains: base, consensus arm and random arm.
 
     python -P benchmarks/arms.py --mbppplus MbppPlus.jsonl.gz --humaneval HumanEval.jsonl.gz     # hours on 2 cores
     python -P benchmarks/arms.py ... --folder DIR      # resumes an interrupted call
 
-Trains both arms with the profile (default: small). The random arm learns as many samples, drawn without consensus. No
-problem may repeat 8 words in a row of the benchmarks. Then each arm is measured as it is served: greedy pass@1, and
-for 10 samples at 0.8 pass@1, pass@10 and the sample that consensus chooses. MBPP+ is judged by all inputs, by MBPP's
-own and by the first of them. Differences are paired by task; their 95 % interval is a bootstrap over tasks. Models,
-runs and adapters go to `--folder`, apart from your own.
+Trains both arms with the profile (default: small). The random arm learns from as many samples, drawn without
+consensus. No problem may repeat 8 words in a row of the benchmarks. Then each arm is measured as it is served, on
+whole benchmarks: greedy pass@1, and for 10 samples at temperature 0.8 pass@1, pass@10 and the sample that consensus
+chooses. MBPP+ is judged by all inputs, by MBPP's own inputs and by the first of them. Differences are paired by task;
+their 95 % interval is a bootstrap over tasks. Models, runs and adapters go to `--folder`, apart from your own.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def trained(folder: Path, profile: str, arm: str, exclude: list[Path]) -> str | None:
-    """Train one arm, unless it was trained before; return the version that it published."""
+    """Return the version that one arm published; train it if needed."""
     command = [*UCODER, "train", "run", "--profile", profile, "--select", arm]
     for path in exclude:
         command += ["--exclude", str(path)]
@@ -77,13 +77,14 @@ def trained(folder: Path, profile: str, arm: str, exclude: list[Path]) -> str | 
 
 
 def measured(folder: Path, arm: str, version: str | None, name: str, path: Path, draw: str) -> dict | None:
-    """Return the report of `ucoder eval` on one arm, measured unless this version was measured before.
+    """Return the report of `ucoder eval` on one arm.
 
-    An incomplete report of an earlier `ucoder eval` is made again from the stored answers.
+    A version that has a report is not measured again. An incomplete report of an earlier `ucoder eval` is made again
+    from the stored answers. None where the arm's adapter was not accepted.
     """
     out = folder / f"{version or 'base'}-{name}-{draw}.json"
     if arm != "base" and version is None:
-        return None  # the adapter was not accepted
+        return None
     if not out.is_file() or not json.loads(out.read_text()).keys() >= KEYS:
         command = [*UCODER, "eval", str(path), "--benchmark", name, "--samples", str(DRAWS[draw])]
         command += ["--json", str(out), "--keep", str(folder / "answers")]
@@ -94,7 +95,10 @@ def measured(folder: Path, arm: str, version: str | None, name: str, path: Path,
 
 
 def scores(report: dict | None, k: int, what: str = "passed") -> list[float] | None:
-    """Return pass@k of each task; `what` is passed, passed_own (MBPP's own inputs) or passed_first."""
+    """Return pass@k of each task.
+
+    `what` is passed (all inputs), passed_own (MBPP's own inputs) or passed_first (the first input).
+    """
     return report and [pass_at_k(task["n"], task[what], k) for task in report["tasks"]]
 
 

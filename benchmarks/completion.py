@@ -1,10 +1,11 @@
-"""Measure the warm latency of the demo's requests, by step, through the real server over stdio.
+"""Measure the warm latency of the demo's requests, step by step.
 
-    make bench                                  (or: python -P benchmarks/completion.py --rounds 20)
+    make bench                                          # under a minute
+    python -P benchmarks/completion.py --rounds 20      # unknown flags are passed to the server
 
-Each round requests every cursor position of the demo once. The text after the cursor changes in every round, so that
-the completion cache never answers, while the prompt's prefix stays in the KV cache, as it does while somebody types.
-The first round is a warm-up and not counted.
+The requests go through the real server over stdio. Each round requests every cursor position of the demo once. The
+text after the cursor changes in every round, so that the completion cache never answers. The prompt's prefix stays in
+the KV cache, as it does while a developer types. The first round is a warm-up and not counted.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ STEPS = ("prefill_ms", "decode_ms", "inputs_ms", "execution_ms", "consensus_ms",
 
 
 async def measure(rounds: int, flags: list[str]) -> dict[str, list[dict[str, float]]]:
-    """Return the timings of each counted request, by the title of its stop."""
+    """Return the timings of the counted requests, by title of the stop."""
     seen: dict[str, list[dict[str, float]]] = {stop.title: [] for stop in STOPS}
     decided = 0
     async with Editor(WORKSPACE, command=(*SERVER, *flags)) as editor:

@@ -3,7 +3,7 @@
     python benchmarks/consensus.py [--plot docs/images/consensus-speed.png]
 
 Required: 128 x 100 within 10 ms and 8 x 16 within 1 ms for the default rule, growth linear in the product.
-Measures the CPU time of this process, which equals wall time on a free core, so that other processes do not count.
+The figure is the processor time of this process: wall time on a free core, without the effect of other processes.
 Candidates fall into a few clusters, as real ones do; every fourth probe has asserts.
 """
 
@@ -49,7 +49,9 @@ def median_time_s(rule: str, given: Evidence, repeats: int = 15) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--plot", type=Path, help="write the plot to this file")
     options = parser.parse_args()
     rules = [DEFAULT_RULE, *(name for name in RULES if name != DEFAULT_RULE)]

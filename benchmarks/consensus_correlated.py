@@ -3,8 +3,9 @@
     python benchmarks/consensus_correlated.py [--plot docs/images/consensus-correlated.png]
 
 100 candidates, 30 of them right, 20 inputs with 8 possible values each. A share of the wrong candidates repeats the
-same mistake on a third of the inputs; the others err independently. There are no asserts, or 35 % of them are right.
-Wrong asserts are either independent of the shared mistake or repeat it (their author misread the task too).
+same mistake on a third of the inputs; the others err independently. Each share is measured three times: without
+asserts, with asserts whose errors are independent of the shared mistake, and with asserts that repeat it (their author
+misread the task too). 35 % of the asserts are right.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def problem(share: float, asserts: str, generator: random.Random) -> tuple[Evide
 
 
 def measure(share: float, asserts: str) -> tuple[float, float]:
-    """Return the share of problems with a right winner, and the mean confidence."""
+    """Return the share of right winners, and the mean confidence."""
     generator = random.Random(1)
     hits, confidence = 0, 0.0
     for _ in range(ROUNDS):
@@ -59,7 +60,9 @@ def measure(share: float, asserts: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--plot", type=Path, help="write the plot to this file")
     options = parser.parse_args()
     print("share of wrong candidates with the same mistake: right winner (confidence)")

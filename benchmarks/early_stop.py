@@ -1,10 +1,10 @@
-"""Measure what early stopping at a majority of equal texts changes, on recorded samples.
+"""Measure what early stopping changes, on recorded samples.
 
-    python benchmarks/early_stop.py ../shared/data/replay/humaneval-codegen16b-even.jsonl.gz
+    python benchmarks/early_stop.py FILE      # recorded samples, as for `ucoder consensus replay`
 
-Draws of 8 recorded solutions end in the order of their length, like samples decoded in one batch. Where more than
-half of the 8 have the same text, the server stops and chooses among those that have ended. The choice is compared with
-that among all 8.
+Draws of 8 recorded solutions end in the order of their length, like samples decoded in one batch. Once more than half
+of the 8 have ended with the same text, the server stops and chooses among those that have ended. That choice is
+compared with the choice among all 8.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ DRAWS = 50
 
 
 def ended(task: ReplayedTask, drawn: list[int]) -> list[int]:
-    """Return the drawn samples that have ended when the server stops; all where it does not stop early."""
+    """Return the drawn samples that have ended when the server stops.
+
+    All of them where it does not stop early.
+    """
     majority = Majority(K, lambda text: text)
     in_order = sorted(drawn, key=lambda i: len(task.evidence.sources[i]))
     for number, i in enumerate(in_order, 1):
@@ -45,7 +48,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("recorded", type=Path, help="a file of recorded samples (replay)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of inputs and draws (default: 0)")
     arguments = parser.parse_args()
     generator = random.Random(arguments.seed)
     draws = stopped = unfinished = other = better = worse = 0

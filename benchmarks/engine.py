@@ -1,4 +1,4 @@
-"""Measure the engine's speed on this machine, and what the trie and the prefix cache save.
+"""Measure the engine's speed, and what trie and prefix cache save.
 
     python benchmarks/engine.py                       # the embedded model, about 2 minutes on 2 cores
     python benchmarks/engine.py --model FILE.gguf
@@ -39,7 +39,7 @@ def main() -> None:
     )
     parser.add_argument("--repeat", type=int, default=3, help="runs per measurement (default: 3)")
     parser.add_argument(
-        "--steps", type=int, default=32, help="new tokens: 12 for a line, 32 for a short body"
+        "--steps", type=int, default=32, help="new tokens: 12 for a line, 32 for a short body (default: 32)"
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
@@ -77,7 +77,10 @@ def compare_trie(prepared: PreparedModel, repeat: int, steps: int) -> None:
 
 
 def measure_prefixes(prepared: PreparedModel, repeat: int) -> None:
-    """Measure prefill of a file of about 1,000 tokens: first request, one more token, and back from another file."""
+    """Measure the prefill of a file of about 1,000 tokens.
+
+    Three requests: the first, one with one more token, and one after a request for another file.
+    """
     fresh, typed, returned = [], [], []
     with load(prepared, share_rows=True) as engine:
         for i in range(repeat):

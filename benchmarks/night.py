@@ -1,7 +1,7 @@
-"""Run a night in one command: train while a server runs, serve the adapter, measure before and after.
+"""Run a night in one command: train, serve, measure before and after.
 
     make night                                          # the tiny profile: minutes on 2 cores
-    python -P benchmarks/night.py --profile small       # an afternoon
+    python -P benchmarks/night.py --profile small       # about an hour
     python -P benchmarks/night.py --mbppplus FILE --humaneval FILE --limit 50 --samples 10
 
 Models, runs and adapters go to `--folder`, apart from your own. A language server runs from before the training until
@@ -71,7 +71,7 @@ def main() -> None:
         raise SystemExit(f"The server did not answer with {version}, which was published.")
     if version is None:
         print(
-            "The gate refused the adapter, so the base model is still served (see the report printed above)."
+            "The adapter was not accepted, so the base model is still served (see the report printed above)."
         )
         return
     print(
@@ -89,7 +89,10 @@ def main() -> None:
 async def train_while_serving(
     folder: Path, profile: str, exclude: list[Path]
 ) -> tuple[str | None, list[str | None], list[str]]:
-    """Train in another process; return the published version, the adapter of each answer, and failures."""
+    """Train in another process while a server answers requests.
+
+    Returns the published version (None if it was refused), the adapter of each answer, and the failures.
+    """
     answers: list[str | None] = []
     failed: list[str] = []
     async with Editor(folder, command=(*SERVER, "--threads", "1")) as editor:

@@ -1,23 +1,24 @@
-"""Measure what a developer is offered: is the chosen completion right more often than one sample?
+"""Measure how often the offered completion is right, against one sample.
 
-    python -P benchmarks/offered.py HumanEval.jsonl.gz --benchmark humaneval
-    python -P benchmarks/offered.py benchmarks/development_harder.jsonl --temperatures 0.4 0.8 --candidates 16
+    python -P benchmarks/offered.py benchmarks/development_harder.jsonl        # some minutes on 2 cores
     python -P benchmarks/offered.py benchmarks/development_harder.jsonl --cursor block
+    python -P benchmarks/offered.py benchmarks/development_harder.jsonl --temperatures 0.4 0.8 --candidates 16
+    python -P benchmarks/offered.py HumanEval.jsonl.gz --benchmark humaneval
 
 Each task's stub is typed into a document of the real server, over stdio. The cursor is in the empty body. With
-`--cursor block` the first half of the reference's body is there already, with `--cursor line` all but the rest of its
-last line. Tasks whose reference has no such place are left out.
+`--cursor block` the document already holds the first half of the reference's body. With `--cursor line` it holds the
+whole body up to the first word of the last line. Tasks whose reference has no such place are left out.
 
 The benchmark's own tests judge, in the sandbox:
 
 - the completion that is offered;
-- every candidate that it was chosen from (one sample is worth their mean; filtered candidates count too);
+- every candidate that it was chosen from (the figure of one sample is their mean; filtered candidates count too);
 - what the server offers at temperature 0, where it draws a single candidate.
 
-The server uses the adapter that it served last (`ucoder adapters`). Sentences (MBPP+'s format) become stubs with the
-parameters of the reference and the assert as an example. Differences are paired by task; their 95 % interval is a
+The server uses the adapter that it served last (`ucoder adapters list`). Sentences (MBPP+'s format) become stubs with
+the parameters of the reference and the assert as an example. Differences are paired by task; their 95 % interval is a
 bootstrap over tasks. Unknown flags are passed to the server. Run nothing else meanwhile: on a busy machine requests
-run into their deadline.
+reach their deadline.
 """
 
 from __future__ import annotations
@@ -83,7 +84,10 @@ class Judge:
 
 
 def document(task: Task, cursor: str) -> str | None:
-    """Return the text before the cursor; None where the task's reference has no such place."""
+    """Return the text before the cursor.
+
+    None where the task's reference has no such place.
+    """
     if cursor == "body":
         return stub(task)
     body = reference_body(task)
@@ -92,7 +96,10 @@ def document(task: Task, cursor: str) -> str | None:
 
 
 def reference_body(task: Task) -> list[str]:
-    """Return each statement after the reference's docstring; lines after its first are indented by four."""
+    """Return each statement after the reference's docstring.
+
+    Its lines after the first are indented by four.
+    """
     function = next(
         node
         for node in reversed(ast.parse(task.reference).body)
@@ -103,13 +110,19 @@ def reference_body(task: Task) -> list[str]:
 
 
 def upper_half(body: Sequence[str]) -> str | None:
-    """Return the first half of the statements and a new line; None for a single statement."""
+    """Return the first half of the statements and a new line.
+
+    None for a single statement.
+    """
     kept = (len(body) + 1) // 2
     return "".join(f"{statement}\n    " for statement in body[:kept]) if kept < len(body) else None
 
 
 def without_end_of_line(body: Sequence[str]) -> str | None:
-    """Return all but the last line's rest after its first word; None where there is no rest."""
+    """Return the body up to the first word of its last line.
+
+    None where that line has a single word.
+    """
     text = "\n    ".join(body)
     above, newline, last = text.rpartition("\n")
     word, _, rest = last.lstrip().partition(" ")
@@ -117,7 +130,7 @@ def without_end_of_line(body: Sequence[str]) -> str | None:
 
 
 def stub(task: Task) -> str:
-    """Return the stub of a task with its example, and a line for its body."""
+    """Return a task's stub with its example, and an empty line."""
     if task.template == "solve_stub":
         return f"{task.statement.rstrip()}\n    "
     header = stub_of(task, [task.reference]).partition("\n")[0]
@@ -134,7 +147,10 @@ async def ask(
     reporter: ProgressReporter,
     what: str,
 ) -> Results:
-    """Type the text before the cursor of every task into one server, and judge what it offers."""
+    """Type every task into one server, and judge what it offers.
+
+    `tasks` pairs each task with the text before the cursor.
+    """
     results = Results()
     with tempfile.TemporaryDirectory() as workspace, reporter.stage(what, len(tasks), "tasks") as step:
         async with Editor(Path(workspace), command=(*SERVER, *flags)) as editor:
@@ -194,9 +210,26 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("file", type=Path, help="a benchmark file")
-    parser.add_argument("--benchmark", choices=["humaneval", "mbppplus"], default="mbppplus")
-    parser.add_argument("--cursor", choices=["body", "block", "line"], default="body")
-    parser.add_argument("--temperatures", type=float, nargs="+", default=[0.6], metavar="T")
+    parser.add_argument(
+        "--benchmark",
+        choices=["humaneval", "mbppplus"],
+        default="mbppplus",
+        help="format (default: mbppplus)",
+    )
+    parser.add_argument(
+        "--cursor",
+        choices=["body", "block", "line"],
+        default="body",
+        help="place of the cursor (default: body)",
+    )
+    parser.add_argument(
+        "--temperatures",
+        type=float,
+        nargs="+",
+        default=[0.6],
+        metavar="T",
+        help="one row each (default: 0.6)",
+    )
     arguments, flags = parser.parse_known_args()
     tasks = [
         (task, text)

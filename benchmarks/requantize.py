@@ -1,13 +1,14 @@
-"""Measure what requantizing the embedded model costs in quality and gains in speed.
+"""Measure the quality and speed of requantizations of the embedded model.
 
     python benchmarks/requantize.py                    # about 4 minutes on 2 cores
     python benchmarks/requantize.py --tokens 4000      # a quick look
 
-Quality: perplexity on Python source text (standard library files of this interpreter, windows of 512 tokens), how
-often the most probable next token is that of the shipped file, and the Kullback-Leibler divergence from the shipped
-file's distribution. The shipped file is itself quantized (Q4_1), so a divergence of 0 means "no worse than the shipped
-file", not "as good as the original weights". Speed: prefill of 1,024 tokens and 32 decode steps of K rows, without
-sampling.
+Quality is measured on Python source text: standard library files of this interpreter, in windows of 512 tokens. The
+figures are the perplexity, the share of positions with the shipped file's most probable token, and the
+Kullback-Leibler divergence from its distribution. The shipped file is itself quantized (Q4_1). So a divergence of 0
+means "no worse than the shipped file", not "as good as the original weights".
+
+Speed is that of the prefill of 1,024 tokens and of 32 decode steps of K rows, without sampling.
 """
 
 from __future__ import annotations
@@ -45,14 +46,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tokens", type=int, default=20_000, help="tokens of text to score")
+    parser.add_argument(
+        "--tokens", type=int, default=20_000, help="tokens of text to score (default: 20,000)"
+    )
     parser.add_argument(
         "--kinds",
         nargs="+",
         default=["as-is", "q8_0", "q4_0"],
-        help="kinds of quantization; as-is must come first",
+        help="kinds of quantization; as-is must come first (default: as-is q8_0 q4_0)",
     )
-    parser.add_argument("--repeat", type=int, default=5, help="runs whose median is the speed")
+    parser.add_argument("--repeat", type=int, default=5, help="runs whose median is the speed (default: 5)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         paths = {kind: prepare_model(None, Path(cache), quantization=kind).path for kind in arguments.kinds}
@@ -95,7 +98,10 @@ def measure_quality(paths: dict[str, Path], n_tokens: int) -> dict[str, Quality]
 
 
 def text_windows(engine: Engine, n_tokens: int) -> list[tuple[int, ...]]:
-    """Cut windows of tokens from the middle of standard library modules, the same ones in every run."""
+    """Cut windows of tokens from the middle of standard library modules.
+
+    They are the same in every run.
+    """
     windows = []
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         tokens = engine.tokenize(path.read_text("utf-8", errors="replace"))
@@ -112,7 +118,7 @@ def log_softmax(logits: Logits) -> Logits:
 
 
 def measure_speed(path: Path, repeat: int) -> tuple[float, list[float]]:
-    """Return the prefill in tokens per second, and the seconds of 32 steps for each K."""
+    """Return prefill tokens per second, and seconds of 32 steps per K."""
     model = LoadedModel(path)
     context = Context(model, n_cells=2048, n_seq=17, n_rows=16, n_batch=512, n_threads=default_threads())
     tokens = np.random.default_rng(0).integers(100, model.vocab.n_tokens, 1024).tolist()

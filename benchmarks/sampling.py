@@ -1,11 +1,12 @@
-"""Measure how fast a night samples: one engine with all threads, one engine per core, or a GPU.
+"""Measure how fast a night samples: one engine, several, or a GPU.
 
     python -P benchmarks/sampling.py                # some minutes on 2 cores; leave the machine alone meanwhile
 
-The prompts are those of the pipeline's fourth stage: tests of the hand-written exercises, all behind the same examples,
-as one of sixteen problems of a run has them. The answers of its fifth stage are further rows, with short chat prompts
-and longer answers. The ways alternate, so that a machine that slows down slows all of them. A GPU gets 64 times as
-many problems. Higher is better; ratios are against one engine.
+Compares one engine with all threads, one engine per core, and a GPU where torch finds one. The prompts are those of the
+stage `tests`, for hand-written exercises under names that all get the first of the sixteen sets of examples. The
+requests of the stage `solutions` are further rows, with short chat prompts and longer answers. The ways alternate, so
+that a machine that slows down slows all of them. A GPU gets 64 times as many problems. Higher is better; ratios are
+against one engine.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from ucoder_lsp.models.prepare import PreparedModel, prepare_model
 PROFILE = PROFILES["small"]
 N_CTX = 2048
 ON_GPU = 64
-"""Factor on the problems: a GPU is fast with hundreds of texts at once."""
+"""Factor on the number of problems: a GPU is fast with hundreds of texts at once."""
 
 
 def main() -> None:
@@ -98,7 +99,10 @@ def gpu_engines(model: PreparedModel, bases: Path) -> Iterator[Engines | None]:
 
 
 def as_problem(exercise: Exercise) -> Problem:
-    """Return a hand-written exercise as a problem, under a name that gets the first set of examples."""
+    """Return a hand-written exercise as a problem.
+
+    Its name is one that gets the first set of examples.
+    """
     functions = (f"{exercise.function}_{number}" for number in itertools.count())
     made = (
         Problem(exercise.task, exercise.hint, function, exercise.stub.replace(exercise.function, function))

@@ -1,13 +1,14 @@
-"""Measure llama.cpp's decoding steps before and after torch has computed in the same process.
+"""Measure decoding steps before and after torch computes in the process.
 
-    python -P benchmarks/sampling_after_torch.py
+    python -P benchmarks/sampling_after_torch.py      # under a minute; needs torch (the extra `train`)
 
-torch computes once in a thread that ends, as fine-tuning does, and once in the main thread, whose OpenMP team stays.
-The steps have four rows of the embedded model. Run nothing else on the machine meanwhile.
+torch computes twice: in a thread that ends, as fine-tuning does, and in the main thread, whose OpenMP team stays.
+The steps are llama.cpp's, with four rows of the embedded model. Run nothing else on the machine meanwhile.
 """
 
 from __future__ import annotations
 
+import argparse
 from concurrent.futures import ThreadPoolExecutor
 
 from ucoder_lsp.config import load
@@ -38,6 +39,9 @@ def compute_with_torch() -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     settings, _ = load({}, {})
     prepared = prepare_model(None, settings.cache_dir)
     print(f"before torch                    {ms_per_step(prepared):6.1f} ms per step")

@@ -1,11 +1,12 @@
-"""Run the sandbox on millions of jobs while its processes are killed at random.
+"""Run many jobs in the sandbox while its processes are killed.
 
-python benchmarks/sandbox_soak.py --jobs 1000000
+    python benchmarks/sandbox_soak.py                     # 20,000 jobs, about a minute on 2 cores
+    python benchmarks/sandbox_soak.py --jobs 1000000      # about half an hour
 
-Zygotes, candidates and the supervisor itself are killed while a batch runs. The right answer of every job is known
-beforehand, outside the jail. At the end every job must have exactly one terminal record, and no record may be wrong.
-After each supervisor nothing may be left running, the last one must have returned every descriptor, and none may have
-grown. The kills are real signals from outside; nothing in the sandbox depends on them.
+Zygotes, candidates and the supervisor itself are killed at random while a batch runs. The right answer of every job is
+known beforehand, outside the jail. At the end every job must have exactly one terminal record, and no record may be
+wrong. After each supervisor no process may be left running. The last supervisor must have returned every descriptor,
+and none may have grown. The kills are real signals from outside; nothing in the sandbox depends on them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Before this folder, whose modules may hide a package.
+# The root comes before this folder, whose modules may hide a package.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sandbox.ledger import Ledger, run_batch
@@ -39,14 +40,14 @@ ROOT = Path(__file__).resolve().parent.parent
 READINGS = 30
 """Readings of a supervisor's memory and descriptors in its life."""
 GROWTH_KIB = 4096
-"""The most that its memory may grow from the middle third to the last third of its life."""
+"""Largest growth of its memory from the middle third to the last third of its life."""
 GONE_S = 20.0
 """Seconds that the processes of a dead supervisor may take to end, on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryReading:
-    """The memory and descriptors of a supervisor after `jobs` jobs of its life."""
+    """The memory and descriptors of a supervisor after `jobs` jobs."""
 
     jobs: int
     memory_kib: int
@@ -67,7 +68,10 @@ class SoakReport:
 
 
 def job(number: int) -> Job:
-    """Make job `number`: most answer; some raise, exit, make a forbidden call or do not compile."""
+    """Make job `number`: most return a value, some fail.
+
+    Those raise, exit, make a forbidden call, need too much memory or do not compile.
+    """
     body = {
         0: "raise ValueError(n)",
         1: "import os; os._exit(0)",
@@ -79,7 +83,7 @@ def job(number: int) -> Job:
 
 
 def fault(number: int, result: JobResult) -> str:
-    """Check the record of job `number`; returns a description of the fault, or the empty string."""
+    """Describe the fault in a job's record, or return an empty text."""
     kinds = {0: Status.EXCEPTION, 1: Status.NO_RESULT, 2: Status.SECCOMP, 3: Status.MEMORY}
     expected = kinds.get(number % 31, Status.OK) if number % 97 else Status.EXCEPTION
     outcome = result.outcomes[0]
@@ -91,7 +95,10 @@ def fault(number: int, result: JobResult) -> str:
 
 
 def soak(jobs: int, seed: int, folder: Path, kill_every: int = 500, sessions: int = 3) -> SoakReport:
-    """Run `jobs` under fire, in `sessions` supervisors, all but the last of which are killed halfway."""
+    """Run `jobs` in `sessions` supervisors while processes are killed.
+
+    All supervisors but the last are killed halfway.
+    """
     report = SoakReport(jobs)
     file = folder / "ledger.jsonl"
     for session in range(sessions):
@@ -125,7 +132,7 @@ def soak(jobs: int, seed: int, folder: Path, kill_every: int = 500, sessions: in
 
 
 def _take_report(report: SoakReport, lines: list[list[str]]) -> None:
-    """Add the words that a supervisor printed about itself, and check whether it grew."""
+    """Add the lines that a supervisor printed, and check its growth."""
     report.kills += sum(words[0] == "kill" for words in lines)
     readings = [MemoryReading(*map(int, words[1:])) for words in lines if words[0] == "reading"]
     report.readings.append(readings)
@@ -138,12 +145,15 @@ def _take_report(report: SoakReport, lines: list[list[str]]) -> None:
 
 
 def _mark(file: Path) -> str:
-    """Make a path that is on the command line of every process of this soak's jails, and on no other."""
+    """Make a path that marks the processes of this soak's jails.
+
+    It is on the command line of each of them, and of no other process.
+    """
     return str(file.with_name("jailed-by-soak"))
 
 
 def _left(mark: str) -> list[int]:
-    """List the processes of this soak's jails that are still alive after `GONE_S`."""
+    """List the processes of this soak's jails that outlive `GONE_S`."""
     deadline = time.monotonic() + GONE_S
     while (left := _carrying(mark.encode())) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -160,7 +170,10 @@ def _carrying(mark: bytes) -> list[int]:
 
 
 def session(file: Path, jobs: int, seed: int, kill_every: int, goal: int, read_every: int) -> None:
-    """Run one supervisor: kill processes on the way, and the supervisor once `goal` jobs are recorded."""
+    """Run one supervisor, and kill processes on the way.
+
+    The supervisor kills itself once `goal` jobs are recorded.
+    """
     chance = random.Random(seed)
     ledger = Ledger(file)
     before = _descriptors()
@@ -214,7 +227,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--jobs", type=int, default=20_000, help="jobs (default: 20,000)")
-    parser.add_argument("--seed", type=int, default=1, help="of the jobs and the kills (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the kills (default: 1)")
     parser.add_argument("--kill-every", type=int, default=1000, help="jobs per kill (default: 1,000)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

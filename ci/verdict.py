@@ -89,7 +89,7 @@ class CandidatePatch:
     name: str
     standing: Standing
     reason: str = ""
-    """One clause that says why the patch is not plausible."""
+    """One clause: why the patch is not plausible."""
     form: str = ""
     """Hash of the normal form: patches with equal forms are one vote."""
     size: int = 0
@@ -136,7 +136,7 @@ class Verdict:
     winner: int | None = None
     clusters: tuple[PatchCluster, ...] = ()
     notes: dict[int, str] = field(default_factory=dict)
-    """By index of a plausible patch: how its behaviour compares with base."""
+    """By index of a plausible patch: its behaviour compared with base."""
 
     @property
     def exit_code(self) -> ExitCode:

@@ -1,4 +1,4 @@
-"""Shared by every test: nobody touches the user's home, nobody reads the user's settings."""
+"""Keep every test away from the user's home and settings."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# No test is judged by its time: on a busy machine a single example may take long.
+# No example has a time limit: on a busy machine a single one may take long.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
 def prepared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache directory for the whole run, so that the embedded model is prepared once."""
+    """Share one cache directory, so that the embedded model is prepared once."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, prepared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every directory of the user points into the test's own; no UCODER_* setting leaks in."""
+    """Redirect the user's directories, and remove UCODER_* variables."""
     for name in [name for name in os.environ if name.startswith("UCODER_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -1,4 +1,4 @@
-"""Docs are checked against the code."""
+"""Check the docs against the code."""
 
 from __future__ import annotations
 
@@ -15,30 +15,34 @@ import pytest
 from ucoder_lsp.cli import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *(ROOT / folder / "README.md" for folder in ("benchmarks", "vscode-extension")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def test_the_command_reference_is_fresh() -> None:
-    # A process of its own: click keeps the first help option it made for a command, and other tests make theirs.
+    # In a new process: click keeps the first help option that it made for a command, and other tests make theirs.
     check = subprocess.run(
         [sys.executable, "docs/cli.py", "--check"], cwd=ROOT, capture_output=True, text=True
     )
     assert check.returncode == 0, f"run: python docs/cli.py\n{check.stderr}"
 
 
-def test_nobody_is_sent_to_an_index_for_ucoder() -> None:
-    """It is on none, so the name could be anybody's: what to install is always the clone, `.` or its path."""
+def test_no_page_installs_ucoder_from_an_index() -> None:
+    """Install clones only: on an index the name may be another project."""
     folders = ("sandbox", "ucoder_lsp", "trainer", "ci", "vscode-extension/src")
     sources = [
         path for folder in folders for path in (ROOT / folder).rglob("*.*") if path.suffix in (".py", ".ts")
     ]
-    for page in [*PAGES, ROOT / "vscode-extension/README.md", *sources]:
+    for page in [*PAGES, *sources]:
         found = re.search(r"pip install [^\n`]*?(?<![\w/.])ucoder\b", page.read_text(encoding="utf-8"))
         assert found is None, f"{page.relative_to(ROOT)} says: {found[0]}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_and_paths_lead_somewhere(page: Path) -> None:
+def test_links_and_paths_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
         if "://" not in target:
@@ -62,8 +66,42 @@ def test_the_options_that_errors_name_exist() -> None:
                     assert named <= known, f"{file.name} names {', '.join(named - known)}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_their_options_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    fenced = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    lines = [line.strip().removeprefix("$ ") for line in fenced.splitlines()]
+    for words in (line.partition("#")[0].split() for line in (*lines, *re.findall(r"`([^`\n]+)`", text))):
+        named = {word for word in words if re.fullmatch(r"--[a-z][a-z-]+", word)}
+        if words[:1] == ["ucoder"] and words[1:]:
+            assert named <= options_of(words[1:]), f"{page.name} names {' '.join(words)}"
+        elif words[:1] == ["python"] and (script := next((w for w in words if w.endswith(".py")), "")):
+            # The benchmarks of the server pass other flags on to it.
+            known = {"--help", *re.findall(r'"(--[a-z-]+)"', (ROOT / script).read_text(encoding="utf-8"))}
+            assert named <= known | options_of(["serve"]), f"{page.name} names {' '.join(words)}"
+
+
+def options_of(words: list[str]) -> set[str]:
+    """Return the options of the command that `words` begin with."""
+    command: click.Command = main
+    context = click.Context(main)
+    for word in words:
+        if not isinstance(command, click.Group) or word.startswith("-"):
+            break
+        child = command.get_command(context, word.rstrip(","))
+        assert child is not None, f"there is no command {' '.join(words)}"
+        command, context = child, click.Context(child, parent=context)
+    return {"--help", *options(command, context)}
+
+
+def test_every_benchmark_is_described() -> None:
+    text = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
+    for script in (ROOT / "benchmarks").glob("*.py"):
+        assert f"benchmarks/{script.name}" in text
+
+
 def options(command: click.Command, context: click.Context) -> Iterator[str]:
-    """Of the command and of all below it."""
+    """Yield the options of the command and of all below it."""
     for parameter in command.params:
         yield from parameter.opts
     if isinstance(command, click.Group):

@@ -1,4 +1,4 @@
-"""`make system` says what is missing; the build of llama.cpp holds what the engine loads."""
+"""`make system` reports missing packages; llama.cpp is built without unused parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEPS_OF_ALL = 193
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """A PATH with what the recipe itself needs, and a user who is not root and has no sudo."""
+    """Make a PATH for the recipe alone, and a user without sudo."""
     for name in ("bash", "apt-get", "grep", "sed"):
         found = shutil.which(name)
         if found is None:
@@ -39,7 +39,7 @@ def make_system(tools: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env={"PATH": str(tools)}, capture_output=True, text=True)
 
 
-def test_without_bubblewrap_and_compiler_it_stops_with_the_one_line_to_run(tools: Path) -> None:
+def test_without_bubblewrap_and_compiler_it_prints_the_line_to_run(tools: Path) -> None:
     result = make_system(tools)
     assert result.returncode != 0
     assert "sudo apt-get install -y bubblewrap g++" in result.stderr
@@ -52,7 +52,7 @@ def test_without_apt_it_names_the_packages(tools: Path) -> None:
     assert "install with your package manager, then run make again: bubblewrap g++" in result.stderr
 
 
-def test_with_everything_there_it_does_nothing(tools: Path) -> None:
+def test_with_all_packages_it_does_nothing(tools: Path) -> None:
     for name in ("bwrap", "c++"):
         (tools / name).symlink_to("/bin/true")
     result = make_system(tools)
@@ -62,7 +62,7 @@ def test_with_everything_there_it_does_nothing(tools: Path) -> None:
 
 @pytest.fixture
 def build_log() -> str:
-    """What pip printed when the Makefile built the llama_cpp of this environment."""
+    """The output of pip when the Makefile built this environment's llama_cpp."""
     log = BUILD_LOG.read_text("utf-8") if BUILD_LOG.is_file() else ""
     if Path(sys.prefix) != ROOT / ".venv" or "Successfully built llama-cpp-python" not in log:
         pytest.skip("the llama_cpp of this environment was not built by this Makefile")
@@ -74,10 +74,10 @@ def test_llama_cpp_is_built_in_at_most_half_of_its_steps(build_log: str) -> None
     assert done == steps <= STEPS_OF_ALL // 2
 
 
-def test_the_libraries_that_were_built_are_those_that_the_engine_loads(
+def test_the_engine_loads_exactly_the_libraries_that_were_built(
     build_log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loaded from the package's own folder, wherever the process runs: by $ORIGIN, not by the environment."""
+    """Load them from the package's own folder, by $ORIGIN, from anywhere."""
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     code = "import ucoder_lsp.engine.context; print(open('/proc/self/maps').read())"
     command = [sys.executable, "-c", code]

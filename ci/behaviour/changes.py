@@ -1,9 +1,9 @@
 """Find the functions that a patch changes, and their users, from syntax.
 
-Users show how a changed function behaves. The two questions err on opposite sides. *Touched* takes in too
-much rather than too little, because a function that is not touched is not compared. So forms are exact. A
-statement that runs while the module loads touches everything, unless it can only bind a name. *Users* takes
-in too little rather than too much, because a user counts as evidence that a function was reached.
+Users show how a changed function behaves. The two sets err on opposite sides. *Touched* is rather too large
+than too small, because a function that is not touched is not compared. So forms are exact, and a statement
+that runs while the module loads touches everything, unless it can only bind a name. *Users* is rather too
+small than too large, because a user counts as evidence that a function was reached.
 
 Not covered: effects of a function or module on others while it runs (a call that replaces a global, an import
 that changes another module); callers in *other* modules; docstrings that a program reads.
@@ -22,7 +22,7 @@ _INERT = (
     *(ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Tuple, ast.List, ast.Set, ast.Dict),
     *(ast.UnaryOp, ast.BinOp, ast.unaryop, ast.operator, ast.expr_context),
 )
-"""Expressions of these call special methods only, and a new or changed special method touches everything."""
+"""Expressions of these run no code but special methods; a new or changed one touches everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ModuleShape:
     mentions: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Every name and attribute in a function: all that it may use."""
     uses: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """What a function certainly uses: global names, `Class.method`, and `self.method` of its own class."""
+    """The names that a function certainly uses: globals, `Class.method`, and `self.method` of its own class."""
     statements: tuple[Statement, ...] = ()
     """Statements that run while the module loads, in order."""
 
@@ -113,7 +113,7 @@ def users_of(module: ModuleShape, names: Iterable[str]) -> frozenset[str]:
 
 
 def is_public(qualified: str) -> bool:
-    """Whether no part of the name begins with an underscore."""
+    """Return True if no part of the name begins with an underscore."""
     return not any(part.startswith("_") for part in qualified.split("."))
 
 
@@ -163,14 +163,14 @@ def _form(node: FunctionNode | ast.ClassDef, body: list[ast.stmt]) -> str:
 
 
 def _is_idle(statement: ast.stmt) -> bool:
-    """Return whether a statement is a docstring, another bare constant, or `pass`."""
+    """Return True for `pass` and a bare constant, such as a docstring."""
     return isinstance(statement, ast.Pass) or (
         isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     )
 
 
 def _is_special(name: str) -> bool:
-    """Return whether Python itself looks up the name.
+    """Return True if Python itself looks up the name.
 
     `__init__` is left out: it runs only where its class is named.
     """
@@ -192,7 +192,7 @@ def _bound(statement: ast.stmt) -> frozenset[str]:
 
 
 def _is_standard(module: str) -> bool:
-    """Return whether a module is part of the standard library.
+    """Return True if a module is part of the standard library.
 
     Importing one has no effect here: `ci.patch.parse` keeps patches from replacing such modules.
     """

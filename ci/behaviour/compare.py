@@ -1,8 +1,8 @@
 """Compare changed functions on the same inputs, in base and every patch.
 
 A patch cannot forge this check: the functions run in the sandbox, and their values come out as canonical
-data. No process inside holds what they are compared with. An input counts only when base answers it the same
-in five runs under two hash seeds.
+data. No process inside holds what they are compared with. An input counts only when base gives the same
+result in five runs under two hash seeds.
 
 Not covered: callers in other modules; effects on files or the network, which the sandbox lacks; code that
 behaves well only on inputs like these.
@@ -36,7 +36,7 @@ PROBES_PER_JOB = 12
 
 LIMITS = Limits(probe_wall_s=2.0, job_wall_s=20.0, cpu_s=20, memory_bytes=1024 * MIB)
 _WRONG_INPUT = ("TypeError", "AttributeError")
-"""Exceptions of base on an input that it was never meant for. How patches fail there means nothing."""
+"""Exceptions of base on an input that it was never meant for. Dropped if every patch raises too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,10 @@ def _observation(outcome: Outcome, text: str) -> Observation:
 
 
 def _is_informative(function: ChangedFunction, known: Observation, seen: Sequence[Observation]) -> bool:
-    """Whether an input shows anything about the patches; `known` is base's observation."""
+    """Return True if an input shows anything about the patches.
+
+    `known` is base's observation, `seen` those of the patches.
+    """
     if not function.in_base:
         return any(_has_value(one) for one in seen)
     if not known.comparable or known.status not in ("ok", "exception"):

@@ -61,7 +61,7 @@ class _Normal(ast.NodeTransformer):
         self._scopes: list[dict[str, str]] = []
         self._numbered = 0
 
-    # What has no effect.
+    # Nodes without effect.
 
     def visit_Pass(self, node: ast.Pass) -> None:
         return None

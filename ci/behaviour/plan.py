@@ -1,7 +1,7 @@
 """Plan the comparison of behaviour: which functions, on which inputs.
 
 A changed private function is compared through the public functions that use it. Inputs come from doctests,
-asserts, annotations and mutation (`sandbox.inputs`), then from near those on which the programs differ.
+asserts, annotations and mutation (`sandbox.inputs`). More are made near those on which the programs differ.
 
 Not covered: callers in other modules.
 """
@@ -76,7 +76,7 @@ def plan_comparison(
     """Choose the functions to compare in the changed Python files.
 
     `patched` and `paths` (changed files) are indexed by patch. `with_new` adds functions that base lacks.
-    Without it, base is the only measure.
+    Without it, base is the only reference.
     """
     functions: dict[str, ChangedFunction] = {}
     shown_by: dict[str, frozenset[str]] = {}
@@ -146,7 +146,7 @@ def _shape_in(tree: Tree, module: str) -> ModuleShape | None:
 
 
 def _is_readable(path: str, module: str, trees: Sequence[Tree]) -> bool:
-    """Return whether the module's name loads this file, and base parses.
+    """Return True if the module's name loads this file, and base parses.
 
     `trees[0]` is base.
     """
@@ -223,7 +223,7 @@ def _unused(base: Tree, patched: Tree, paths: Sequence[str]) -> list[str]:
 
 
 def _by_keyword(function: ChangedFunction, probes: Sequence[Probe]) -> tuple[Probe, ...]:
-    """The first call with arguments, by keyword: it shows renamed parameters."""
+    """Rewrite the first call with keyword arguments, which show renamed parameters."""
     described = find_target(function.source, function.function)
     parameters = described.parameters if described else ()
     names = [parameter.name for parameter in parameters if not parameter.keyword_only]

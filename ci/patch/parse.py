@@ -3,8 +3,8 @@
 A patch is untrusted text. It is parsed with `unidiff`, and refused unless it is a plain text change of files
 inside the repository. Binary data, symbolic links, file modes, submodules, renames, absolute paths and `..`
 are refused. Edits to *protected* paths are not refused but need human review: tests, their configuration, CI,
-lock files, and files that Python or pytest import by themselves. The gate cannot accept a patch that changes
-what judges it.
+lock files, and files that Python or pytest import by themselves. A patch must not change the tests and
+settings that judge it.
 
 Not covered: `unidiff` and `git apply` are two parsers and may read one text differently. So this module is
 the first check only; `ci.patch.worktrees` compares what git changed with what was read here.
@@ -40,7 +40,7 @@ PROTECTED = (
     "tox.ini",
     "noxfile.py",
     ".coveragerc",
-    # Continuous integration, and what decides who reviews.
+    # Continuous integration, reviewers, and settings of git.
     ".github/",
     ".gitlab/",
     ".gitlab-ci.yml",
@@ -161,7 +161,7 @@ def protected_paths(paths: tuple[str, ...], extra: tuple[str, ...] = ()) -> tupl
 
 
 def _shadows_the_runner(path: str) -> bool:
-    """Return whether the file would hide a module of Python or pytest."""
+    """Return True if the file hides a module of Python or pytest."""
     parts = PurePosixPath(path).parts
     if parts[0] == "src":
         parts = parts[1:]

@@ -103,7 +103,7 @@ def read_reports(stdout: str, word: str) -> Reports:
 
 
 def expected_outcomes(first: Reports, second: Reports, canaries: tuple[Canaries, Canaries]) -> Expected:
-    """Keep what two runs of base agree on.
+    """Keep the outcomes that two runs of base share.
 
     A test that differs between them is flaky and does not count.
     """
@@ -180,7 +180,7 @@ def _absent(expected: Expected, reports: Reports) -> list[str]:
 
 
 def _failed_to_load(test: str, reports: Reports) -> bool:
-    """Return whether the file, folder or class of a test failed to load."""
+    """Return True if a test's file, folder or class failed to load."""
     return any(
         above in ("", ".", test) or test.startswith((f"{above}::", f"{above}/"))
         for above in reports.uncollected
@@ -188,7 +188,7 @@ def _failed_to_load(test: str, reports: Reports) -> bool:
 
 
 def _is_variant(test: str, known: frozenset[str] | set[str]) -> bool:
-    """Return whether base has the test with other parameters.
+    """Return True if base has the test with other parameters.
 
     A patch may extend the table that a test is parametrised over.
     """

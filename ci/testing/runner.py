@@ -1,7 +1,7 @@
-"""Run a tree's tests with canaries in the sandbox; read the reports outside.
+"""Run a tree's tests and canaries in the sandbox; read reports outside.
 
-The tree is copied for every run, so that no run sees what another left behind. There is no network, no `.git`
-and no file of the host except the interpreter's.
+The tree is copied for every run, so that no run sees files that another left behind. The jail has no network,
+no `.git` and no file of the host except the interpreter's.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class TestRunner:
 
 
 def check_base(run: TestRun, python: str | None) -> None:
-    """Raise `UsageError` when base's run shows that its tests judge nothing."""
+    """Raise `UsageError` when base's run shows that its tests cannot judge."""
     reports = run.reports
     if run.ended:
         raise UsageError(

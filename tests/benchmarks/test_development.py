@@ -1,4 +1,4 @@
-"""The hand-written development tasks are right, and none of them is in a reported benchmark."""
+"""The development tasks are right and not in a reported benchmark."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import pytest
 
 from sandbox.pool import Sandbox
 from trainer.evaluation.benchmarks import load_benchmark, statements
-from trainer.evaluation.evaluate import (
-    evaluate_references,
-    reference_results,
-)
+from trainer.evaluation.evaluate import evaluate_references, reference_results
 from trainer.progress import ProgressReporter
 from trainer.stages.decontamination import word_shingles
 

@@ -1,4 +1,4 @@
-"""A short soak finds every record right, and the soak itself notices leaks."""
+"""A short soak finds every record right, and the soak detects leaks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks import sandbox_soak
 from benchmarks.sandbox_soak import soak
 
 
-def test_short_soak_gives_every_job_exactly_one_right_record(tmp_path: Path) -> None:
+def test_a_short_soak_gives_every_job_exactly_one_right_record(tmp_path: Path) -> None:
     report = soak(1500, seed=7, folder=tmp_path, kill_every=250)
     assert report.wrong == []
     assert report.jobs == report.records == 1500
@@ -21,7 +21,7 @@ def test_short_soak_gives_every_job_exactly_one_right_record(tmp_path: Path) -> 
     assert [len(readings) > 20 for readings in report.readings] == [True] * 3
 
 
-def test_soak_sees_what_is_left_running_and_what_grows(
+def test_soak_detects_processes_left_running_and_growth(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox_soak, "GONE_S", 0.2)

@@ -1,4 +1,4 @@
-"""Run the gate on the small project, with patches of its function `total`."""
+"""Run the gate on patches of the small project's function `total`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small real project in a real git repository, and patches against it."""
+"""A small project in a real git repository, and patches against it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,10 @@ class Project:
         self.git("commit", "-q", "-m", "state")
 
     def diff(self, files: dict[str, str | None]) -> bytes:
-        """The patch that gives `files` these texts (None deletes one); the working tree is restored."""
+        """Make the patch that gives `files` these texts.
+
+        None deletes a file. The working tree is restored.
+        """
         for name, text in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

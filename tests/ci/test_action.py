@@ -49,7 +49,7 @@ def run_action(project: Project, **given: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.slow
-def test_the_verdict_is_passed_on(project: Project) -> None:
+def test_the_verdict_becomes_the_output_and_exit_code(project: Project) -> None:
     project.patch("with a space.patch", project.replaced("sorted(prices)[0]", "min(prices)"))
     patches = f"{project.patches}/*.patch"
     code, outputs, summary = run_action(

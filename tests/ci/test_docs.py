@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs/gate.md"
 
 
 def options() -> str:
-    """Return the option list as `ucoder gate --help` prints it at 100 columns."""
+    """Return the text of `ucoder gate --help` at 100 columns."""
     settings = gate.context_settings
     context = click.Context(
         gate, info_name="ucoder gate", max_content_width=100, terminal_width=100, **settings

@@ -173,7 +173,7 @@ def test_tampering_ends_the_run(tampering: Run, name: str, reason: str) -> None:
 
 @pytest.fixture(scope="module")
 def refactorings(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Patches that claim to preserve behaviour and do not, though every test passes."""
+    """Patches that change behaviour under `preserve`, though every test passes."""
     project = new_project(tmp_path_factory.mktemp("refactorings"), {"tests/test_flaky.py": FLAKY})
     effect = SHOP.replace("def total", "import os\n\nDONE = os.system('true')\n\n\ndef total", 1)
     made = [
@@ -207,7 +207,7 @@ def test_a_refactoring_that_changes_behaviour_is_rejected(
 
 @pytest.mark.slow
 def test_a_broken_function_beside_an_honest_change_is_seen(project: Project) -> None:
-    """The tests that are run do not notice it.
+    """Find the fault though the chosen tests pass.
 
     tests/ci/behaviour/test_plan.py plans each patch alone.
     """
@@ -316,7 +316,7 @@ def test_a_reproduction_test_must_fail_on_base_and_pass_with_the_patch(project: 
         ),
     ],
 )
-def test_a_base_that_cannot_judge(
+def test_a_base_that_cannot_judge_is_a_usage_error(
     project: Project, files: dict[str, str], message: str, timeout: int
 ) -> None:
     patch = right(project)[0]
@@ -379,13 +379,13 @@ def test_a_sandbox_that_fails_for_one_patch_is_exit_code_4(
 
 
 def test_nothing_runs_before_the_sandbox_is_proven(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    def holds_not(sandbox: object) -> None:
+    def fails(sandbox: object) -> None:
         raise SandboxUnavailable("the jail does not hold")
 
     def never(*arguments: object, **settings: object) -> None:
         raise AssertionError("tests were run")
 
-    monkeypatch.setattr("sandbox.tiers.prove", holds_not)
+    monkeypatch.setattr("sandbox.tiers.prove", fails)
     monkeypatch.setattr("ci.testing.runner.run_command", never)
     result = run(project, right(project)[0])
     assert (result.exit_code, result.stderr) == (4, "Error: the jail does not hold\n")

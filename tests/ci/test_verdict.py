@@ -40,7 +40,7 @@ def verdict(
     return decide_verdict(candidates, BASE, intent=intent, gaps=gaps)
 
 
-def test_three_distinct_that_agree_are_accepted_and_the_smallest_wins() -> None:
+def test_three_distinct_patches_that_agree_are_accepted_and_the_smallest_wins() -> None:
     found = verdict(plausible("a", size=9), plausible("b", size=3), plausible("c", size=4))
     assert (found.kind, found.winner, found.exit_code) == (VerdictKind.ACCEPTED, 1, ExitCode.ACCEPTED)
 
@@ -62,7 +62,7 @@ def test_a_small_majority_is_not_enough() -> None:
 
 
 def test_a_close_second_group_is_too_close() -> None:
-    """The default share implies the lead, which matters only where the share is set lower."""
+    """Lower the share: the default share already implies the lead."""
     votes = [*(plausible(f) for f in "abcd"), *(plausible(f, OTHER) for f in "xyz")]
     found = decide_verdict(votes, BASE, thresholds=Thresholds(share=0.5, lead=0.2))
     assert found.kind is VerdictKind.ABSTAINED
@@ -72,7 +72,7 @@ def test_a_close_second_group_is_too_close() -> None:
     )
 
 
-def test_copies_weigh_nothing_in_the_share() -> None:
+def test_copies_do_not_count_in_the_share() -> None:
     found = verdict(
         plausible("a"), plausible("a"), plausible("b"), plausible("x", OTHER), plausible("x", OTHER)
     )
@@ -134,12 +134,12 @@ def test_few_inputs_abstain() -> None:
     assert "only 3 stable inputs" in found.reason
 
 
-def test_preserving_one_patch_like_base_suffices() -> None:
+def test_one_patch_that_behaves_like_base_preserves_behaviour() -> None:
     found = verdict(plausible("a", BASE), intent=Intent.PRESERVE)
     assert (found.kind, found.winner) == (VerdictKind.ACCEPTED, 0)
 
 
-def test_preserving_a_majority_that_changes_behaviour_is_rejected() -> None:
+def test_a_majority_that_changes_behaviour_is_rejected_under_preserve() -> None:
     found = verdict(*(plausible(f) for f in "abc"), intent=Intent.PRESERVE)
     assert found.kind is VerdictKind.REJECTED
     assert "fixed" in found.reason
@@ -179,7 +179,7 @@ def runs(draw: st.DrawFn) -> tuple[list[CandidatePatch], list[Observation]]:
 
 
 @given(runs(), st.sampled_from(Intent), st.lists(st.just("gap"), max_size=1))
-def test_what_is_accepted_meets_every_condition(
+def test_an_accepted_patch_meets_every_condition(
     made: tuple[list[CandidatePatch], list[Observation]], intent: Intent, gaps: list[str]
 ) -> None:
     candidates, base = made

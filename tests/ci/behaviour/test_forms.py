@@ -1,4 +1,4 @@
-"""Normal forms: which differences between two patches make two votes."""
+"""Normal forms: the differences that make two patches two votes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.ci.sample_module import SOURCE
         ("(n: int)", "(number)"),
     ],
 )
-def test_what_does_not_count_as_another_program(old: str, new: str) -> None:
+def test_changes_without_effect_make_the_same_program(old: str, new: str) -> None:
     changed = SOURCE.replace(old, new)
     if "(number)" in new:
         changed = changed.replace("n * 2", "number * 2")
@@ -44,7 +44,7 @@ def test_what_does_not_count_as_another_program(old: str, new: str) -> None:
         ("size = 3", "size = 4"),
     ],
 )
-def test_what_counts_as_another_program(old: str, new: str) -> None:
+def test_changes_with_effect_make_another_program(old: str, new: str) -> None:
     assert normal_form(SOURCE.replace(old, new)) != normal_form(SOURCE)
 
 

@@ -31,7 +31,7 @@ def test_a_private_function_is_shown_by_its_users() -> None:
 
 @pytest.mark.parametrize("case", UNSEEN)
 def test_a_function_that_a_patch_breaks_elsewhere_is_compared(case: str) -> None:
-    """Each change that tests/ci/test_gate.py judges end to end, in a plan of its own."""
+    """Plan each change alone; tests/ci/test_gate.py judges them end to end."""
     patched = {0: tree(UNSEEN[case])}
     plan = plan_comparison(tree(SHOP), patched, {0: ("m.py",)}, with_new=False)
     assert "m.total" in plan.shown_by

@@ -169,7 +169,7 @@ def test_damaged_patches_are_read_or_refused(data: st.DataObject) -> None:
 
 
 def read_or_refused(data: bytes) -> None:
-    """Check the promise of the parser: a `Patch` with safe paths, or `PatchRefused`."""
+    """Check that the parser returns safe paths or raises `PatchRefused`."""
     try:
         patch = parse_patch("fuzzed", data)
     except PatchRefused:

@@ -1,6 +1,6 @@
 """Trees of a commit leave the user's repository alone.
 
-Git's reading of a patch must match the parser's.
+Git must read a patch as the parser does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.ci.git_project import SHOP, Project
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    """Every file of the repository, git's own included."""
+    """Read every file of the repository, git's own included."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
@@ -47,7 +47,7 @@ def test_a_ref_is_a_commit_or_a_usage_error(project: Project, ref: str) -> None:
     assert snapshot(project.folder) == before
 
 
-def test_a_folder_without_a_repository(tmp_path: Path) -> None:
+def test_a_folder_without_a_repository_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--repo"):
         Worktrees(tmp_path, "main")
 
@@ -123,8 +123,8 @@ def test_a_patch_that_does_not_apply_is_refused(project: Project) -> None:
         trees.patched("p", patch)
 
 
-def test_what_git_reads_differently_is_refused(project: Project) -> None:
-    """Hide a second header in what unidiff takes for a comment.
+def test_a_patch_that_git_reads_differently_is_refused(project: Project) -> None:
+    """Hide a second header in text that unidiff takes for a comment.
 
     Git would change a file that was not parsed.
     """
@@ -168,7 +168,7 @@ LINES = [
 @example([LINES[0], LINES[1], LINES[5], LINES[7], LINES[8], LINES[17]])
 @given(st.lists(st.sampled_from(LINES), min_size=3, max_size=14))
 def test_git_never_changes_more_than_was_parsed(project: Project, lines: list[str]) -> None:
-    """Fuzz both parsers together: a tree differs from base in exactly the parsed paths."""
+    """Fuzz both parsers: a tree differs in the parsed paths alone."""
     try:
         patch = parse_patch("fuzzed", ("\n".join(lines) + "\n").encode())
     except PatchRefused:
