@@ -37,7 +37,7 @@ bench: $(STAMPS)/installed ## Warm latency of the demo's requests, step by step
 	@$(BIN)/python benchmarks/completion.py
 
 .PHONY: bench-all
-bench-all: $(STAMPS)/test-needs ## Every other benchmark of docs/log.md that needs nothing but this repository (about 25 minutes)
+bench-all: $(STAMPS)/test-needs ## Every other benchmark that needs nothing but this repository (about 25 minutes)
 	@$(BIN)/python benchmarks/engine.py
 	@$(BIN)/python benchmarks/requantize.py
 	@$(BIN)/python benchmarks/consensus.py
@@ -108,9 +108,10 @@ $(BIN)/python: | system
 	@echo "Creating .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv
 
-# Only what the engine loads is compiled: libllama and ggml, 78 steps of 193. Left out are multimodal input (LLAVA_BUILD)
-# and the argument and chat parsers of llama.cpp's `common`. The package forces `common` on in CMake's cache, but a plain
-# variable hides a cached one of its name (CMake policy CMP0126), and a file included by `project()` may set one.
+# Only what the engine loads is compiled: libllama and ggml, 78 of 193 steps. Multimodal input (LLAVA_BUILD) is left out,
+# and so are the argument and chat parsers of llama.cpp's `common`. The package forces `common` on in CMake's cache. A plain
+# variable hides a cached one of the same name (CMake policy CMP0126), and a file that `project()` includes may set one.
+# Where `common` is only left out of the targets, the install step fails for want of its library.
 ONLY_LIBLLAMA := $(STAMPS)/only-libllama.cmake
 LLAMA_SETTINGS = --config-settings=build.targets=llama \
   --config-settings=cmake.define.LLAVA_BUILD=OFF \

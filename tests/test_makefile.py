@@ -1,4 +1,4 @@
-"""`make system` says what is missing; the build of llama.cpp holds what the engine loads."""
+"""The recipes `make system` and `make setup`: missing packages, and what is built of llama.cpp."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 BUILD_LOG = ROOT / ".venv" / "stamps" / "llama.log"
 STEPS_OF_ALL = 193
-"""Build steps of llama-cpp-python 0.3.36 with everything it builds by default."""
+"""Build steps of llama-cpp-python 0.3.36 by default."""
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_with_everything_there_it_does_nothing(tools: Path) -> None:
 
 @pytest.fixture
 def build_log() -> str:
-    """What pip printed when the Makefile built the llama_cpp of this environment."""
+    """Return what pip printed when the Makefile built the llama_cpp of this environment."""
     log = BUILD_LOG.read_text("utf-8") if BUILD_LOG.is_file() else ""
     if Path(sys.prefix) != ROOT / ".venv" or "Successfully built llama-cpp-python" not in log:
         pytest.skip("the llama_cpp of this environment was not built by this Makefile")
@@ -77,7 +77,7 @@ def test_llama_cpp_is_built_in_at_most_half_of_its_steps(build_log: str) -> None
 def test_the_libraries_that_were_built_are_those_that_the_engine_loads(
     build_log: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Loaded from the package's own folder, wherever the process runs: by $ORIGIN, not by the environment."""
+    """Load them in another folder and without LD_LIBRARY_PATH: only $ORIGIN finds them."""
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     code = "import ucoder_lsp.engine.context; print(open('/proc/self/maps').read())"
     command = [sys.executable, "-c", code]

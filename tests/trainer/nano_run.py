@@ -1,10 +1,10 @@
-"""A whole training run on the embedded model, as small as it can be: the process that the tests kill.
+"""The process that the tests kill: a whole training run on the embedded model, as small as it can be.
 
 python -m tests.trainer.nano_run RUN CACHE DATA [die]
 
-It goes on with a few tasks that are given, not with those it sampled. Its gate lets every adapter through: the one
-problem that is held out decides nothing, and the publication is to be tried. With `die` it kills itself between the
-publication of its adapter and the record of it, a moment too short to be hit from outside.
+A few fixed tasks replace the sampled ones. Every adapter is accepted: the one held-out problem decides nothing, and the
+publication is to be tried. With `die` the process kills itself between the publication of its adapter and the record of
+it, a moment too short to hit from outside.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ NANO = replace(
     solution_tokens=80, probes=8, min_cluster=2, min_confidence=0.0, min_outputs=1, per_problem=1, held_out=0.34,
     own_answers=1, gate_samples=2, epochs=2, rounds=2,
 )  # fmt: skip
-"""Two epochs, so that there is a checkpoint to go on from; two rounds, so that samples depend on an adapter."""
+"""Two epochs give a checkpoint to continue from; two rounds give samples that depend on an adapter."""
 TASKS = [
     "Write a function to find the maximum of 3 integers.",
     "Write a function to find the longest word of a string.",
     "Write a function to count the vowels in a string.",
     "Write a function to find the second largest number of a list.",
 ]
-"""What goes on in place of the sampled tasks: so easy that the model agrees with itself on some, whatever the CPU."""
+"""Easy ones: on some of them the model reaches a consensus, whatever the CPU."""
 
 
 class Dying(AdapterRegistry):

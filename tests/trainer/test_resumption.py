@@ -1,4 +1,4 @@
-"""A run that is stopped after any of its shards ends as if it had not been: the whole night with a scripted model."""
+"""Stop a night of a scripted model after each of its shards: it ends with the same data set."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ BODIES = {
 
 
 class Stopped(BaseException):
-    """Ends a run where it is, as SIGKILL does: no handler of the trainer catches it."""
+    """The end of a run, as by SIGKILL: no handler of the trainer catches it."""
 
 
 class MortalStore(Store):
-    """Makes a new shard for each item of `allowed`, then stops the run that asks for another."""
+    """A store that makes one new shard per item of `allowed`, and then stops the run."""
 
     def __init__(self, folder: Path, allowed: Iterator[int]) -> None:
         super().__init__(folder)
@@ -60,7 +60,7 @@ class MortalStore(Store):
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    """What `train` samples, runs and trains with: scripted answers, one sandbox, and an adapter that costs nothing."""
+    """Replace what `train` works with: scripted samples, one sandbox, and an untrained adapter."""
     base, adapted = Script(BODIES), Script(BODIES)
     adapted.adapter, adapted.asked = "adapter", base.asked
 
@@ -117,7 +117,7 @@ def test_a_run_stopped_at_every_shard_ends_with_the_same_data_set(
     shards = [path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").glob("shards/*/*.json")]
     assert {path.parent.name for path in shards} >= {"problems", "selection", "own answers", "gate"}
     assert n_stops == len(shards) - 1
-    assert sorted(script.asked) == sorted(asked), "nothing was asked twice"
+    assert sorted(script.asked) == sorted(asked), "no prompt is sampled twice"
     for path in (*shards, "consensus/dataset.jsonl", "consensus/own-answers.jsonl"):
         assert (stopped / path).read_bytes() == (tmp_path / "whole" / path).read_bytes()
     assert (result.dataset_sha256, result.own_answers_sha256) == (
@@ -137,9 +137,7 @@ def test_the_control_arm_draws_from_the_same_shards_and_is_never_served_by_itsel
     chosen = train(run, model)
     script.asked.clear()
     control = train(run, model, "random")
-    assert not any("Tests, edge cases" in prompt for prompt in script.asked), (
-        "what was sampled is found again"
-    )
+    assert not any("Tests, edge cases" in prompt for prompt in script.asked), "samples are found again"
     assert control.dataset_sha256 != chosen.dataset_sha256
     assert (control.programs, control.learned) == (chosen.programs, chosen.learned)
     registry = AdapterRegistry(tmp_path / "run.data" / "adapters", model.prepared.source_sha256)
