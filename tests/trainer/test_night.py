@@ -24,7 +24,6 @@ from ucoder_lsp.models.prepare import EMBEDDED_SHA256
 ROOT = Path(__file__).parents[2]
 MOMENTS = {
     "it samples problems": (3, "shards/problems/*.json"),
-    "it selects": (1, "shards/selection/*.json"),
     "it samples its own answers": (1, "shards/own answers/*.json"),
     "it fine-tunes": (1, "finetune/*.part/checkpoint-*/trainer_state.json"),
 }
