@@ -109,9 +109,10 @@ $(BIN)/python: | system
 	@echo "Creating .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv
 
-# Only the libraries that the engine loads are compiled: libllama and ggml, 78 steps of 193. Left out are multimodal input
-# (LLAVA_BUILD) and the argument and chat parsers of llama.cpp's `common`. The package forces `common` on in CMake's cache.
-# A plain variable hides a cached one of the same name (CMake policy CMP0126), and a file included by `project()` sets it.
+# Only what the engine loads is compiled: libllama and ggml, 78 of 193 steps. Multimodal input (LLAVA_BUILD) is left out,
+# and so are the argument and chat parsers of llama.cpp's `common`. The package forces `common` on in CMake's cache. A plain
+# variable hides a cached one of the same name (CMake policy CMP0126), and a file that `project()` includes may set one.
+# Where `common` is only left out of the targets, the install step fails for want of its library.
 ONLY_LIBLLAMA := $(STAMPS)/only-libllama.cmake
 LLAMA_SETTINGS = --config-settings=build.targets=llama \
   --config-settings=cmake.define.LLAVA_BUILD=OFF \

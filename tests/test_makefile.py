@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 BUILD_LOG = ROOT / ".venv" / "stamps" / "llama.log"
 STEPS_OF_ALL = 193
-"""Build steps of llama-cpp-python 0.3.36 with everything it builds by default."""
+"""Build steps of llama-cpp-python 0.3.36 by default."""
 
 
 @pytest.fixture

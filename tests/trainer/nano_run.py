@@ -2,9 +2,9 @@
 
 python -m tests.trainer.nano_run RUN CACHE DATA [die]
 
-It continues with a few fixed tasks instead of those it sampled. Every adapter is accepted: the one held-out problem
-decides nothing, and the publication is to be tried. With `die` the process kills itself between the publication of its
-adapter and the record of it, a moment too short to hit from outside.
+A few fixed tasks replace the sampled ones. Every adapter is accepted: the one held-out problem decides nothing, and the
+publication is to be tried. With `die` the process kills itself between the publication of its adapter and the record of
+it, a moment too short to hit from outside.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ NANO = replace(
     solution_tokens=80, probes=8, min_cluster=2, min_confidence=0.0, min_outputs=1, per_problem=1, held_out=0.34,
     own_answers=1, gate_samples=2, epochs=2, rounds=2,
 )  # fmt: skip
-"""Two epochs, so that there is a checkpoint to go on from; two rounds, so that samples depend on an adapter."""
+"""Two epochs give a checkpoint to continue from; two rounds give samples that depend on an adapter."""
 TASKS = [
     "Write a function to find the maximum of 3 integers.",
     "Write a function to find the longest word of a string.",
     "Write a function to count the vowels in a string.",
     "Write a function to find the second largest number of a list.",
 ]
-"""What goes on in place of the sampled tasks: so easy that the model agrees with itself on some, whatever the CPU."""
+"""Easy ones: on some of them the model reaches a consensus, whatever the CPU."""
 
 
 class Dying(AdapterRegistry):
-    """A registry whose process is killed right after it publishes."""
+    """Publishes, and is killed."""
 
     def publish(self, *args: Any, **kwargs: Any) -> AdapterVersion:
         super().publish(*args, **kwargs)
@@ -62,7 +62,8 @@ def main() -> None:
     run = RunFolder(folder)
     with run.locked():
         reporter = ProgressReporter(run.progress)
-        result = train(run, prepare("embedded", settings, reporter), Options(NANO), settings, reporter)
+        model = prepare("embedded", settings, reporter)
+        result = train(run, model, Options(NANO), settings, reporter)
     sys.stdout.write(json.dumps(asdict(result), default=str) + "\n")
 
 

@@ -1,7 +1,7 @@
-"""A real night, as small as it can be: from the embedded model to an adapter, killed at each kind of moment.
+"""Kill a real night at each kind of moment: from the embedded model to an adapter, as small as it can be.
 
-That a run may stop after any shard is shown by `test_resumption` with a scripted model. Here the process, the model,
-the fine-tuning and SIGKILL are real.
+`test_resumption` stops a scripted model after every shard. Here the process, the model, the fine-tuning and SIGKILL are
+real.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ from ucoder_lsp.models.prepare import EMBEDDED_SHA256
 ROOT = Path(__file__).parents[2]
 MOMENTS = {
     "it samples problems": (3, "shards/problems/*.json"),
-    "it selects": (1, "shards/selection/*.json"),
     "it samples its own answers": (1, "shards/own answers/*.json"),
     "it fine-tunes": (1, "finetune/*.part/checkpoint-*/trainer_state.json"),
 }
-"""What a run has made at the moment of each kill, in order; the next moment is the publication."""
+"""The moments of the kills, in order: so many files of this pattern. The publication follows."""
 
 
 class Night:
-    """One run folder, and the processes that work in it one after the other."""
+    """A run folder, and the processes that work in it one after the other."""
 
     def __init__(self, run: Path, cache: Path) -> None:
         self.run = run
@@ -46,24 +45,24 @@ class Night:
             return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
 
     def log(self) -> str:
-        """The end of the processes' log, for a failure's message."""
+        """Return the end of their log, for the message of a failure."""
         return self.run.with_suffix(".log").read_text()[-2000:]
 
     def made(self, pattern: str) -> int:
         return sum(1 for _ in self.run.glob(pattern))
 
     def shards(self) -> dict[Path, int]:
-        """When each was written."""
+        """Return the time at which each shard was written."""
         return {path: path.stat().st_mtime_ns for path in self.run.glob("shards/*/*.json")}
 
     def has_its_last_data_set(self) -> bool:
-        """Whether the second fine-tuning has begun, or the gate, where there was nothing new to learn."""
+        """Check for the second fine-tuning, or for the gate where the data set stayed the same."""
         key = "?" * 16  # no pattern with *: it would find the half-written export of the first adapter too
         finished, begun = f"finetune/{key}/losses.json", f"finetune/{key}.part"
         return bool(self.made("shards/gate/*.json") or (self.made(finished) and self.made(begun)))
 
     def kill_when(self, reached: Callable[[], bool]) -> None:
-        """Start, and SIGKILL as soon as `reached()`."""
+        """Start a process, and send SIGKILL as soon as `reached()`."""
         process = self.start()
         deadline = time.monotonic() + 600
         while not reached():
@@ -88,7 +87,7 @@ def test_a_run_killed_at_each_kind_of_moment_ends_with_the_same_data_set(
         for name in ("dataset", "own-answers")
     }
 
-    # 2. The same, killed at each moment, and once more when it has published and not yet recorded that.
+    # 2. The same, killed at each moment, and once more between the publication and its record.
     killed = Night(tmp_path / "killed", prepared_cache)
     made: dict[Path, int] = {}
     for n, pattern in MOMENTS.values():
