@@ -54,7 +54,11 @@ def _version(abi: int) -> str:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--call", "calls", multiple=True, help="A call such as 'f(1, [2])'; may be repeated.")
 @click.option("--stdin", help="Text for standard input; '-' reads it from this command's own.")
-@click.option("--language", type=click.Choice(list(RUNTIMES)), help="Default: by the extension of FILE.")
+@click.option(
+    "--language",
+    type=click.Choice(list(RUNTIMES)),
+    help="Default: by the extension of FILE; Python without one.",
+)
 @click.option("--interpreter", help="Python for Python programs: a path, a command or a virtual environment.")
 @click.option("--wall", default=2.0, show_default=True, help="Seconds per call or script.")
 @click.option("--memory", default=512, show_default=True, help="MiB of memory.")
@@ -83,12 +87,15 @@ def run(
 
 
 def _language_of(file: Path) -> str:
+    if not file.suffix:
+        return "python"  # scripts often have no extension
     for language, runtime in RUNTIMES.items():
         if file.suffix in runtime.extensions:
             return language
     known = ", ".join(f"{' '.join(runtime.extensions)} ({name})" for name, runtime in RUNTIMES.items())
-    extension = f"the extension {file.suffix!r}" if file.suffix else "a name without an extension"
-    raise ProgramError(f"no language has {extension}; known: {known}. Name the language with --language")
+    raise ProgramError(
+        f"no language has the extension {file.suffix!r}; known: {known}. Name the language with --language"
+    )
 
 
 def _read_call(language: str, text: str) -> Probe:
