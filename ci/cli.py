@@ -80,9 +80,9 @@ def gate(
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Judge proposed patches: accept one on consensus of at least three, abstain otherwise.
+    """Judge proposed patches: accept one only on consensus.
 
-    Every patch runs in the sandbox; its behaviour is compared outside. Example:
+    At least three distinct patches must agree, else the gate abstains. Every patch runs in the sandbox; its behaviour is compared outside. Example:
 
     \b
       ucoder gate --base main --patch a.patch b.patch c.patch --out gate-report

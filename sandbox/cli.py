@@ -21,7 +21,7 @@ from sandbox.program import Job, Probe, Program, Script
 
 @click.group()
 def sandbox() -> None:
-    """Run untrusted programs, and test how well this host isolates them."""
+    """Run untrusted programs, and test this host's isolation."""
 
 
 @sandbox.command()

@@ -1,4 +1,6 @@
-"""The acceptance of an adapter: it is published only if it solves held-out self-made problems better than its base.
+"""The acceptance of an adapter.
+
+An adapter is published only if it solves held-out self-made problems better than its base.
 
 It needs neither a benchmark nor a person: the truth about a held-out problem is the behaviour that consensus selected,
 and a sample is right when it gives the same values. Both models are sampled as they are served, with the same prompts
@@ -63,6 +65,6 @@ def share_right(selected: Selected, inputs: ProbeSet, answers: Sequence[str], sa
 
 
 def agrees(truth: JobResult, result: JobResult) -> bool:
-    """Whether a program gives the same values wherever the selected one gives one."""
+    """Return True if a program gives the values of the selected one."""
     pairs = [(t, r) for t, r in zip(truth.outcomes, result.outcomes, strict=True) if t.status is Status.OK]
     return bool(pairs) and all(r.status is Status.OK and r.value == t.value for t, r in pairs)

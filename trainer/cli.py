@@ -34,9 +34,9 @@ RUN_NAME = click.option(
 
 @click.group("train")
 def train() -> None:
-    """Let the model teach itself: problems, tests and solutions of its own, chosen by consensus.
+    """Train the model on its own problems, tests and solutions.
 
-    Everything happens on this machine, and nothing is downloaded. Needs the train extra.
+    Consensus chooses what it learns. Everything happens on this machine, and nothing is downloaded. Needs the train extra.
     """
 
 

@@ -1,4 +1,7 @@
-"""The trainer's error classes: every message is one sentence that names the next step."""
+"""The trainer's error classes.
+
+Every message is one sentence that names the next step.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ EXTRA = (
 
 
 class TrainerError(Exception):
-    """An error that the user can mend, as its message explains; commands print it and exit with status 2."""
+    """An error that the user can mend, as its message explains.
+
+    Commands print it and exit with status 2.
+    """
 
 
 class MissingExtraError(TrainerError):

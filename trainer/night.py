@@ -1,4 +1,6 @@
-"""One night of training without the terminal (`ucoder train run`): from a base model to a published adapter.
+"""One night of training without the terminal (`ucoder train run`).
+
+It leads from a base model to a published adapter.
 
     1  the base in both its forms: the file that is served, the folder that is trained
     2  the stages: from tasks to selected problems                                    (`pipeline`)
@@ -81,7 +83,10 @@ class ServedBase:
         return EMBEDDED if embedded else str(self.prepared.source.resolve())
 
     def is_configured(self, settings: Settings) -> bool:
-        """Whether servers serve this base: the setting `model` names this content, under whatever path."""
+        """Return True if servers serve this base.
+
+        The setting `model` names this content, under whatever path.
+        """
         if settings.model == EMBEDDED:
             return self.setting == EMBEDDED
         configured = Path(settings.model).expanduser()
@@ -108,7 +113,10 @@ class Night:
 
     @contextmanager
     def stages(self, *, as_served: bool = False) -> Iterator[StageContext]:
-        """Open the base and the sandbox; on a GPU where there is one, unless `as_served`."""
+        """Open the base and the sandbox.
+
+        A GPU is used where there is one, unless `as_served`.
+        """
         prepared = self.model.prepared
         if has_gpu() and not as_served:
             opened = open_on_gpu(prepared, self.model.base.folder, n_ctx=CONTEXT_TOKENS)
@@ -254,7 +262,10 @@ def unselected(n: int, pool: Sequence[dataset.Control], held: Sequence[Selected]
 
 
 def _adapted(sampler: Sampler, tuned: Tuned) -> Sampler:
-    """Load the adapter into the same engines; its identity is that of the file that servers use."""
+    """Load the adapter into the same engines.
+
+    Its identity is that of the file that servers use.
+    """
     key = file_hash(tuned.gguf)
     sampler.engines.load_adapter(tuned.gguf, key, tuned.folder)
     return Sampler(sampler.engines, key)
@@ -345,7 +356,9 @@ def publish(
     tuned: Tuned,
     metrics: Mapping[str, float],
 ) -> str:
-    """Publish once: a run that was killed after publishing finds its own version again.
+    """Publish once.
+
+    A run that was killed after publishing finds its own version again.
 
     A version that was published and then taken back stays so, however often the finished run is repeated.
     """
@@ -367,7 +380,10 @@ def publish(
 
 
 def is_served(version: str, registry: AdapterRegistry, model: ServedBase, settings: Settings) -> bool:
-    """Whether servers use it from now on: it is the current adapter of the base that they serve."""
+    """Return True if servers use the adapter from now on.
+
+    It is then the current adapter of the base that they serve.
+    """
     try:
         current = registry.current()
     except AdapterError:

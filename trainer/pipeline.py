@@ -1,4 +1,6 @@
-"""The stages in their order: from the base model to selected problems (paper, figure 2).
+"""The stages in their order.
+
+They lead from the base model to selected problems (paper, figure 2).
 
 Each piece of work is a shard of the run folder. So a run that was killed continues where it was, and ends with the
 same data set. The numbers come from the profile; the behaviour is judged by `sandbox`.

@@ -1,4 +1,6 @@
-"""The size of a training run: every number of the pipeline, in three profiles.
+"""The size of a training run.
+
+It holds every number of the pipeline, in three profiles.
 
 The `full` numbers are the paper's where it gives them (n = 128 solutions, about 100 tests per problem, 3 epochs).
 The others are what 2 CPU cores do in minutes (`tiny`) or within an hour (`small`): docs/decisions.md, "The profile
@@ -12,7 +14,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The size of one run; the defaults are the numbers that most profiles share."""
+    """The size of one run.
+
+    The defaults are the numbers that most profiles share.
+    """
 
     name: str
     what: str

@@ -1,4 +1,7 @@
-"""The progress of the work: bars on a terminal, plain lines in a log, and a file for `ucoder train status`."""
+"""The progress of the work.
+
+It is shown as bars on a terminal and as plain lines in a log, and kept in a file for `ucoder train status`.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +40,16 @@ class ProgressReporter:
     """Reports one piece of work, stage by stage."""
 
     def __init__(self, file: Path | None = None, console: Console | None = None) -> None:
-        """Report on `console` (default: standard error), and in `file` where one is given."""
+        """Report on `console` (default: standard error), and in `file` if given."""
         self.file = file
         self.console = console or Console(stderr=True)
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Step]:
-        """Open a stage of `total` units; yields the function to call as it advances."""
+        """Open a stage of `total` units.
+
+        Yields the function to call as it advances.
+        """
         started = time.monotonic()
         last_line = last_write = 0.0
         columns = (

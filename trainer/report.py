@@ -1,4 +1,7 @@
-"""The report of a run: one HTML file that explains itself, without scripts or other files."""
+"""The report of a run.
+
+It is one HTML file that explains itself, without scripts or other files.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ WIDTH, HEIGHT, LEFT, BOTTOM = 640, 220, 48, 28
 def write_report(
     run: RunFolder, arm: str, funnel: Funnel, losses: Sequence[tuple[int, float]], result: Result | None
 ) -> Path:
-    """Write `report.html` of one arm; untrusted text (the model wrote it) is escaped."""
+    """Write `report.html` of one arm.
+
+    Untrusted text (the model wrote it) is escaped.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -41,7 +47,10 @@ def write_report(
 
 
 def _bars(counts: dict[str, int]) -> list[tuple[str, int, float]]:
-    """Return (what, count, share of the stage): first what is kept, then from common to rare."""
+    """Return (what, count, share of the stage).
+
+    Kept items come first, then the others from common to rare.
+    """
     total = sum(counts.values()) or 1
     kept = ("kept", "selected", "programs", "examples", Found.SAME)
     order = sorted(counts.items(), key=lambda item: (item[0] not in kept, -item[1], item[0]))

@@ -1,4 +1,7 @@
-"""The result of a training run: the acceptance of its adapter, and result.json."""
+"""The result of a training run.
+
+It holds the acceptance of the adapter, and is written as result.json.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ class Acceptance:
 
     @property
     def accepted(self) -> bool:
-        """Better than the base on average; the interval is informative, since a small run holds out few problems."""
+        """Better than the base on average.
+
+        The interval is informative, since a small run holds out few problems.
+        """
         return self.problems > 0 and self.gain.value > 0
 
     @property
@@ -66,7 +72,10 @@ class Result:
 
 
 def read_result(run: RunFolder, arm: str) -> Result | None:
-    """Read the result of an arm, None before its end; raises as `RunFolder.read`."""
+    """Read the result of an arm, None before its end.
+
+    Raises as `RunFolder.read`.
+    """
     return run.read(f"{arm}/result.json", Result)
 
 

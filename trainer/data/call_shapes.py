@@ -1,4 +1,6 @@
-"""Selected programs with another call shape: a request can differ from its sentence.
+"""Selected programs with another call shape.
+
+A request can differ from its sentence.
 
 Sentences leave arguments out ("find the maximum of an array", called with the array and its length), or name them in
 another order than the call has. There only the example shows the call, and an answer has to follow it. A self-made
@@ -49,7 +51,10 @@ def call_variant(source: str, assertion: str, function: str) -> tuple[str, str] 
 
 
 def _definition(program: ast.Module, function: str) -> ast.FunctionDef | None:
-    """Find the only definition of `function`, with plain parameters; None if the program names it elsewhere."""
+    """Find the only definition of `function`, with plain parameters.
+
+    Returns None if the program names it elsewhere.
+    """
     match [node for node in program.body if isinstance(node, ast.FunctionDef) and node.name == function]:
         case [definition] if function not in _names(program):
             rest = definition.args
@@ -68,7 +73,10 @@ def _call(claim: ast.Module, function: str) -> ast.Call | None:
 
 
 def _length(argument: ast.expr) -> int | None:
-    """Return the length of a literal list, string, tuple, set or dictionary; None of anything else."""
+    """Return the length of a literal list, string, tuple, set or dictionary.
+
+    Returns None for anything else.
+    """
     try:
         value = ast.literal_eval(argument)
     except (ValueError, TypeError):  # a call; a set of lists

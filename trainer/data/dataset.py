@@ -1,4 +1,6 @@
-"""The data set: selected programs as answers to the prompts that the served model will get.
+"""The data set of selected programs.
+
+They are the answers to the prompts that the served model will get.
 
 Each program answers both served prompts (`trainer.stages.served_prompts`), and the sentence once more where it can be
 called in another shape (`call_shapes`). Answers are short on purpose (no docstring, no comments, nothing after the
@@ -77,7 +79,10 @@ def examples(
 
 
 def own_answer(function: str, prompt: str, answer: Sample) -> TrainingExample | None:
-    """Make an example of the base's answer, as it wrote it; None where that does not hold a whole program."""
+    """Make an example of the base's answer, as it wrote it.
+
+    Returns None where that does not hold a whole program.
+    """
     written = as_written(answer.text, function) if answer.finished else None
     return None if written is None else TrainingExample(function, prompt, written)
 
@@ -114,7 +119,10 @@ def unselected(pool: Sequence[Control], n: int, seed: int) -> list[Control]:
 
 
 def as_answer(source: str, *, typed: bool) -> str:
-    """Write a program as a chat answer: one code block, without docstring; `typed` keeps the annotations."""
+    """Write a program as a chat answer.
+
+    It is one code block without docstring; `typed` keeps the annotations.
+    """
     tree = parse_quietly(source)
     assert tree is not None, "a selected program parses"
     for node in ast.walk(tree):
@@ -134,5 +142,8 @@ def to_jsonl(rows: Iterable[TrainingExample]) -> str:
 
 
 def sha256_of(text: str) -> str:
-    """Return the SHA-256 of a data set file: a resumed run reproduces it."""
+    """Return the SHA-256 of a data set file.
+
+    A resumed run reproduces it.
+    """
     return hashlib.sha256(text.encode()).hexdigest()

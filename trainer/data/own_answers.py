@@ -1,4 +1,6 @@
-"""The base's own answers to the served prompts, sorted by their behaviour: rejection sampling.
+"""The base's own answers to the served prompts, sorted by their behaviour.
+
+This is rejection sampling.
 
 The prompt shows one probe input of its problem. An answer that behaves as consensus does on all of them is confirmed by
 a behaviour that it had no part in, and is learned. (Rejection sampling fine-tuning: Yuan et al. 2023, arXiv 2308.01825;
@@ -73,7 +75,9 @@ def run(context: StageContext, problems: Sequence[Candidates], *, selected: bool
 
 
 def shown_value(examined: Examined, *, selected: bool) -> str | None:
-    """Choose the assert that the served prompts of a problem show: the winner's most telling one.
+    """Choose the assert that the served prompts of a problem show.
+
+    It is the winner's most telling one.
 
     The control arm must learn nothing from the selection. There it is that of the first sample that has one.
     """
@@ -91,7 +95,10 @@ def _sample(context: StageContext, function: str, prompt: str) -> list[TrainingE
 
 
 def _behaviour(context: StageContext, answer: TrainingExample, claims: Sequence[str] | None) -> Found:
-    """Run an answer, or read its behaviour from its shard; without `claims` it is not run."""
+    """Run an answer, or read its behaviour from its shard.
+
+    Without `claims` it is not run.
+    """
     if claims is None:
         return Found.NOT_RUN
     return context.store.get_or_make(
@@ -144,7 +151,10 @@ def confirm(answer: TrainingExample, claims: Sequence[str], sandbox: Sandbox) ->
 
 
 def _read(claim: str) -> tuple[Expression, Value] | None:
-    """Read the call and the value of an assert; None where the value is not a literal, such as a frozenset."""
+    """Read the call and the value of an assert.
+
+    Returns None where the value is not a literal, such as a frozenset.
+    """
     match ast.parse(claim).body:
         case [ast.Assert(ast.Compare(call, [ast.Eq()], [value]))]:
             try:

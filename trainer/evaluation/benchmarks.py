@@ -1,4 +1,7 @@
-"""Reads benchmark files: JSON lines on this machine, gzipped or not. Nothing is downloaded."""
+"""Reads benchmark files.
+
+JSON lines on this machine, gzipped or not. Nothing is downloaded.
+"""
 
 from __future__ import annotations
 

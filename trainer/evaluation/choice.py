@@ -1,4 +1,6 @@
-"""Chooses the answer of a task that would be served: consensus over all answers, as in the server.
+"""Chooses the answer of a task that would be served.
+
+Consensus over all answers decides, as in the server.
 
 Choosing by execution is the point of the project, so a report shows it beside what one sample gives. Probe inputs are
 proposed from what the prompt shows: a stub with its examples, or a sentence with one assert. The benchmark's own
@@ -40,7 +42,9 @@ def choose(
 
 
 def stub_of(task: Task, programs: Sequence[str]) -> str:
-    """Return the task as a stub: its own, or one made of sentence and assert.
+    """Return the task as a stub.
+
+    It is the task's own, or one made of sentence and assert.
 
     A sentence gives no signature. The parameters are those of the first program with as many as the assert passes.
     """

@@ -1,4 +1,7 @@
-"""The command `ucoder eval`: pass@k of the served model, or of an adapter, on a benchmark file."""
+"""The command `ucoder eval`.
+
+It measures pass@k of the served model, or of an adapter, on a benchmark file.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,9 @@ def evaluate_command(
     model: str | None, quantization: str, limit: int | None, reference: bool, keep: Path | None,
     output: Path | None,
 ) -> None:  # fmt: skip
-    """Measure pass@k on HumanEval or MBPP+ from a local FILE (JSON lines, gzipped or not).
+    """Measure pass@k of the model on HumanEval or MBPP+.
+
+    FILE is a local benchmark file: JSON lines, gzipped or not.
 
     With several samples, the report also shows how often the one that consensus chooses is right, as in the server.
     Answers run only in the sandbox, and expected values never enter it. Nothing is downloaded.

@@ -1,4 +1,6 @@
-"""Measures a served model: samples for each task of a benchmark, judged in the sandbox, as pass@k.
+"""Measures a served model.
+
+It samples each task of a benchmark and judges the samples in the sandbox, as pass@k.
 
 Measures the *served* file (quantized, with or without an adapter), because users get that one. Needs the engine and
 the sandbox, but not torch. Reports pass@k of the samples, and how often the one that consensus chooses is right

@@ -1,4 +1,6 @@
-"""Tasks of HumanEval: a stub as the prompt, judged by the benchmark's own test function in the sandbox.
+"""Tasks of HumanEval.
+
+The prompt is a stub. The benchmark's own test function judges in the sandbox.
 
 Source: Chen et al. 2021, "Evaluating Large Language Models Trained on Code". The file is not part of this project.
 """

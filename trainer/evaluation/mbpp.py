@@ -1,4 +1,6 @@
-"""Tasks of MBPP+: a sentence with one assert as the prompt, judged against the values of the reference solution.
+"""Tasks of MBPP+.
+
+The prompt is a sentence with one assert. The values of the reference solution judge.
 
 The file holds inputs only. The reference solution runs on them in the sandbox, and its values are compared with the
 candidate's outside it. So a candidate never sees an expected value. The file is not part of this project.

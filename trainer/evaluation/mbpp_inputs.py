@@ -1,4 +1,6 @@
-"""Restores the types of MBPP+ inputs that JSON lost: tuples, sets, complex numbers.
+"""Restores the types of MBPP+ inputs that JSON lost.
+
+These are tuples, sets and complex numbers.
 
 EvalPlus keeps a table of task numbers for this. Here the types come from the task's own asserts, which are Python: the
 value in the same place of an assert's call shows whether a list is a tuple or a set. Keys of dicts stay text, as in

@@ -1,4 +1,7 @@
-"""One task of a benchmark: what a prompt shows, and how an answer is judged."""
+"""One task of a benchmark.
+
+It holds what a prompt shows and how an answer is judged.
+"""
 
 from __future__ import annotations
 

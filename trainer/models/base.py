@@ -1,4 +1,6 @@
-"""Prepares a base model, a Hugging Face folder or a GGUF file, so that it can be trained and served.
+"""Prepares a base model for training and serving.
+
+It is a Hugging Face folder or a GGUF file.
 
 A GGUF base is dequantised once to a Hugging Face folder, which is cached under the hash of the file (538 MB in float32
 for the embedded model). A Hugging Face base is converted once to GGUF, in the same way. Both are written aside and

@@ -1,4 +1,6 @@
-"""Converts a Hugging Face folder to a GGUF file, so that it can be sampled and served.
+"""Converts a Hugging Face folder to a GGUF file.
+
+The file can be sampled and served.
 
 Supported are the architectures of the adapter exporter, and byte-level BPE tokenizers whose splitting rule llama.cpp
 has by name. For others the error message names llama.cpp's own convert_hf_to_gguf.py: pass its output with `--served`.

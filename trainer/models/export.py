@@ -32,7 +32,7 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """How one Hugging Face model type is laid out in GGUF."""
+    """The layout of one Hugging Face model type in GGUF."""
 
     gguf_name: str
     permutes_qk: bool

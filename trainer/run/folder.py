@@ -1,4 +1,6 @@
-"""A run folder: the parameters of a training run, its work and its results.
+"""A run folder.
+
+It holds the parameters of a training run, its work and its results.
 
 RUN/run.json        base model, profile and options (`RunRecord`); fixed by the first start
 RUN/progress.json   the stage at work (`trainer.progress`)
@@ -153,7 +155,9 @@ class RunFolder:
             return True
 
     def open(self, requested: RunRecord, *, another: bool = False, finished: int = 0) -> int:
-        """Fix the parameters of the run at its first start; return its number of nights.
+        """Fix the parameters of the run at its first start.
+
+        Returns its number of nights.
 
         Args:
             requested: the parameters of this start.
@@ -178,7 +182,9 @@ class RunFolder:
 
 
 def _difference(known: RunRecord, requested: RunRecord) -> str:
-    """Describe the parameters that differ, and the way out; empty where none does.
+    """Describe the parameters that differ, and the way out.
+
+    The text is empty where none differs.
 
     Another release may change a profile's numbers.
     """

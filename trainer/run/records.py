@@ -22,7 +22,9 @@ def to_plain(record: Any) -> Any:
 
 
 def from_plain(plain: Any, kind: type[T]) -> T:
-    """Read plain JSON data as a record of type `kind`; other keys than its fields are ignored.
+    """Read plain JSON data as a record of type `kind`.
+
+    Other keys than its fields are ignored.
 
     Raises:
         KeyError: a field is missing.
@@ -42,7 +44,10 @@ def rename(kind: type, **names: str) -> None:
 
 
 def _accept_only(kind: type, *others: type) -> None:
-    """Refuse what cattrs would convert to `kind`: "3" is not an integer, and 3 is not a text."""
+    """Refuse what cattrs would convert to `kind`.
+
+    "3" is not an integer, and 3 is not a text.
+    """
 
     def read(value: Any, wanted: Any) -> Any:
         if type(value) not in (kind, *others):

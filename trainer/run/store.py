@@ -1,4 +1,6 @@
-"""The shards of a training run: each piece of work in a file named by the hash of what made it.
+"""The shards of a training run.
+
+Each piece of work is in a file named by the hash of its inputs.
 
 A shard's key is the hash of the model, the prompt, the parameters and the input. So work is found again after any
 kill or change, and never confused with other work. A shard appears whole (written aside, synced, renamed) or not at

@@ -61,7 +61,9 @@ MODULES = frozenset(
 
 
 def with_imports(source: str) -> str:
-    """Add the imports that a program lacks: its stub had no place for them.
+    """Add the imports that a program lacks.
+
+    Its stub had no place for them.
 
     They are the modules of the standard library that it uses as `module.name`, and the names of `typing` in its
     signatures. Nothing is added for a name that the program itself binds.
@@ -164,7 +166,9 @@ def _cut(source: str, function: str, prelude: str, *, allow_renamed: bool) -> st
 
 
 def _longest_parse(source: str) -> ast.Module | None:
-    """Parse the longest run of leading lines that is valid: an answer may break off in the middle.
+    """Parse the longest run of leading lines that is valid.
+
+    An answer may break off in the middle.
 
     Only lines at the margin can follow a complete statement, so only those are tried as the end.
     """

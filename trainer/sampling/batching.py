@@ -187,7 +187,10 @@ class _Inbox:
 
 
 class _SlotBatch:
-    """The state of the GPU's thread: active texts by slot, and waiting texts."""
+    """The state of the GPU's thread.
+
+    It holds the active texts by slot, and the waiting texts.
+    """
 
     def __init__(self, slots: Slots, vocab: Vocab, inbox: _Inbox) -> None:
         self._slots = slots

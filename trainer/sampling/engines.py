@@ -1,4 +1,6 @@
-"""The engines that a training run samples with: a batched one on a GPU, several copies on a CPU.
+"""The engines that a training run samples with.
+
+This is a batched engine on a GPU, and several copies on a CPU.
 
 A training run has many requests and wants throughput. Two engines of one thread answer a sixth to a quarter more
 requests than one engine of two threads: they do not wait at every layer, and drawing tokens is shared out
@@ -87,7 +89,9 @@ def in_parallel(work: Callable[[T], R], items: Iterable[T], at_once: int) -> Ite
 
 @contextmanager
 def open_on_gpu(model: PreparedModel, folder: Path, *, n_ctx: int) -> Iterator[Engines]:
-    """Open a batched engine on this machine's GPU (`trainer.hardware.has_gpu`); closed at the end.
+    """Open a batched engine on this machine's GPU (`trainer.hardware.has_gpu`).
+
+    It is closed at the end.
 
     `folder` is the Hugging Face form of the base and `model` its served form, whose vocabulary is used.
     """

@@ -1,4 +1,6 @@
-"""A prompt in, n sampled texts out: the engines as the stages and the evaluation use them.
+"""A prompt in, n sampled texts out.
+
+The stages and the evaluation use the engines through this module.
 
 The same request gives the same texts whatever requests came before, so that a figure can be reproduced
 (`GenerationRequest.kept_prefix`). It does not read adapters from the registry, and does not write prompts.
@@ -67,10 +69,16 @@ class Sample:
 
 
 class Sampler:
-    """Samples from a model, with one adapter or none; one thread per engine may sample at once."""
+    """Samples from a model, with one adapter or none.
+
+    One thread per engine may sample at once.
+    """
 
     def __init__(self, engines: Engines, adapter: str | None = None) -> None:
-        """Sample with `engines`; `adapter` is the identity of one that is loaded into them."""
+        """Sample with `engines`.
+
+        `adapter` is the identity of one that is loaded into them.
+        """
         self.engines = engines
         self.adapter = adapter
 
@@ -122,14 +130,20 @@ class Sampler:
         )
 
     def user_turn(self, beginning: str) -> str | None:
-        """Open a chat whose user turn is unfinished; None for a base without a chat template."""
+        """Open a chat whose user turn is unfinished.
+
+        Returns None for a base without a chat template.
+        """
         if not self.engines.first.chat_template:
             return None
         turn = chat.around_user_text(self.chat)
         return None if turn is None else turn[0] + beginning
 
     def chat(self, user: str) -> str:
-        """Make the prompt for a user's message; plain text for a base without a chat template."""
+        """Make the prompt for a user's message.
+
+        It is plain text for a base without a chat template.
+        """
         engine = self.engines.first
         if not engine.chat_template:
             return f"{user}\n\n"

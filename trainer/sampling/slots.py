@@ -52,7 +52,10 @@ class Slots:
     def __init__(
         self, folder: Path, adapter: Path | None, n: int, n_cells: int, device: str, dtype: torch.dtype
     ) -> None:
-        """Load a Hugging Face folder; a PEFT adapter is merged into its weights."""
+        """Load a Hugging Face folder.
+
+        A PEFT adapter is merged into its weights.
+        """
         hf_logging.set_verbosity_error()
         hf_logging.disable_progress_bar()
         AttentionInterface.register(ATTENTION, _attend)
@@ -249,7 +252,10 @@ class _SlotCache(Cache):  # type: ignore[misc]  # transformers has no types
         return keys[:, :, : self._n_cells], values[:, :, : self._n_cells]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Return 0: a prompt begins at position 0, and a step passes its positions."""
+        """Return 0.
+
+        A prompt begins at position 0, and a step passes its positions.
+        """
         return 0
 
 

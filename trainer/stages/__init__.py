@@ -1,4 +1,6 @@
-"""The stages of a training run, one module each; `trainer.pipeline.STAGES` shows their order.
+"""The stages of a training run, one module each.
+
+`trainer.pipeline.STAGES` shows their order.
 
 A stage module holds:
 

@@ -1,4 +1,7 @@
-"""The tools of every stage: the model, the sandbox, the shards, the funnel and the progress."""
+"""The tools of every stage.
+
+These are the model, the sandbox, the shards, the funnel and the progress.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,9 @@ class StageContext:
     funnel: Funnel = field(default_factory=Funnel)
 
     def sample(self, stage: Stage, request: SampleRequest, sampler: Sampler | None = None) -> list[Sample]:
-        """Return the samples of a request, from its shard where there is one.
+        """Return the samples of a request.
+
+        They come from its shard where there is one.
 
         The model is the base, or `sampler`.
         """
@@ -68,5 +73,8 @@ class StageContext:
 
 
 def seed_of(prompt: Prompt, seed: int) -> int:
-    """Derive the seed of a prompt from that of the run: problems do not share their draws."""
+    """Derive the seed of a prompt from that of the run.
+
+    Problems do not share their draws.
+    """
     return int(digest([prompt.text, seed])[:8], 16)

@@ -15,7 +15,10 @@ N_WORDS = 8
 
 
 def word_shingles(texts: Iterable[str], n: int = N_WORDS) -> frozenset[str]:
-    """Return every run of n words of each text; only letters count, since numbers repeat everywhere."""
+    """Return every run of n words of each text.
+
+    Only letters count, since numbers repeat everywhere.
+    """
     return frozenset(
         " ".join(words[i : i + n])
         for words in (re.findall(r"[a-z]+", text.lower()) for text in texts)

@@ -60,7 +60,10 @@ def exercises() -> tuple[Exercise, ...]:
 
 
 def shot_set(number: int, n: int) -> list[Exercise]:
-    """Choose n exercises, the same ones for the same number; the sets together show all equally often."""
+    """Choose n exercises, the same ones for the same number.
+
+    The sets together show all equally often.
+    """
     deck = Random(0).sample(exercises(), len(exercises()))  # noqa: S311  # not a secret: which examples to show
     return [deck[(number * n + i) % len(deck)] for i in range(n)]
 

@@ -1,4 +1,7 @@
-"""The funnel of a run: counts of what each stage kept and dropped, by reason, with examples for the report."""
+"""The funnel of a run.
+
+It counts what each stage kept and dropped, by reason, with examples for the report.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Stage `problems`: the model states each task as an exercise (paper, section 2.2).
+"""Stage `problems`.
+
+The model states each task as an exercise (paper, section 2.2).
 
 It continues a document of the hand-written exercises: hint, typed signature, docstring, example.
 """
@@ -46,7 +48,10 @@ class Problem:
 
 
 def run(context: StageContext, tasks: Sequence[str]) -> list[Problem]:
-    """State each task as a problem; drop what is not one, repeats an exercise or overlaps an excluded file."""
+    """State each task as a problem.
+
+    Tasks that fail, repeat an exercise or overlap an excluded file are dropped.
+    """
 
     def attempt(task: str, number: int) -> Problem | Rejected:
         (sample,) = context.sample(STAGE, request(task, number, context.profile))
@@ -87,7 +92,10 @@ def request(task: str, attempt: int, profile: Profile) -> SampleRequest:
 
 
 def prompt(task: str, shots: int) -> Prompt:
-    """Make a document of exercises that opens another one for `task`; `shots` is the number of the shown set."""
+    """Make a document of exercises that opens another one for `task`.
+
+    `shots` is the number of the shown set.
+    """
     return render("problem", shots=shot_set(shots, N_SHOTS), task=task)
 
 
@@ -136,7 +144,9 @@ def new_to(known: Sequence[str], problems: Iterable[Problem]) -> tuple[list[Prob
 
 
 def _example_comes_last(stub: str) -> bool:
-    """Whether the docstring ends as those of the exercises: from the first example on, only examples.
+    """Return True if the docstring ends like those of the exercises.
+
+    From the first example on, it holds only examples.
 
     Served prompts put another example there and close the docstring (`served_prompts.with_example`).
     """

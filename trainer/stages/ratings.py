@@ -1,4 +1,6 @@
-"""Stage `ratings`: the model rates the clarity and difficulty of each problem (paper, section 2.3).
+"""Stage `ratings`.
+
+The model rates the clarity and difficulty of each problem (paper, section 2.3).
 
 A departure from the paper: a rating is the mean of several samples, because one of a small model means little.
 """
@@ -26,14 +28,20 @@ _RATING = re.compile(r"\s*([1-5])\s*\n+\s*Difficulty:\s*([1-5])")
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """The model's ratings of a problem: means over its answers in [1, 5], 0 when none could be read."""
+    """The model's ratings of a problem.
+
+    They are means over its answers in [1, 5], or 0 when none could be read.
+    """
 
     quality: float
     difficulty: float
 
 
 def run(context: StageContext, problems: Sequence[Problem]) -> list[Problem]:
-    """Keep the best rated share; problems whose prompts share examples follow one another."""
+    """Keep the best rated share.
+
+    Problems whose prompts share examples follow one another.
+    """
 
     def rate(problem: Problem) -> Rating:
         return read(context.sample(STAGE, request(problem, context.profile)))

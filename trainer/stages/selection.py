@@ -1,4 +1,6 @@
-"""Stage `selection`: execution-driven consensus selects a problem's solutions, or drops it (paper, section 2.4).
+"""Stage `selection`.
+
+Execution-driven consensus selects a problem's solutions, or drops it (paper, section 2.4).
 
 The sandbox runs every distinct solution on the problem's probe inputs. `sandbox`'s default rule decides what counts as
 agreement and which behaviour wins. This module adds what training data needs: a cluster of some size, a behaviour that
@@ -64,7 +66,10 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What the solutions of one problem do: a shard of this stage, so that nothing runs twice."""
+    """The behaviour of the solutions of one problem.
+
+    It is a shard of this stage, so that nothing runs twice.
+    """
 
     outcome: Consensus | Dropped
     own_asserts: tuple[tuple[str, ...], ...]
@@ -146,7 +151,10 @@ def examine(context: StageContext, candidates: Candidates) -> Examined:
 
 
 def hold_election(solutions: Sequence[Solution], inputs: ProbeSet, sandbox: Sandbox, rule: Rule) -> Election:
-    """Run the solutions and let the rule decide; a sample without a program counts as a crashed candidate."""
+    """Run the solutions and let the rule decide.
+
+    A sample without a program counts as a crashed candidate.
+    """
     ballots = [Ballot(solution.source, solution.mean_logprob) for solution in solutions]
     return elect(ballots, inputs, sandbox=sandbox, rule=rule, limits=LIMITS)
 
@@ -218,7 +226,10 @@ def _differs(other: Outcome, outcome: Outcome) -> bool:
 
 
 def normalised(source: str) -> str:
-    """Return the program without docstrings and with numbered local names: equal for trivial rewrites."""
+    """Return the program without docstrings and with numbered local names.
+
+    The results are equal for trivial rewrites.
+    """
     tree = parse_quietly(source)
     if tree is None:
         return source

@@ -1,4 +1,6 @@
-"""A problem in the two forms of a request: a sentence with an assert, and a stub to complete.
+"""A problem in the two forms of a request.
+
+The forms are a sentence with an assert, and a stub to complete.
 
 They are the templates of `ucoder eval`; the server's requests have the second form. The shown value comes from a
 solution's behaviour, never from the model's own asserts.
@@ -21,7 +23,10 @@ def served_prompts(problem: Problem, assertion: str, chat: Chat) -> tuple[str, s
 
 
 def sentence_prompt(problem: Problem, assertion: str, chat: Chat) -> str:
-    """Make a prompt in the form of MBPP+: a sentence and one assert."""
+    """Make a prompt in the form of MBPP+.
+
+    It is a sentence and one assert.
+    """
     return chat(render("solve_sentence", statement=f"{problem.task}\n{assertion}").text)
 
 
@@ -44,7 +49,10 @@ def with_example(stub: str, assertion: str) -> str:
 
 
 def without_examples(skeleton: str) -> str:
-    """Remove the examples from a stub, with or without a plan: most of their values are wrong."""
+    """Remove the examples from a stub, with or without a plan.
+
+    Most of their values are wrong.
+    """
     head, _, rest = skeleton.partition("    >>> ")
     return f'{head.rstrip()}\n    """{rest.partition(_CLOSING)[2]}'
 

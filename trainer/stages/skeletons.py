@@ -39,6 +39,9 @@ def request(problem: Problem, profile: Profile) -> SampleRequest:
 
 
 def read(problem: Problem, plans: Sequence[Sample]) -> list[str]:
-    """Return the stub, and the stub with each distinct plan; empty plans are dropped."""
+    """Return the stub, and the stub with each distinct plan.
+
+    Empty plans are dropped.
+    """
     texts = dict.fromkeys(plan.text.strip() for plan in plans)
     return [problem.stub, *(f"{problem.stub}\n{PLAN} {text}" for text in texts if text)]

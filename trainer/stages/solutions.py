@@ -1,4 +1,6 @@
-"""Stage `solutions`: n sampled programs for each problem, which complete its skeletons (paper, section 2.4).
+"""Stage `solutions`.
+
+It samples n programs for each problem, which complete its skeletons (paper, section 2.4).
 
 A departure from the paper: solutions are answers in the chat, where a small model has learned most. The prompts of the
 earlier stages are documents to continue, because a small model keeps to their form.
@@ -117,7 +119,10 @@ def _count(context: StageContext, problems: Sequence[Candidates], title: str) ->
 
 
 def shared_out(skeletons: Sequence[str], n: int) -> list[tuple[str, int]]:
-    """Spread n solutions over the skeletons: evenly, the remainder to the first ones."""
+    """Spread n solutions over the skeletons.
+
+    The first ones get the remainder.
+    """
     return [(skeleton, len(range(i, n, len(skeletons)))) for i, skeleton in enumerate(skeletons)]
 
 
@@ -141,7 +146,10 @@ def adapter_requests(
 
 
 def read(problem: Problem, samples: Sequence[Sample]) -> list[Solution]:
-    """Return the programs: the first function of each answer, with the imports that it needs."""
+    """Return the programs.
+
+    Each is the first function of an answer, with the imports that it needs.
+    """
     programs = (extract_function(sample.text, problem.function) for sample in samples)
     return [
         Solution(

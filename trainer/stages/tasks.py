@@ -1,4 +1,6 @@
-"""Stage `tasks`: the model writes requests to a coding assistant (paper, section 2.2).
+"""Stage `tasks`.
+
+The model writes requests to a coding assistant (paper, section 2.2).
 
 A chat model has learned the questions of people as well as the answers. Where its chat template opens the user's turn
 with "Write a function to", it goes on with a task like those that it has seen (Magpie, Xu et al. 2024). A base without
@@ -55,7 +57,10 @@ those cannot be compared."""
 
 
 def run(context: StageContext, nights: int) -> list[str]:
-    """Sample the tasks of all nights; those whose prompts share examples follow one another."""
+    """Sample the tasks of all nights.
+
+    Those whose prompts share examples follow one another.
+    """
     n_batches = nights * -(-context.profile.task_samples // BATCH)
     openings = [OPENINGS[number % len(OPENINGS)] for number in range(n_batches)]
 

@@ -1,4 +1,6 @@
-"""Stage `tests`: the model writes asserts, which the sandbox completes to probe inputs (paper, section 2.3).
+"""Stage `tests`.
+
+The model writes asserts, which the sandbox completes to probe inputs (paper, section 2.3).
 
 A departure from the paper: tests are inputs first. Their asserted values are votes; about a third of them are right.
 """
@@ -41,7 +43,10 @@ def request(problem: Problem, profile: Profile) -> SampleRequest:
 
 
 def read(problem: Problem, samples: Sequence[Sample]) -> tuple[str, ...]:
-    """Return the blocks of asserts, the docstring's example first; the prompt held the first call's beginning."""
+    """Return the blocks of asserts, the docstring's example first.
+
+    The prompt held the first call's beginning.
+    """
     lines = [line.strip() for line in problem.stub.splitlines()]
     at = next((i for i, line in enumerate(lines) if line.startswith(">>> ")), None)
     # The model wrote the docstring's example too: a vote like the others, not a constraint of an author.
@@ -50,7 +55,10 @@ def read(problem: Problem, samples: Sequence[Sample]) -> tuple[str, ...]:
 
 
 def probes_for(problem: Problem, tests: Sequence[str], profile: Profile) -> ProbeSet:
-    """Make the probe inputs of a problem: those of the asserts first, completed from the signature's types."""
+    """Make the probe inputs of a problem.
+
+    Those of the asserts come first, completed from the signature's types.
+    """
     return propose(
         without_examples(problem.stub),
         problem.function,

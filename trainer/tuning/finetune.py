@@ -1,4 +1,6 @@
-"""LoRA fine-tuning of the base on a data set: TRL's SFTTrainer, resumable, QLoRA where the base is large.
+"""LoRA fine-tuning of the base on a data set.
+
+It uses TRL's SFTTrainer, is resumable, and uses QLoRA where the base is large.
 
 Training starts from the base, never from an earlier adapter. ReST-EM (Singh et al. 2024, arXiv 2312.06585) found the
 same score and better transfer, and hot swap serves one adapter, not a stack. The result appears complete, under a hash
@@ -59,7 +61,10 @@ class Tuned:
 
     @property
     def gguf(self) -> Path:
-        """Path of the exported adapter: beside the folder, which is published with it."""
+        """Path of the exported adapter.
+
+        Beside the folder, which is published with it.
+        """
         return self.folder.with_name(f"{self.folder.name}.gguf")
 
 

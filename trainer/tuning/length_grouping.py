@@ -1,4 +1,6 @@
-"""The order of training rows: rows of about one length form a batch, so that little padding is needed.
+"""The order of training rows.
+
+Rows of about one length form a batch, so that little padding is needed.
 
 A batch is as wide as its longest row. In random order two tokens of seven were padding (`docs/decisions.md`, "Batches
 of rows of about one length"). The batches are shuffled, so that no epoch ends with its shortest rows.

@@ -1,4 +1,6 @@
-"""The loss of fine-tuning: cross-entropy on selected programs, distillation on the base's own answers.
+"""The loss of fine-tuning.
+
+Cross-entropy on selected programs, distillation on the base's own answers.
 
 An adapter that learns a few selected programs forgets what else its base could do, so it rehearses: it reads answers
 that the base itself gave, right or wrong. At each token it learns the distribution that the base has at
@@ -46,7 +48,10 @@ class CompletionTrainer(SFTTrainer):  # type: ignore[misc]  # trl has no types
         self.data_collator = with_rehearsed
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
-        """Return the order of rows; the trainer offers random or long to short."""
+        """Return the order of rows.
+
+        The trainer offers random or long to short.
+        """
         rows = self.train_dataset if train_dataset is None else train_dataset
         lengths = [len(tokens) for tokens in rows["input_ids"]]
         return LengthGroupedSampler(lengths, self.args.per_device_train_batch_size, self.args.seed)
