@@ -82,7 +82,8 @@ def gate(
 ) -> None:
     """Judge proposed patches: accept one only on consensus.
 
-    At least three distinct patches must agree, else the gate abstains. Every patch runs in the sandbox; its behaviour is compared outside. Example:
+    At least three distinct patches must agree, else the gate abstains. Every patch runs in the sandbox; its behaviour
+    is compared outside. Example:
 
     \b
       ucoder gate --base main --patch a.patch b.patch c.patch --out gate-report

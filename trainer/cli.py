@@ -36,7 +36,8 @@ RUN_NAME = click.option(
 def train() -> None:
     """Train the model on its own problems, tests and solutions.
 
-    Consensus chooses what it learns. Everything happens on this machine, and nothing is downloaded. Needs the train extra.
+    Consensus chooses what it learns. Everything happens on this machine, and nothing is downloaded. Needs the train
+    extra.
     """
 
 
