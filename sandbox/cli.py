@@ -90,7 +90,7 @@ def _language_of(file: Path) -> str:
     if not file.suffix:
         return "python"  # scripts often have no extension
     for language, runtime in RUNTIMES.items():
-        if file.suffix in runtime.extensions:
+        if file.suffix.lower() in runtime.extensions:
             return language
     known = ", ".join(f"{' '.join(runtime.extensions)} ({name})" for name, runtime in RUNTIMES.items())
     raise ProgramError(

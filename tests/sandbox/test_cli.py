@@ -45,7 +45,7 @@ needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node is no
 
 @needs_node
 def test_run_finds_the_language_by_the_extension(tmp_path: Path, tier_1: Sandbox) -> None:
-    file = tmp_path / "program.js"
+    file = tmp_path / "program.JS"
     file.write_text(JAVASCRIPT)
     called = CliRunner().invoke(command, ["run", str(file), "--call", "f([1], true)"])
     assert called.output.endswith("f([1], true): 2, leaving its arguments as ([1, True], True)\n")
