@@ -42,6 +42,8 @@ class Ballot:
     """Text that is compared to find near-duplicates; None: the program itself."""
     progress: int = 0
     """The rank of the sample before anything runs, for the fallback; higher is better."""
+    shown: str | None = None
+    """Text that a person would see, whose frequency the fallback counts; None: that of `text`."""
 
     @property
     def text(self) -> str:
@@ -181,13 +183,17 @@ def _fallback(ballots: Sequence[Ballot], results: Sequence[JobResult | None]) ->
 
     A program that ran comes first. After that progress counts, then frequency, then fluency.
     """
-    drawn = Counter(ballot.text for ballot in ballots)
+    drawn = Counter(_shown(ballot) for ballot in ballots)
 
     def rank(index: int) -> tuple[bool, int, int, float]:
         ballot, ran = ballots[index], _ran(results[index])
-        return ran, 0 if ran else ballot.progress, drawn[ballot.text], ballot.log_probability
+        return ran, 0 if ran else ballot.progress, drawn[_shown(ballot)], ballot.log_probability
 
     return max(range(len(ballots)), key=rank, default=None)
+
+
+def _shown(ballot: Ballot) -> str:
+    return ballot.text if ballot.shown is None else ballot.shown
 
 
 def _ran(result: JobResult | None) -> bool:

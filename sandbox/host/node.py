@@ -49,6 +49,22 @@ LOOK_S = 0.05
 """Seconds between two checks whether the run was cancelled or the sandbox closed."""
 
 
+_NOT_FUNCTIONS = {
+    "typeof",
+    "void",
+    "delete",
+    "await",
+    "new",
+    "if",
+    "while",
+    "for",
+    "switch",
+    "with",
+    "function",
+}
+"""Words that stand before a bracket in JavaScript without being called."""
+
+
 class NodeRuntime(Runtime):
     """Drives each run in a thread, at most `workers` at a time."""
 
@@ -66,11 +82,12 @@ class NodeRuntime(Runtime):
     @staticmethod
     def read_call(text: str) -> Probe:
         call = re.fullmatch(r"\s*([\w$.]+)\s*\((.*)\)\s*", text, re.DOTALL)
-        if call is None:
+        if call is None or call.group(1) in _NOT_FUNCTIONS:
             return Expression(text)
         try:  # arguments are sent as JSON
             args = json.loads(f"[{call.group(2)}]", parse_constant=_refuse)
-        except ValueError:
+            _check_exact(0, args, 0)
+        except (ValueError, ArgumentError):
             return Expression(text)
         return Call(call.group(1), tuple(args))
 

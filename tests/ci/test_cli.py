@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,11 @@ def test_files_are_found_from_several_folders(project: Project, monkeypatch: pyt
         assert request.tests == ("sub/tests/test_sub.py::test_sub", "sub")
         assert request.reproduce == (("sub/tests/test_sub.py", b"def test_sub(): ...\n"),)
     assert len(requests) == 2
+
+
+@pytest.mark.slow
+def test_json_prints_the_result_as_it_is_written(project: Project) -> None:
+    out = project.folder.parent / "out"
+    result = run(project, right(project)[0], "--json", "--out", str(out))
+    assert result.exit_code == 3
+    assert json.loads(result.stdout) == json.loads((out / "result.json").read_text())

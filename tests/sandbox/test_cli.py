@@ -49,6 +49,8 @@ def test_run_finds_the_language_by_the_extension(tmp_path: Path, tier_1: Sandbox
     file.write_text(JAVASCRIPT)
     called = CliRunner().invoke(command, ["run", str(file), "--call", "f([1], true)"])
     assert called.output.endswith("f([1], true): 2, leaving its arguments as ([1, True], True)\n")
+    typed = CliRunner().invoke(command, ["run", str(file), "--call", "typeof(1)"])
+    assert typed.output.endswith(": 'number'\n")
     evaluated = CliRunner().invoke(command, ["run", str(file), "--call", "[1, 2].map(x => x * 2)"])
     assert evaluated.output.endswith(": [2, 4]\n")
     script = CliRunner().invoke(command, ["run", str(file), "--stdin", "abc"])

@@ -109,14 +109,14 @@ class RunFolder:
         except FileNotFoundError:
             return None
         except KeyError as error:
+            if path == self.progress:  # only shown, and written anew by the next run
+                raise StoreError(_damaged(path, f"it has no {error}")) from error
             raise StoreError(
                 f"{path} has no {error}, so an earlier version of UCoder wrote it: start a run under another --run "
                 "name."
             ) from error
         except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise StoreError(
-                f"{path} is damaged ({error}): remove it and run the same command again."
-            ) from error
+            raise StoreError(_damaged(path, error)) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -201,3 +201,7 @@ def _difference(known: RunRecord, requested: RunRecord) -> str:
         return f"other numbers of its profile ({numbers}): give this one another --run name."
     options = ", ".join(OPTIONS[key] for key in different)
     return f"another {options}: repeat what it was started with, or give this one another --run name."
+
+
+def _damaged(path: Path, reason: object) -> str:
+    return f"{path} is damaged ({reason}): remove it and run the same command again."

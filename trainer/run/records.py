@@ -32,8 +32,8 @@ def from_plain(plain: Any, kind: type[T]) -> T:
     """
     try:
         return _CONVERTER.structure(plain, kind)
-    except AttributeError as error:  # cattrs takes a mapping for granted
-        raise TypeError(f"it does not fit {kind.__name__}") from error
+    except (AttributeError, TypeError) as error:  # cattrs takes a mapping for granted
+        raise TypeError("it is JSON of something else") from error
 
 
 def rename(kind: type, **names: str) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.consensus.election import Ballot, Election, elect
+from sandbox.consensus.election import Ballot, Election, count, run_all
 from sandbox.consensus.rules import DEFAULT_RULE, RULES
 from sandbox.consensus.types import Rule
 from sandbox.inputs import ProbeSet
@@ -135,7 +135,7 @@ def examine(context: StageContext, candidates: Candidates) -> Examined:
     def make() -> Examined:
         inputs = probes_for(candidates.problem, candidates.tests, profile)
         election = hold_election(solutions, inputs, context.sandbox, rule)
-        decision, results = election.decision, election.results or (None,) * len(solutions)
+        decision, results = election.decision, election.results
         won = results[decision.winner] if decision.winner is not None else None
         return Examined(
             outcome=outcome_of(solutions, election, inputs, profile),
@@ -151,12 +151,14 @@ def examine(context: StageContext, candidates: Candidates) -> Examined:
 
 
 def hold_election(solutions: Sequence[Solution], inputs: ProbeSet, sandbox: Sandbox, rule: Rule) -> Election:
-    """Run the solutions and let the rule decide.
+    """Run the solutions and let the rule decide, also where no sample holds a program.
 
     A sample without a program counts as a crashed candidate.
     """
     ballots = [Ballot(solution.source, solution.mean_logprob) for solution in solutions]
-    return elect(ballots, inputs, sandbox=sandbox, rule=rule, limits=LIMITS)
+    programs = [ballot.program for ballot in ballots]
+    results = run_all(programs, inputs.probes, sandbox=sandbox, limits=LIMITS)
+    return count(ballots, results, inputs, rule=rule)
 
 
 def outcome_of(

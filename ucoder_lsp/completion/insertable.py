@@ -39,6 +39,7 @@ class Insertable:
                 log_probability=log_probability,
                 source=self.texts[at].runnable.function,
                 progress=self.texts[at].runnable.tier.rank,
+                shown=self.texts[at].text,
             )
             for at, log_probability in self.drawn
         ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.consensus.election import without_running
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
 from tests.support import tiny_gguf
@@ -41,6 +42,17 @@ def test_a_function_is_requested_through_the_chat_template(
     assert requested.endswith("```python\ndef f(x):")
     assert begun == f"{requested}\n    return"
     assert continued == "x ="
+
+
+def test_the_fallback_counts_the_texts_that_would_be_inserted() -> None:
+    """Not the functions: three and two texts that differ in a comment are not five."""
+    context = at("def total(numbers):\n    |\n")
+    bodies = ["return sum(numbers)"] * 3 + ["return sum(numbers)  # all"] * 2 + ["return max(numbers)"] * 4
+    samples = [Candidate(f"\n    {body}", (), (), Finish.EOS) for body in bodies]
+    insertable, _ = insertable_texts(samples, context)
+    chosen = without_running(insertable.ballots(), "nothing may run").chosen
+    assert chosen is not None
+    assert insertable.texts[insertable.drawn[chosen][0]].text == "return max(numbers)"
 
 
 async def test_a_sandbox_that_fails_is_an_abstention_and_not_an_error(
