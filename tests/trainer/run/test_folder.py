@@ -14,6 +14,7 @@ import pytest
 from tests.trainer.run.whole_run import WHOLE, write_run
 from trainer.errors import StoreError
 from trainer.profile import PROFILES
+from trainer.progress import StageProgress
 from trainer.run.folder import RunFolder, RunRecord
 
 
@@ -106,3 +107,18 @@ def test_a_run_of_an_earlier_version_is_refused(tmp_path: Path, name: str, field
     with pytest.raises(StoreError, match=f"has no '{field}', .* under another --run name") as refused:
         run.open(RunRecord.of(PROFILES["tiny"], "embedded", "m", frozenset(), four_bit=False))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "text", "says"),
+    [
+        ("progress.json", StageProgress, "{}", r"is damaged \(it has no 'stage'\): remove it"),
+        ("run.json", RunRecord, "null", r"is damaged \(it is JSON of something else\): remove it"),
+    ],
+)
+def test_a_damaged_file_is_called_damaged(
+    tmp_path: Path, name: str, kind: type, text: str, says: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(StoreError, match=says):
+        RunFolder(tmp_path).read(name, kind)
