@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ucoder_lsp.completion.context import CompletionContext, context_at
+from ucoder_lsp.completion.forms import Form, Question
+from ucoder_lsp.completion.prompt import Prompt
 
 
 def split(marked: str) -> tuple[str, int, int]:
@@ -17,3 +19,9 @@ def split(marked: str) -> tuple[str, int, int]:
 def at(marked: str) -> CompletionContext:
     """Return the completion context at the mark."""
     return context_at(*split(marked))
+
+
+def asked(context: CompletionContext, *, form: Form = Form.CHAT, newline: bool = False) -> Prompt:
+    """Return a prompt without tokens, to read answers with."""
+    dedent = (context.margin or "") if form is Form.CHAT else ""
+    return Prompt((), Question(form, newline=newline), dedent, newline)

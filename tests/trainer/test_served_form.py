@@ -10,6 +10,8 @@ from tests.support.cursor import at
 from trainer.data.dataset import as_answer
 from trainer.sampling.engines import Engines
 from trainer.sampling.sampler import Sampler, render
+from ucoder_lsp.completion.context import Shape
+from ucoder_lsp.completion.forms import family_of
 from ucoder_lsp.completion.prompt import assemble
 from ucoder_lsp.engine import chat
 from ucoder_lsp.engine.engine import Engine
@@ -28,9 +30,10 @@ def test_the_servers_prompt_is_the_beginning_of_a_training_row(prepared_cache: P
         asked = assemble(
             at(f"{STUB}\n    |"),
             engine.tokenize,
+            questions=family_of(engine.model_name).questions[Shape.BODY],
             fim=engine.vocab.fim,
             chat=chat.turn_renderer(engine.chat_template, engine.vocab),
             budget=400,
-        )
+        ).tokens
         assert row[: len(asked)] == asked
         assert engine.vocab.detokenize(row[len(asked) :]) == "\n    return x * 2 ** times\n```"

@@ -6,7 +6,8 @@ cursor, and the scopes around it are looked up. Nothing here runs code or uses t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import parso
@@ -55,6 +56,12 @@ class CompletionContext:
     this is its `def` up to the colon."""
     documented: bool = False
     """Whether a docstring of that function precedes the cursor."""
+    written: str = ""
+    """The function as far as it is written, with its docstring, without its own indentation."""
+    margin: str | None = None
+    """Indentation of the header of the enclosing function; None outside. Code that is not deeper ends the function."""
+    prose: bool = False
+    """Whether the cursor is in a comment or a docstring, where no text changes behaviour."""
 
     @property
     def line_suffix(self) -> str:
@@ -74,20 +81,18 @@ def context_at(text: str, line: int, column: int) -> CompletionContext:
     """
     prefix, suffix = _split(text, line, column)
     line_prefix = prefix.rsplit("\n", 1)[-1]
-    scopes = _scopes(prefix, suffix)
-    function = scopes[-1] if scopes and isinstance(scopes[-1], Function) else None
     alone = not line_prefix.strip() and not suffix.split("\n", 1)[0].strip()
-    header_only = function is not None and _body_is_empty(function)
+    column_of_code = block_indent(prefix, suffix) if alone else leading_space(line_prefix)
+    leaf = _leaf_at_cursor(prefix, suffix, column_of_code.removeprefix(line_prefix) if alone else "")
+    scopes = _scopes(leaf)
+    function = scopes[-1] if scopes and isinstance(scopes[-1], Function) else None
 
-    if header_only and (alone or _ends_header(prefix, suffix)):
-        assert function is not None
+    if function is not None and _body_is_empty(function) and (alone or _ends_header(prefix, suffix)):
         shape, indent = Shape.BODY, _body_indent(function, split_lines(text), line_prefix)
-    elif alone:
-        shape, indent = Shape.BLOCK, line_prefix
     else:
-        shape, indent = Shape.LINE, leading_space(line_prefix)
-    parts = ("", "", False) if function is None else _stated_and_begun(function, prefix, shape)
-    return CompletionContext(prefix, suffix, shape, indent, _dotted(scopes), *parts)
+        shape, indent = Shape.BLOCK if alone else Shape.LINE, column_of_code
+    context = CompletionContext(prefix, suffix, shape, indent, _dotted(scopes), prose=_is_prose(leaf))
+    return context if function is None else _with_function(context, function)
 
 
 def _split(text: str, line: int, column: int) -> tuple[str, str]:
@@ -102,16 +107,60 @@ def _split(text: str, line: int, column: int) -> tuple[str, str]:
     return text[:offset], text[offset:]
 
 
-def _scopes(prefix: str, suffix: str) -> list[Class | Function]:
-    """Return classes and functions around the cursor, outermost first.
+def block_indent(prefix: str, suffix: str) -> str:
+    """Return the indentation of a statement on the cursor's empty line.
+
+    It is what stands left of the cursor. An editor may have left less there: then the line above, which opens a block,
+    or the line below, which would otherwise be cut off from its block, says how deep the statement must be.
+    """
+    here = prefix.rsplit("\n", 1)[-1]
+    above = _code_line(reversed(prefix.split("\n")[:-1]))
+    below = _code_line(suffix.split("\n")[1:])
+    if above.rstrip().endswith(":") and _width(here) <= _width(above):
+        deeper = leading_space(below) if _width(below) > _width(above) else ""
+        return deeper or leading_space(above) + ("\t" if "\t" in leading_space(above) else "    ")
+    if above and _width(here) < _width(below):
+        return leading_space(below)
+    if above.rstrip().endswith(('"""', "'''")) and not here:
+        return leading_space(above)  # behind a docstring at the margin: its function still has no body
+    return here
+
+
+def _code_line(lines: Iterable[str]) -> str:
+    """Return the first line that holds code, empty without one."""
+    return next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
+
+
+def _width(line: str) -> int:
+    return len(leading_space(line).expandtabs())
+
+
+def _leaf_at_cursor(prefix: str, suffix: str, missing: str) -> NodeOrLeaf:
+    """Return the leaf of the placeholder at the cursor, in the parsed document.
+
+    `missing` is white space that the cursor's line lacks.
+    """
+    # Right behind a docstring the placeholder needs a separator to be a statement of its own.
+    separator = ";" if prefix.endswith(('"', "'")) and not suffix.split("\n", 1)[0].strip() else missing
+    module: Module = parso.parse(prefix + separator + HOLE + suffix)
+    line, column = prefix.count("\n") + 1, len(prefix) + len(separator) - (prefix.rfind("\n") + 1)
+    leaf: NodeOrLeaf = module.get_leaf_for_position((line, column), True)
+    return leaf
+
+
+def _is_prose(leaf: NodeOrLeaf) -> bool:
+    """Return True for a placeholder in a comment or in a text that is a statement."""
+    if leaf.type == "string" or (leaf.type == "error_leaf" and leaf.get_code(False).startswith(('"', "'"))):
+        return leaf.parent is not None and leaf.parent.type in ("simple_stmt", "suite", "file_input")
+    return HOLE in leaf.get_code() and HOLE not in leaf.get_code(include_prefix=False)
+
+
+def _scopes(leaf: NodeOrLeaf) -> list[Class | Function]:
+    """Return classes and functions around a leaf, outermost first.
 
     Lambdas, which are functions to parso, are left out.
     """
-    # Right behind a docstring the placeholder needs a separator to be a statement of its own.
-    separator = ";" if prefix.endswith(('"', "'")) and not suffix.split("\n", 1)[0].strip() else ""
-    module: Module = parso.parse(prefix + separator + HOLE + suffix)
-    line, column = prefix.count("\n") + 1, len(prefix) + len(separator) - (prefix.rfind("\n") + 1)
-    node: NodeOrLeaf | None = module.get_leaf_for_position((line, column), True)
+    node: NodeOrLeaf | None = leaf
     found: list[Class | Function] = []
     while node is not None:
         if isinstance(node, Class | Function) and node.type != "lambdef":
@@ -143,12 +192,14 @@ def _body_is_empty(function: Function) -> bool:
     return [word for word in words if word and word not in ("pass", "...")] == [HOLE]
 
 
-def _stated_and_begun(function: Function, prefix: str, shape: Shape) -> tuple[str, str, bool]:
-    """Return `stated`, `begun` and `documented` of the context.
+def _with_function(context: CompletionContext, function: Function) -> CompletionContext:
+    """Add what is known of the enclosing function.
 
-    They are empty while the cursor is in the signature.
+    Its texts stay empty while the cursor is in the signature.
     """
+    prefix = context.prefix
     lines = split_lines(prefix, keepends=True)
+    own = leading_space(lines[function.start_pos[0] - 1])
 
     def before(position: tuple[int, int]) -> str:
         """Return the document up to a 1-based line and 0-based column."""
@@ -158,19 +209,28 @@ def _stated_and_begun(function: Function, prefix: str, shape: Shape) -> tuple[st
     def is_written(node: NodeOrLeaf) -> bool:
         return node.end_pos <= (len(lines), len(lines[-1]))
 
+    def dedented(code: str) -> str:
+        return "\n".join(line.removeprefix(own) for line in code.split("\n"))
+
     *signature, _ = function.children
     doc = function.get_doc_node()
     if not is_written(signature[-1]):
-        return "", "", False
+        return context
     documented = doc is not None and is_written(doc)
-    empty = shape is Shape.BODY  # a comment, or a `pass` to be replaced, is part of `stated`
+    empty = context.shape is Shape.BODY  # a comment, or a `pass` to be replaced, is part of `stated`
     stated = prefix if empty else before((doc if documented else signature[-1]).end_pos)
     is_async = function.parent is not None and function.parent.type in ("async_stmt", "async_funcdef")
+    head = "async " if is_async else ""
     keyword, *others = signature
     code = keyword.get_code(include_prefix=False) + "".join(child.get_code() for child in others)
-    begun = ("async " if is_async else "") + code + ("" if empty else prefix[len(stated) :])
-    own = leading_space(lines[function.start_pos[0] - 1])
-    return stated, "\n".join(line.removeprefix(own) for line in begun.split("\n")), documented
+    return replace(
+        context,
+        margin=own,
+        stated=stated,
+        begun=dedented(head + code + ("" if empty else prefix[len(stated) :])),
+        documented=documented,
+        written=dedented(head + prefix[len(before(function.start_pos)) :]),
+    )
 
 
 def _ends_header(prefix: str, suffix: str) -> bool:

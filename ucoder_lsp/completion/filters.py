@@ -1,88 +1,36 @@
 """The text rules that turn a sampled continuation into an insertion.
 
 Nothing is executed. Each rule prevents what users of other tools complained about: wrong indentation or a leading
-space, tokens of the prompt format in the text, duplicated closing brackets, endless repetition.
+space, tokens of the prompt format in the text, duplicated closing brackets, endless repetition, the next function moved
+into the body of this one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from sandbox.inputs.brackets import CLOSING, first_unopened, n_open
 from ucoder_lsp.completion.context import CompletionContext, Shape, leading_space
+from ucoder_lsp.completion.prompt import Prompt
+from ucoder_lsp.completion.stops import (
+    block_end,
+    expected_indent,
+    following_line,
+    line_end,
+    own_indent,
+)
 
-RUNAWAY = ("\n```", "\n# Test", "\n# Example", "\nif __name__", "\n>>>")
-"""The beginnings of text that a small model adds after a complete function."""
-MAX_CONTINUED_LINES = 8
-"""Lines that an expression in open brackets may continue over."""
-MAX_BLANK_LINES = 1
-"""Consecutive blank lines allowed inside a body; more end it."""
 _DOCSTRING = re.compile(r"""\A('{3}|"{3})(?s:.*?)\1[ \t]*(?:\n\s*|\Z)""")
 """A docstring at the start of a body; chat models often repeat the one in the document."""
 
 
-def stopper(context: CompletionContext) -> Callable[[str], int | None]:
-    """Return a function that finds where a growing text is complete.
+def insertion(raw: str, context: CompletionContext, prompt: Prompt) -> str | None:
+    """Return the text to insert for a raw continuation of the prompt, or None.
 
-    It returns the index, or None while the text is incomplete.
+    None means that it does not fit: it continues a word that white space has already ended, is empty, or belongs
+    outside the cursor's block.
     """
-    if context.shape is Shape.LINE:
-        return _line_end
-    return lambda text: _block_end(text, context)
-
-
-def _line_end(text: str) -> int | None:
-    """Return the end of the first line of code, or None.
-
-    Open brackets continue it for a few lines at most.
-    """
-    end = text.find("\n", len(text) - len(text.lstrip()))
-    for _ in range(MAX_CONTINUED_LINES):
-        if end < 0 or n_open(text[:end]) <= 0:
-            break
-        end = text.find("\n", end + 1)
-    return end if end >= 0 else None
-
-
-def _block_end(text: str, context: CompletionContext) -> int | None:
-    """Return the end of a block, or None.
-
-    A dedent, blank lines or runaway text end it.
-    """
-    ends = [at for marker in RUNAWAY if (at := text.find(marker)) >= 0]
-    lines = text.split("\n")
-    offset, blanks, seen = 0, 0, False
-    own = _own_indent(text)
-    for line in lines[:-1]:  # the last line is still growing
-        if line.strip():
-            indent = leading_space(line)
-            if seen and offset and len(indent.expandtabs()) < len(own.expandtabs()):
-                ends.append(offset - 1)
-                break
-            seen, blanks = True, 0
-        else:
-            blanks += seen
-            if blanks > MAX_BLANK_LINES:
-                ends.append(offset)
-                break
-        offset += len(line) + 1
-    return min(ends) if ends else None
-
-
-def _own_indent(text: str) -> str:
-    """Return the indentation of the model's first line of code."""
-    leading = leading_space(text)
-    return leading.rsplit("\n", 1)[-1]
-
-
-def insertion(raw: str, context: CompletionContext) -> str | None:
-    """Return the text to insert for a raw continuation, or None.
-
-    The continuation follows the prefix without its trailing white space. None means that it does not fit: it continues
-    a word that white space has already ended, is empty, or starts a block on the header's line.
-    """
-    text = _line(raw, context) if context.shape is Shape.LINE else _block(raw, context)
+    text = _line(raw, context) if context.shape is Shape.LINE else _block(raw, context, prompt)
     if text is None or not text.strip():
         return None
     text = text.rstrip()
@@ -95,12 +43,21 @@ def _line(raw: str, context: CompletionContext) -> str | None:
         if raw.startswith("\n"):
             return None  # the line is already complete
     else:
-        body = raw.lstrip(" \t")
-        if body == raw and raw[:1] not in ("(", "[", "{", '"', "'"):
-            return None  # the model continued the word before the space
         if "\n" in context.gap:
             return None
-    return _not_left_of(context.indent, body[: _line_end(body)])
+        body = raw.lstrip(" \t")
+        if body == raw and _continues_word(context.prefix.rstrip(), raw):
+            return None
+    return _not_left_of(context.indent, body[: line_end(body)])
+
+
+def _continues_word(before: str, raw: str) -> bool:
+    """Return True if `raw` would be the rest of the last word of `before`."""
+    return _is_word(before[-1:]) and _is_word(raw[:1])
+
+
+def _is_word(char: str) -> bool:
+    return char.isalnum() or char == "_"
 
 
 def _not_left_of(indent: str, text: str) -> str:
@@ -114,32 +71,96 @@ def _not_left_of(indent: str, text: str) -> str:
     return "\n".join([first, *(missing + line if line.strip() else line for line in lines)])
 
 
-def _block(raw: str, context: CompletionContext) -> str | None:
+def _block(raw: str, context: CompletionContext, prompt: Prompt) -> str | None:
     leading = leading_space(raw)
-    if "\n" not in leading:
+    own = own_indent(raw, context, prompt)
+    if not (_begins_line(leading, context, prompt) and _is_inside(own, context, prompt)):
         return None
-    end = _block_end(raw, context)
+    end = block_end(raw, context, prompt)
     body = raw[len(leading) : len(raw) if end is None else end]
     if context.documented:
         body = _DOCSTRING.sub("", body)
-    lines = body.split("\n")
-    own = leading.rsplit("\n", 1)[-1]
-    moved = [lines[0], *(_reindent(line, own, context.indent) for line in lines[1:])]
-    return _lead(context) + "\n".join(moved)
+    return _lead(context) + _in_style(body, own, context)
+
+
+def _begins_line(leading: str, context: CompletionContext, prompt: Prompt) -> bool:
+    """Return whether a text with this white space in front begins a new line of code.
+
+    Where the prompt ends with the last code, a text may also continue that line.
+    """
+    return (
+        prompt.newline
+        or "\n" in leading
+        or len(leading) > 1
+        or context.shape is Shape.BODY
+        or not context.prefix.strip()
+    )
+
+
+def _is_inside(own: str, context: CompletionContext, prompt: Prompt) -> bool:
+    """Return whether code with this indentation belongs to the cursor's block.
+
+    Code at the function's margin is the next definition. Code as deep as an enclosing statement ends the block, which a
+    text at the cursor cannot do. Other indentation is only careless.
+    """
+    width, expected = len(own.expandtabs()), len(expected_indent(context, prompt).expandtabs())
+    if context.margin is not None and width <= len(context.margin.removeprefix(prompt.dedent).expandtabs()):
+        return False
+    if width >= expected or context.shape is Shape.BODY:
+        return True
+    shown = {
+        len(leading_space(line).expandtabs()) - len(prompt.dedent.expandtabs())
+        for line in context.prefix.split("\n")
+        if line.strip()
+    }
+    return width not in shown
 
 
 def _lead(context: CompletionContext) -> str:
     """Return the white space missing between the cursor and the block."""
-    if "\n" not in context.gap:
+    if context.prefix.rpartition("\n")[2].strip():
         return "\n" + context.indent
-    here = context.gap.rsplit("\n", 1)[-1]
+    here = context.prefix.rpartition("\n")[2]
     return context.indent.removeprefix(here) if context.indent.startswith(here) else ""
 
 
-def _reindent(line: str, own: str, wanted: str) -> str:
-    if not line.strip():
-        return ""
-    return wanted + line[len(own) :] if line.startswith(own) else line
+def _in_style(body: str, own: str, context: CompletionContext) -> str:
+    """Return a block at the cursor's column, with the document's unit of indentation.
+
+    Lines in brackets and in strings keep their distance to the first line.
+    """
+    first, *lines = body.split("\n")
+    deeper = [
+        leading_space(line).removeprefix(own)
+        for line in lines
+        if line.strip() and leading_space(line).startswith(own) and leading_space(line) != own
+    ]
+    unit, wanted = min(deeper, key=len, default=""), _unit(context)
+    placed = [first]
+    for line in lines:
+        space = leading_space(line)
+        depth = space.removeprefix(own)
+        if not line.strip():
+            placed.append("")
+        elif not space.startswith(own):
+            placed.append(line)
+        elif depth and depth == unit * (len(depth) // len(unit)) and n_open("\n".join(placed)) <= 0:
+            placed.append(context.indent + wanted * (len(depth) // len(unit)) + line[len(space) :])
+        else:
+            placed.append(context.indent + line[len(own) :])
+    return "\n".join(placed)
+
+
+def _unit(context: CompletionContext) -> str:
+    """Return what the document indents by: a tab or some spaces."""
+    spaces = [
+        space
+        for line in (*context.prefix.split("\n"), *context.suffix.split("\n"))
+        if line.strip() and (space := leading_space(line))
+    ]
+    if any("\t" in space for space in spaces) or "\t" in context.indent:
+        return "\t"
+    return " " * min((len(space) for space in spaces if len(space) > 1), default=4)
 
 
 def _repeats(text: str) -> bool:
@@ -154,7 +175,7 @@ def _repeats(text: str) -> bool:
 def _without_suffix_overlap(text: str, context: CompletionContext) -> str | None:
     """Remove the end that the document already holds behind the cursor.
 
-    That is a closing bracket, or the next line.
+    That is a closing bracket, or the next lines.
     """
     rest = context.line_suffix.strip()
     if rest:
@@ -162,11 +183,15 @@ def _without_suffix_overlap(text: str, context: CompletionContext) -> str | None
         return text[:at].rstrip() if at is not None else text
     following = [line.strip() for line in context.suffix.split("\n")[1:] if line.strip()]
     lines = text.split("\n")
-    if following and len(following[0]) > 3:
-        while len(lines) > 1 and lines[-1].strip() == following[0]:
-            lines.pop()
+    if next_line := following_line(context):
+        written = [line.strip() for line in lines]
+        for number, line in enumerate(written):
+            rest_of_text = [later for later in written[number:] if later]
+            if line == next_line and rest_of_text == following[: len(rest_of_text)]:
+                lines = lines[:number]
+                break
     kept = "\n".join(lines).rstrip()
-    return kept if kept.strip() and kept.strip() != (following[0] if following else None) else None
+    return kept if kept.strip() else None
 
 
 def _closing(text: str, rest: str) -> int | None:

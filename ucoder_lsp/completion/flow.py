@@ -16,13 +16,16 @@ from sandbox.consensus.rules import DEFAULT_RULE, RULES
 from sandbox.consensus.types import Rule
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
-from ucoder_lsp.completion import filters, prompt
+from ucoder_lsp.completion import filters
 from ucoder_lsp.completion.cache import CompletionCache
 from ucoder_lsp.completion.context import CompletionContext, Shape, context_at
 from ucoder_lsp.completion.early_stop import Majority
 from ucoder_lsp.completion.explain import Explanation, Timings, explain
+from ucoder_lsp.completion.forms import family_of
 from ucoder_lsp.completion.insertable import Insertable, insertable_texts
 from ucoder_lsp.completion.probing import REQUEST_LIMITS, RequestInputs
+from ucoder_lsp.completion.prompt import Prompt, assemble
+from ucoder_lsp.completion.stops import stopper
 from ucoder_lsp.config import Settings
 from ucoder_lsp.engine import chat
 from ucoder_lsp.engine.engine import Engine, Ticket
@@ -50,6 +53,7 @@ class Completer:
         """Identity of the adapter that the next request is computed with."""
         self._why_no_sandbox = why_no_sandbox or "execution is turned off"
         self._rule: Rule = RULES[DEFAULT_RULE]
+        self._family = family_of(engine.model_name)
         self._chat = chat.turn_renderer(engine.chat_template, engine.vocab)
         self._cache = CompletionCache()
 
@@ -68,13 +72,14 @@ class Completer:
 
         # 1. Sample, and make the probe inputs meanwhile.
         inputs = RequestInputs(context, self.settings.probes) if self.sandbox is not None else None
-        generation = await self._sample(context, inputs)
+        prompt = self._prompt(context)
+        generation = await self._sample(context, prompt, inputs)
 
         # 2. Keep what may be inserted here, equal texts once.
-        insertable, dropped = insertable_texts(generation.candidates, context)
+        insertable, dropped = insertable_texts(generation.candidates, context, prompt)
 
         # 3. Run and compare.
-        election = await self._elect(insertable, inputs)
+        election = await self._elect(context, insertable, inputs)
 
         # 4. Explain.
         explanation = explain(context, generation, insertable, dropped, election)
@@ -95,19 +100,27 @@ class Completer:
         """
         self.adapter = identity
 
-    async def _sample(self, context: CompletionContext, inputs: RequestInputs | None) -> Generation:
-        settings = self.settings
-        max_tokens = min(settings.max_tokens, self.engine.n_ctx // 2)
-        if context.shape is Shape.LINE:
-            max_tokens = min(max_tokens, LINE_TOKENS)
-        budget = min(settings.context_tokens, self.engine.n_ctx - max_tokens - 1)
-        tokens = prompt.assemble(
-            context, self.engine.tokenize, fim=self.engine.vocab.fim, chat=self._chat, budget=budget
+    def _max_tokens(self, context: CompletionContext) -> int:
+        longest = min(self.settings.max_tokens, self.engine.n_ctx // 2)
+        return min(longest, LINE_TOKENS) if context.shape is Shape.LINE else longest
+
+    def _prompt(self, context: CompletionContext) -> Prompt:
+        engine = self.engine
+        return assemble(
+            context,
+            engine.tokenize,
+            questions=self._family.questions[context.shape],
+            fim=engine.vocab.fim,
+            chat=self._chat,
+            budget=min(self.settings.context_tokens, engine.n_ctx - self._max_tokens(context) - 1),
         )
-        if not tokens:  # an empty document: the model needs something to start from
-            tokens = self.engine.tokenize("\n")
+
+    async def _sample(
+        self, context: CompletionContext, prompt: Prompt, inputs: RequestInputs | None
+    ) -> Generation:
+        settings = self.settings
         k = 1 if settings.temperature == 0 else settings.candidates
-        majority = Majority(k, lambda text: filters.insertion(text, context))
+        majority = Majority(k, lambda text: filters.insertion(text, context, prompt))
         ticket: Ticket | None = None
 
         def ended(_: int, candidate: Candidate) -> None:
@@ -116,11 +129,11 @@ class Completer:
                 ticket.cancel()
 
         request = GenerationRequest(
-            prompt=tokens,
+            prompt=prompt.tokens,
             k=k,
-            max_tokens=max_tokens,
+            max_tokens=self._max_tokens(context),
             sampling=Sampling(temperature=settings.temperature),
-            stop_when=filters.stopper(context),
+            stop_when=stopper(context, prompt),
             deadline_s=settings.deadline_ms / 1000,
             adapter=self.adapter,
             on_candidate=ended,
@@ -134,14 +147,20 @@ class Completer:
             ticket.cancel()
             raise
 
-    async def _elect(self, insertable: Insertable, inputs: RequestInputs | None) -> Election:
+    async def _elect(
+        self, context: CompletionContext, insertable: Insertable, inputs: RequestInputs | None
+    ) -> Election:
         """Hold the election among the samples.
 
-        It abstains with a reason where nothing can be run.
+        It abstains with a reason where nothing can be run, or where running proves nothing.
         """
         ballots = insertable.ballots()
         if not ballots:
             return without_running(ballots, "no candidate fits here and parses")
+        if context.prose:
+            return without_running(ballots, "text in a comment or a docstring changes no behaviour")
+        if not insertable.finished:
+            return without_running(ballots, "no candidate was finished within the limits of tokens and time")
         if self.sandbox is None or inputs is None:
             return without_running(ballots, self._why_no_sandbox)
         if inputs.probe_set is None:

@@ -9,10 +9,14 @@ from sandbox.consensus.election import Ballot
 from ucoder_lsp.completion import filters
 from ucoder_lsp.completion.context import CompletionContext
 from ucoder_lsp.completion.document_slice import Runnable, Tier, parses_without_cursor_line, prepare
+from ucoder_lsp.completion.prompt import Prompt
 from ucoder_lsp.engine.types import Candidate, Finish
 
 CANCELLED = "cancelled by early stopping"
 """Drop reason of a candidate that was stopped before it ended: its text is unfinished."""
+UNFINISHED = "not finished"
+"""Drop reason of a candidate that ran into the token limit or the deadline, while others ended."""
+CUT_OFF = (Finish.LENGTH, Finish.DEADLINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Insertable:
     texts: tuple[DistinctText, ...]
     drawn: tuple[tuple[int, float], ...]
     """One pair per sample, in sampled order: index into `texts`, and the sample's mean log-probability."""
+    finished: bool = True
+    """False where no sample ended: the texts are cut back to whole statements, and prove nothing."""
 
     def ballots(self) -> list[Ballot]:
         """Return one ballot per sample, in the order of `drawn`."""
@@ -54,30 +60,75 @@ class DroppedSample:
 
 
 def insertable_texts(
-    candidates: Sequence[Candidate], context: CompletionContext
+    candidates: Sequence[Candidate], context: CompletionContext, prompt: Prompt
 ) -> tuple[Insertable, list[DroppedSample]]:
-    """Split the samples of one request into insertable and dropped ones."""
-    texts: dict[str, Runnable] = {}
-    drawn: list[tuple[str, float]] = []
+    """Split the samples of one request into insertable and dropped ones.
+
+    Samples that were cut off are left out where another one ended. Where none ended, they are cut back to their last
+    whole statement.
+    """
+    reader = _Reader(context, prompt)
+    kept: list[tuple[str, float]] = []
+    cut_off: list[Candidate] = []
     dropped: list[DroppedSample] = []
-    must_parse = parses_without_cursor_line(context)
+
+    def keep(candidate: Candidate, text: str | None, reason: str) -> None:
+        if text is None:
+            dropped.append(DroppedSample(candidate, reason))
+        else:
+            kept.append((text, candidate.mean_logprob))
+
     for candidate in candidates:
         if candidate.finish is Finish.CANCELLED:
             dropped.append(DroppedSample(candidate, CANCELLED))
-            continue
-        text = filters.insertion(candidate.text, context)
-        if text is None:
-            dropped.append(DroppedSample(candidate, "does not fit here"))
-            continue
-        if text not in texts:
-            texts[text] = prepare(text, context)
-        if must_parse and texts[text].tier is Tier.BROKEN:
-            dropped.append(DroppedSample(candidate, Tier.BROKEN.value))
+        elif candidate.finish in CUT_OFF:
+            cut_off.append(candidate)
         else:
-            drawn.append((text, candidate.mean_logprob))
-    kept = list(dict.fromkeys(text for text, _ in drawn))
-    position = {text: at for at, text in enumerate(kept)}
+            keep(candidate, *reader.read(candidate.text))
+    finished = bool(kept) or not cut_off
+    for candidate in cut_off:
+        keep(candidate, None if finished else reader.whole_statements(candidate.text), UNFINISHED)
+    texts = list(dict.fromkeys(text for text, _ in kept))
+    position = {text: at for at, text in enumerate(texts)}
     return Insertable(
-        tuple(DistinctText(text, texts[text]) for text in kept),
-        tuple((position[text], log_probability) for text, log_probability in drawn),
+        tuple(DistinctText(text, reader.runnable(text)) for text in texts),
+        tuple((position[text], log_probability) for text, log_probability in kept),
+        finished,
     ), dropped
+
+
+class _Reader:
+    """Reads the samples of one request; equal texts are put into the document once."""
+
+    def __init__(self, context: CompletionContext, prompt: Prompt) -> None:
+        self._context = context
+        self._prompt = prompt
+        self._must_parse = not context.prose and parses_without_cursor_line(context)
+        self._known: dict[str, Runnable] = {}
+
+    def runnable(self, text: str) -> Runnable:
+        if text not in self._known:
+            self._known[text] = prepare(text, self._context)
+        return self._known[text]
+
+    def read(self, raw: str) -> tuple[str | None, str]:
+        """Return the text to insert for a sample, or None and the reason."""
+        text = filters.insertion(raw, self._context, self._prompt)
+        if text is None:
+            return None, "does not fit here"
+        if self._must_parse and self.runnable(text).tier is Tier.BROKEN:
+            return None, Tier.BROKEN.value
+        return text, ""
+
+    def whole_statements(self, raw: str) -> str | None:
+        """Return a cut-off sample without its unfinished end; None where nothing is left.
+
+        Its last line may end anywhere, also where it happens to parse.
+        """
+        lines = raw.split("\n")
+        while len(lines) > 1:
+            lines.pop()
+            text, _ = self.read("\n".join(lines) + "\n")
+            if text is not None:
+                return text
+        return None

@@ -1,22 +1,24 @@
-"""The token prompt of a completion.
+"""The token prompt of a completion, in the form that the model knows best (`forms`).
 
-Fill-in-the-middle is used where the vocabulary has it. For a chat model without it the prompt requests the function
-around the cursor as the trainer does (`trainer/sampling/prompts/solve_stub.j2`). It holds the document up to the
-function's body, and the beginning of an answer: the function as far as it is written. So the next token belongs at the
-cursor. The embedded model is right more often this way than by continuing the text (docs/decisions.md, "A function is
-requested through the chat template"). Adapters learn this form. Outside functions, and for models without a chat
-template, the model continues the text before the cursor.
+A chat model is asked for the function around the cursor as the trainer does
+(`trainer/sampling/prompts/solve_stub.j2`). The user's turn holds the document up to the function's body. The answer is
+begun with the function as far as it is written, so the next token belongs at the cursor. A model without
+fill-in-the-middle is right more often this way than by continuing the text (docs/decisions.md, "A function is requested
+through the chat template"). Adapters learn this form.
+Outside functions, and for models without a chat template, the model continues the text before the cursor.
 
-A prompt never ends in white space, because the next token usually includes the space (a simple form of token healing);
+A prompt never ends in spaces, because the next token usually includes the space (a simple form of token healing);
 `filters.insertion` adds exactly what is missing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from ucoder_lsp.completion.context import CompletionContext
+from ucoder_lsp.completion.context import CompletionContext, Shape
+from ucoder_lsp.completion.forms import CONTINUATION, Form, Question
 from ucoder_lsp.engine.chat import around_user_text
 from ucoder_lsp.engine.vocab import FimTokens
 
@@ -25,8 +27,10 @@ CHUNK = 256
 the same for many keystrokes."""
 SUFFIX_SHARE = 4
 """The text behind the cursor gets 1/SUFFIX_SHARE of the budget (fill-in-the-middle only)."""
-QUESTION = "Complete this function. Output the whole function in a Python code block."
+REQUEST = "Complete this function. Output the whole function in a Python code block."
 FENCE = "```python\n"
+LANGUAGE = "#!/usr/bin/env python3\n"
+"""What an empty document starts with for the model, which otherwise writes any language."""
 
 Chat = Callable[[str], str]
 """A model's chat template: from a user's text to a prompt with the template's markers."""
@@ -38,33 +42,66 @@ class Tokenize(Protocol):
     def __call__(self, text: str, special: bool = False) -> Sequence[int]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The tokens of a question, and what its answer must be read with."""
+
+    tokens: tuple[int, ...]
+    question: Question
+    """The question that was asked: the first of the family's that could be."""
+    dedent: str = ""
+    """Indentation that the prompt shows the function without."""
+    newline: bool = False
+    """Whether the prompt ends with a line break, so that the answer begins with a line's indentation."""
+
+
 def assemble(
     context: CompletionContext,
     tokenize: Tokenize,
     *,
+    questions: Sequence[Question],
     fim: FimTokens | None,
     chat: Chat | None = None,
     budget: int,
-) -> tuple[int, ...]:
-    """Return the token ids of the prompt, at most `budget` of them.
+) -> Prompt:
+    """Return the prompt of the first question that can be asked, at most `budget` tokens.
 
-    `chat` is None without a usable template.
+    Args:
+        questions: the family's questions for this shape, best first.
+        fim: None without fill-in-the-middle tokens.
+        chat: None without a usable template.
     """
-    if fim is None and chat is not None and context.begun:
-        turn = _chat_turn(context, tokenize, chat, budget)
-        if turn is not None:
-            return turn
-    before = tokenize(context.prefix.rstrip())
-    if fim is None:
-        return tuple(_newest(before, budget))
+    for question in questions:
+        match question.form:
+            case Form.FILL if fim is not None:
+                return _fill(context, tokenize, question, fim, budget)
+            case Form.CHAT if chat is not None and context.begun:
+                if (turn := _chat_turn(context, tokenize, question, chat, budget)) is not None:
+                    return turn
+            case Form.CONTINUE:
+                return _continuation(context, tokenize, question, budget)
+            case _:
+                pass
+    return _continuation(context, tokenize, CONTINUATION, budget)
+
+
+def _fill(
+    context: CompletionContext, tokenize: Tokenize, question: Question, fim: FimTokens, budget: int
+) -> Prompt:
+    text, newline = _before_cursor(context.prefix, context, question)
     after = tokenize(context.suffix)[: budget // SUFFIX_SHARE]
-    before = _newest(before, budget - len(after) - 3)
-    return (fim.prefix, *before, fim.suffix, *after, fim.middle)
+    before = _newest(tokenize(text or LANGUAGE), budget - len(after) - 3)
+    return Prompt((fim.prefix, *before, fim.suffix, *after, fim.middle), question, newline=newline)
+
+
+def _continuation(context: CompletionContext, tokenize: Tokenize, question: Question, budget: int) -> Prompt:
+    text, newline = _before_cursor(context.prefix, context, question)
+    return Prompt(tuple(_newest(tokenize(text or LANGUAGE), budget)), question, newline=newline)
 
 
 def _chat_turn(
-    context: CompletionContext, tokenize: Tokenize, chat: Chat, budget: int
-) -> tuple[int, ...] | None:
+    context: CompletionContext, tokenize: Tokenize, question: Question, chat: Chat, budget: int
+) -> Prompt | None:
     """Return the user turn and the beginning of the answer.
 
     None where the budget is too small or the template omits the user's text.
@@ -73,13 +110,30 @@ def _chat_turn(
     if parts is None:
         return None
     opening, closing = parts  # the user's text between them is tokenized without markers
-    head = (*tokenize(opening, special=True), *tokenize(f"{QUESTION}\n\n{FENCE}"))
-    tail = (*tokenize("\n```"), *tokenize(closing, special=True), *tokenize(FENCE + context.begun.rstrip()))
+    begun, newline = _before_cursor(
+        context.written if question.docstring else context.begun, context, question
+    )
+    head = (*tokenize(opening, special=True), *tokenize(f"{REQUEST}\n\n{FENCE}"))
+    tail = (*tokenize("\n```"), *tokenize(closing, special=True), *tokenize(FENCE + begun))
     stated = tokenize(context.stated.rstrip())
     room = budget - len(head) - len(tail)
     if room < min(len(stated), 2 * CHUNK):  # the cut in steps could leave less than half of it
         return None
-    return (*head, *_newest(stated, room), *tail)
+    tokens = (*head, *_newest(stated, room), *tail)
+    return Prompt(tokens, question, dedent=context.margin or "", newline=newline)
+
+
+def _before_cursor(text: str, context: CompletionContext, question: Question) -> tuple[str, bool]:
+    """Return the text that the model continues, and whether it ends with a line break.
+
+    White space is left out at its end, but for the line break before an empty line.
+    """
+    code = text.rstrip()
+    if not question.newline or context.shape is Shape.LINE or not code:
+        return code, False
+    gap = text[len(code) :]
+    blank = gap[: gap.rfind("\n") + 1] or "\n"
+    return code + "".join("\n" for char in blank if char == "\n"), True
 
 
 def _newest(tokens: Sequence[int], budget: int) -> Sequence[int]:

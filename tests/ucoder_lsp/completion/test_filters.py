@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.cursor import at
-from ucoder_lsp.completion.filters import insertion, stopper
+from tests.support.cursor import asked, at
+from ucoder_lsp.completion import filters, stops
+from ucoder_lsp.completion.context import CompletionContext
+
+
+def insertion(raw: str, context: CompletionContext) -> str | None:
+    return filters.insertion(raw, context, asked(context))
+
+
+def stopper(context: CompletionContext) -> Callable[[str], int | None]:
+    return stops.stopper(context, asked(context))
+
 
 EMPTY = 'def f(x):\n    """Doc."""\n    |\n'
 
@@ -35,7 +46,9 @@ EMPTY = 'def f(x):\n    """Doc."""\n    |\n'
         (EMPTY, "\n    return x\n\n\n\n    print(1)\n", "return x"),
         # a word that the space already ended, a body on the header's line, nothing at all
         ("def f(x):\n    return |\n", "ed x\n", None),
-        (EMPTY, " return x", None),
+        # a body that begins without its line break
+        (EMPTY, " return x", "return x"),
+        (EMPTY, "    y = x\n    return y", "y = x\n    return y"),
         (EMPTY, "\n    \n", None),
         # one space, never two
         ("def f(x):\n    return |\n", " x + 1\n", "x + 1"),
@@ -66,7 +79,7 @@ def test_insertion(marked: str, raw: str, inserted: str | None) -> None:
 
 def test_a_body_stops_at_its_dedent_and_not_before() -> None:
     stop = stopper(at(EMPTY))
-    text = "\n    if x:\n        return 1\n    return 2\n"
+    text = "\n    if x:\n        return 1\n    x = 2\n"
     assert stop(text) is None
     assert text[: stop(text + "\nclass A:\n")] == text[:-1] + "\n"
 

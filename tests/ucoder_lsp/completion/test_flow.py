@@ -11,11 +11,11 @@ from sandbox.consensus.election import without_running
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
 from tests.support import tiny_gguf
-from tests.support.cursor import at
+from tests.support.cursor import asked, at
 from ucoder_lsp.completion.flow import Completer
 from ucoder_lsp.completion.insertable import insertable_texts
 from ucoder_lsp.completion.probing import RequestInputs
-from ucoder_lsp.completion.prompt import QUESTION
+from ucoder_lsp.completion.prompt import REQUEST
 from ucoder_lsp.config import Settings
 from ucoder_lsp.engine.engine import Engine, Ticket
 from ucoder_lsp.engine.types import Candidate, Finish, GenerationRequest
@@ -38,7 +38,7 @@ def test_a_function_is_requested_through_the_chat_template(
         asyncio.run(completer.complete("def f(x):\n    return ", 1, 11))
         asyncio.run(completer.complete("x = ", 0, 4))
     requested, begun, continued = prompts
-    assert requested.startswith(f"<|im_start|>user\n{QUESTION}\n\n```python\ndef f(x):\n```<|im_end|>")
+    assert requested.startswith(f"<|im_start|>user\n{REQUEST}\n\n```python\ndef f(x):\n```<|im_end|>")
     assert requested.endswith("```python\ndef f(x):")
     assert begun == f"{requested}\n    return"
     assert continued == "x ="
@@ -49,7 +49,7 @@ def test_the_fallback_counts_the_texts_that_would_be_inserted() -> None:
     context = at("def total(numbers):\n    |\n")
     bodies = ["return sum(numbers)"] * 3 + ["return sum(numbers)  # all"] * 2 + ["return max(numbers)"] * 4
     samples = [Candidate(f"\n    {body}", (), (), Finish.EOS) for body in bodies]
-    insertable, _ = insertable_texts(samples, context)
+    insertable, _ = insertable_texts(samples, context, asked(context))
     chosen = without_running(insertable.ballots(), "nothing may run").chosen
     assert chosen is not None
     assert insertable.texts[insertable.drawn[chosen][0]].text == "return max(numbers)"
@@ -65,13 +65,13 @@ async def test_a_sandbox_that_fails_is_an_abstention_and_not_an_error(
     inputs = RequestInputs(context, 16)
     inputs.make()
     samples = [Candidate("\n    return max(items)", (), (), Finish.EOS)] * 2
-    insertable, dropped = insertable_texts(samples, context)
+    insertable, dropped = insertable_texts(samples, context, asked(context))
     assert (len(insertable.texts), len(insertable.drawn), dropped) == (1, 2, [])
     with (
         Engine.load(tiny_gguf.write_model(tmp_path / "m.gguf"), n_ctx=256, k_max=1, n_threads=1) as engine,
         Sandbox(workers=1) as sandbox,
     ):
         monkeypatch.setattr(sandbox, "arun", broken)
-        election = await Completer(engine, sandbox, Settings())._elect(insertable, inputs)
+        election = await Completer(engine, sandbox, Settings())._elect(context, insertable, inputs)
     assert "the jail is gone" in election.decision.reason
     assert (election.by_consensus, election.chosen) == (False, 0)

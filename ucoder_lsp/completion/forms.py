@@ -1,0 +1,76 @@
+"""The forms of a question to the model, by family of models and shape of completion.
+
+The table is `forms.toml`, so that a model needs a row and no code. What a form puts into the prompt is in `prompt`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from ucoder_lsp.completion.context import Shape
+
+
+class Form(StrEnum):
+    """The ways to ask for the text at the cursor."""
+
+    FILL = "fill"
+    """Fill-in-the-middle: the model sees the text before and behind the cursor."""
+    CHAT = "chat"
+    """A user's turn with the document, and an answer that is already begun."""
+    CONTINUE = "continue"
+    """The text before the cursor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One form with its details."""
+
+    form: Form
+    docstring: bool = False
+    """CHAT only: whether the begun answer repeats the function's docstring."""
+    newline: bool = False
+    """Whether the prompt for an empty line ends with the line break before it; else it ends with the last code."""
+
+
+CONTINUATION = Question(Form.CONTINUE)
+"""What every model can do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The questions for one family of models, best first for each shape."""
+
+    name: str
+    words: tuple[str, ...]
+    """Words that are all in the lower-case name of a model of this family."""
+    questions: Mapping[Shape, tuple[Question, ...]]
+
+    def has(self, model_name: str) -> bool:
+        name = model_name.lower().replace(" ", "-")
+        return all(word in name for word in self.words)
+
+
+def family_of(model_name: str) -> Family:
+    """Return the first family of the table that has this model."""
+    return next(family for family in families() if family.has(model_name))
+
+
+@lru_cache(maxsize=1)
+def families() -> tuple[Family, ...]:
+    """Read the table; its last family has every model."""
+    text = resources.files("ucoder_lsp.completion").joinpath("forms.toml").read_text(encoding="utf-8")
+    return tuple(_family(row) for row in tomllib.loads(text)["family"])
+
+
+def _family(row: dict[str, Any]) -> Family:
+    questions = {
+        shape: tuple(Question(**(question | {"form": Form(question["form"])})) for question in row[shape])
+        for shape in Shape
+    }
+    return Family(row["name"], tuple(row["words"]), questions)
