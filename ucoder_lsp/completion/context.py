@@ -60,6 +60,8 @@ class CompletionContext:
     """The function as far as it is written, with its docstring, without its own indentation."""
     margin: str | None = None
     """Indentation of the header of the enclosing function; None outside. Code that is not deeper ends the function."""
+    open_indent: bool = False
+    """Whether the cursor's line has less white space than its code needs: the model's own indentation then counts."""
     prose: bool = False
     """Whether the cursor is in a comment or a docstring, where no text changes behaviour."""
 
@@ -91,7 +93,15 @@ def context_at(text: str, line: int, column: int) -> CompletionContext:
         shape, indent = Shape.BODY, _body_indent(function, split_lines(text), line_prefix)
     else:
         shape, indent = Shape.BLOCK if alone else Shape.LINE, column_of_code
-    context = CompletionContext(prefix, suffix, shape, indent, _dotted(scopes), prose=_is_prose(leaf))
+    context = CompletionContext(
+        prefix,
+        suffix,
+        shape,
+        indent,
+        _dotted(scopes),
+        open_indent=shape is Shape.BLOCK and len(indent) > len(line_prefix),
+        prose=_is_prose(leaf),
+    )
     return context if function is None else _with_function(context, function)
 
 
@@ -110,8 +120,8 @@ def _split(text: str, line: int, column: int) -> tuple[str, str]:
 def block_indent(prefix: str, suffix: str) -> str:
     """Return the indentation of a statement on the cursor's empty line.
 
-    It is what stands left of the cursor. An editor may have left less there: then the line above, which opens a block,
-    or the line below, which would otherwise be cut off from its block, says how deep the statement must be.
+    It is what stands left of the cursor. Where that would end a block that goes on below, it is the most probable one:
+    one step deeper than a header above, else as deep as the line above.
     """
     here = prefix.rsplit("\n", 1)[-1]
     above = _code_line(reversed(prefix.split("\n")[:-1]))
@@ -119,10 +129,9 @@ def block_indent(prefix: str, suffix: str) -> str:
     if above.rstrip().endswith(":") and _width(here) <= _width(above):
         deeper = leading_space(below) if _width(below) > _width(above) else ""
         return deeper or leading_space(above) + ("\t" if "\t" in leading_space(above) else "    ")
-    if above and _width(here) < _width(below):
-        return leading_space(below)
-    if above.rstrip().endswith(('"""', "'''")) and not here:
-        return leading_space(above)  # behind a docstring at the margin: its function still has no body
+    ends_docstring = above.rstrip().endswith(('"""', "'''")) and not here
+    if above and (_width(here) < _width(below) or ends_docstring) and _width(here) < _width(above):
+        return leading_space(above)
     return here
 
 

@@ -80,7 +80,8 @@ def _block(raw: str, context: CompletionContext, prompt: Prompt) -> str | None:
     body = raw[len(leading) : len(raw) if end is None else end]
     if context.documented:
         body = _DOCSTRING.sub("", body)
-    return _lead(context) + _in_style(body, own, context)
+    indent = prompt.dedent + own if context.open_indent else context.indent
+    return _lead(indent, context) + _in_style(body, own, indent, context)
 
 
 def _begins_line(leading: str, context: CompletionContext, prompt: Prompt) -> bool:
@@ -100,32 +101,30 @@ def _begins_line(leading: str, context: CompletionContext, prompt: Prompt) -> bo
 def _is_inside(own: str, context: CompletionContext, prompt: Prompt) -> bool:
     """Return whether code with this indentation belongs to the cursor's block.
 
-    Code at the function's margin is the next definition. Code as deep as an enclosing statement ends the block, which a
-    text at the cursor cannot do. Other indentation is only careless.
+    Code at the function's margin is the next definition. Code as deep as an enclosing statement ends the block. A text
+    can do that only where the cursor is not deeper itself. Other indentation is only careless.
     """
     width, expected = len(own.expandtabs()), len(expected_indent(context, prompt).expandtabs())
     if context.margin is not None and width <= len(context.margin.removeprefix(prompt.dedent).expandtabs()):
         return False
     if width >= expected or context.shape is Shape.BODY:
         return True
-    shown = {
-        len(leading_space(line).expandtabs()) - len(prompt.dedent.expandtabs())
-        for line in context.prefix.split("\n")
-        if line.strip()
+    is_known = own in {
+        leading_space(line).removeprefix(prompt.dedent) for line in context.prefix.split("\n") if line.strip()
     }
-    return width not in shown
+    return is_known == context.open_indent
 
 
-def _lead(context: CompletionContext) -> str:
+def _lead(indent: str, context: CompletionContext) -> str:
     """Return the white space missing between the cursor and the block."""
-    if context.prefix.rpartition("\n")[2].strip():
-        return "\n" + context.indent
     here = context.prefix.rpartition("\n")[2]
-    return context.indent.removeprefix(here) if context.indent.startswith(here) else ""
+    if here.strip():
+        return "\n" + indent
+    return indent.removeprefix(here) if indent.startswith(here) else ""
 
 
-def _in_style(body: str, own: str, context: CompletionContext) -> str:
-    """Return a block at the cursor's column, with the document's unit of indentation.
+def _in_style(body: str, own: str, indent: str, context: CompletionContext) -> str:
+    """Return a block at a new indentation, with the document's unit of indentation.
 
     Lines in brackets and in strings keep their distance to the first line.
     """
@@ -145,9 +144,9 @@ def _in_style(body: str, own: str, context: CompletionContext) -> str:
         elif not space.startswith(own):
             placed.append(line)
         elif depth and depth == unit * (len(depth) // len(unit)) and n_open("\n".join(placed)) <= 0:
-            placed.append(context.indent + wanted * (len(depth) // len(unit)) + line[len(space) :])
+            placed.append(indent + wanted * (len(depth) // len(unit)) + line[len(space) :])
         else:
-            placed.append(context.indent + line[len(own) :])
+            placed.append(indent + line[len(own) :])
     return "\n".join(placed)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sandbox.consensus.election import Election, elect_async, without_running
 from sandbox.consensus.rules import DEFAULT_RULE, RULES
@@ -22,7 +22,7 @@ from ucoder_lsp.completion.context import CompletionContext, Shape, context_at
 from ucoder_lsp.completion.early_stop import Majority
 from ucoder_lsp.completion.explain import Explanation, Timings, explain
 from ucoder_lsp.completion.forms import family_of
-from ucoder_lsp.completion.insertable import Insertable, insertable_texts
+from ucoder_lsp.completion.insertable import DroppedSample, Insertable, insertable_texts
 from ucoder_lsp.completion.probing import REQUEST_LIMITS, RequestInputs
 from ucoder_lsp.completion.prompt import Prompt, assemble
 from ucoder_lsp.completion.stops import stopper
@@ -35,6 +35,23 @@ LINE_TOKENS = 48
 """The most new tokens when one line is completed."""
 WHOLE = (Finish.EOS, Finish.STOP)
 """The ways in which a complete candidate ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The candidates of one request, and what the election made of them."""
+
+    generation: Generation
+    insertable: Insertable
+    dropped: tuple[DroppedSample, ...]
+    inputs: RequestInputs | None
+    election: Election
+
+    @property
+    def text(self) -> str:
+        """The text that the election chose; empty for nothing."""
+        chosen = self.election.chosen
+        return "" if chosen is None else self.insertable.texts[self.insertable.drawn[chosen][0]].text
 
 
 class Completer:
@@ -70,6 +87,20 @@ class Completer:
             total_ms = (time.perf_counter() - started) * 1000
             return replace(known, line=line, character=column, timings=Timings(total_ms=total_ms))
 
+        choice = await self.choose(context)
+        explanation = explain(context, choice.generation, choice.insertable, choice.dropped, choice.election)
+        explanation = replace(
+            explanation,
+            line=line,
+            character=column,
+            model=self.engine.model_name,
+            timings=_timings(choice, time.perf_counter() - started),
+        )
+        self._cache.put(identity, context.prefix, context.suffix, explanation)
+        return explanation
+
+    async def choose(self, context: CompletionContext) -> Choice:
+        """Sample candidates for a cursor, and elect one."""
         # 1. Sample, and make the probe inputs meanwhile.
         inputs = RequestInputs(context, self.settings.probes) if self.sandbox is not None else None
         prompt = self._prompt(context)
@@ -80,18 +111,7 @@ class Completer:
 
         # 3. Run and compare.
         election = await self._elect(context, insertable, inputs)
-
-        # 4. Explain.
-        explanation = explain(context, generation, insertable, dropped, election)
-        explanation = replace(
-            explanation,
-            line=line,
-            character=column,
-            model=self.engine.model_name,
-            timings=_timings(generation, inputs, election, time.perf_counter() - started),
-        )
-        self._cache.put(identity, context.prefix, context.suffix, explanation)
-        return explanation
+        return Choice(generation, insertable, tuple(dropped), inputs, election)
 
     def use_adapter(self, identity: str | None) -> None:
         """Compute the next requests with this adapter; None is the base model.
@@ -173,9 +193,8 @@ class Completer:
             return without_running(ballots, f"nothing could be run: {error}")
 
 
-def _timings(
-    generation: Generation, inputs: RequestInputs | None, election: Election, total_s: float
-) -> Timings:
+def _timings(choice: Choice, total_s: float) -> Timings:
+    generation, inputs, election = choice.generation, choice.inputs, choice.election
     return Timings(
         queue_ms=generation.queue_s * 1000,
         prefill_ms=generation.prefill_s * 1000,
