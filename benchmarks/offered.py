@@ -1,30 +1,30 @@
-"""Measure how often the offered completion is right, against one sample.
+"""Measure how often the offered completion is right, against one sample and greedy.
 
     python -P benchmarks/offered.py benchmarks/development_harder.jsonl        # some minutes on 2 cores
     python -P benchmarks/offered.py benchmarks/development_harder.jsonl --cursor block
-    python -P benchmarks/offered.py benchmarks/development_harder.jsonl --temperatures 0.4 0.8 --candidates 16
-    python -P benchmarks/offered.py HumanEval.jsonl.gz --benchmark humaneval
+    python -P benchmarks/offered.py HumanEval.jsonl.gz --benchmark humaneval --chat --model qwen2.5-coder-0.5b
+    python -P benchmarks/offered.py HumanEval-SingleLineInfilling.jsonl.gz --benchmark infilling --limit 200
 
-Each task's stub is typed into a document of the real server, over stdio. The cursor is in the empty body. With
-`--cursor block` the document already holds the first half of the reference's body. With `--cursor line` it holds the
-whole body up to the first word of the last line. Tasks whose reference has no such place are left out.
+Each task becomes a document with a cursor. The flow of the language server completes it, on the model and with the
+settings that the server has. The cursor is in the empty body. With `--cursor block` the document already holds the
+first half of the reference's body. With `--cursor line` it holds the whole body up to the first word of the last line.
+Tasks whose reference has no such place are left out. Sentences (MBPP+'s format) become stubs with the parameters of the
+reference and the assert as an example. Infilling misses one line in the middle of a function.
 
 The benchmark's own tests judge, in the sandbox:
 
-- the completion that is offered;
-- every candidate that it was chosen from (the figure of one sample is their mean; filtered candidates count too);
-- what the server offers at temperature 0, where it draws a single candidate.
+- every candidate (the figure of one sample is their mean; filtered candidates count as wrong);
+- what is offered out of K candidates;
+- what is offered at temperature 0, out of a single candidate;
+- with `--chat`, what the model answers when it is asked for the whole function in the chat, as `ucoder eval` does.
 
-The server uses the adapter that it served last (`ucoder adapters list`). Sentences (MBPP+'s format) become stubs with
-the parameters of the reference and the assert as an example. Differences are paired by task; their 95 % interval is a
-bootstrap over tasks. Unknown flags are passed to the server. Run nothing else meanwhile: on a busy machine requests
-reach their deadline.
+Differences are paired by task; their 95 % interval is a bootstrap over tasks. `--keep FOLDER` keeps the samples: a
+killed run goes on, and changed rules judge the same samples. No request has a deadline here.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import asyncio
 import os
 import platform
@@ -32,29 +32,38 @@ import statistics
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
+import numpy as np
 from rich.console import Console
 
-from sandbox.outcome import Outcome
+from benchmarks.places import CURSORS, FORMATS, Judge, Place, load_places
+from benchmarks.recorded import RecordedEngine
+from sandbox.consensus.calibration import expected_calibration_error
 from sandbox.pool import Sandbox
-from trainer.evaluation.benchmarks import load_benchmark
-from trainer.evaluation.choice import stub_of
-from trainer.evaluation.evaluate import judged, reference_results
 from trainer.evaluation.statistics import Estimate, bootstrap_mean
-from trainer.evaluation.task import Task
 from trainer.progress import ProgressReporter
-from trainer.sampling.sampler import Sample
-from ucoder_lsp.completion.context import leading_space
-from ucoder_lsp.completion.insertable import CANCELLED
-from ucoder_lsp.server.client import SERVER, Editor
+from trainer.sampling.answers import end_of_answer, extract_function
+from trainer.sampling.sampler import render
+from ucoder_lsp.completion.context import context_at
+from ucoder_lsp.completion.flow import Choice, Completer
+from ucoder_lsp.config import EMBEDDED, Settings
+from ucoder_lsp.engine import chat
+from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.engine.types import Finish, GenerationRequest, Sampling
+from ucoder_lsp.models.prepare import KINDS, prepare_model
+
+CHAT_TOKENS = 512
+"""The most tokens of an answer in the chat, which holds the whole function."""
+NO_DEADLINE_MS = 60_000
 
 
 @dataclass(slots=True)
 class Results:
-    """The results of every task with one server, in order."""
+    """The results of every place, in order."""
 
     offered: list[float] = field(default_factory=list)
     """1.0 where the offered completion is right."""
@@ -62,121 +71,67 @@ class Results:
     """The share of the candidates that is right."""
     any_right: list[float] = field(default_factory=list)
     decided_by: list[str] = field(default_factory=list)
-    total_ms: list[float] = field(default_factory=list)
+    confidence: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
 
-
-class Judge:
-    """Judges programs by the benchmark's own tests; duplicates run once."""
-
-    def __init__(self, tasks: Sequence[Task], sandbox: Sandbox, reporter: ProgressReporter) -> None:
-        self._sandbox = sandbox
-        self._expected: dict[str, tuple[Outcome, ...]] = reference_results(
-            [task for task in tasks if task.oracle is not None], sandbox, reporter
+    def add(self, choice: Choice, place: Place, judge: Judge) -> None:
+        texts = [place.program(text.text) for text in choice.insertable.texts]
+        right = [judge.right(place.task, program) for program in texts]
+        drawn = [right[text] for text, _ in choice.insertable.drawn]
+        n = len([c for c in choice.generation.candidates if c.finish is not Finish.CANCELLED])
+        chosen = choice.election.chosen
+        self.offered.append(float(chosen is not None and drawn[chosen]))
+        self.sample.append(sum(drawn) / n)
+        self.any_right.append(float(any(drawn)))
+        by = "consensus" if choice.election.by_consensus else "fluency" if chosen is not None else "nothing"
+        self.decided_by.append(by)
+        self.confidence.append(choice.election.decision.confidence)
+        self.seconds.append(
+            choice.generation.prefill_s + choice.generation.decode_s + choice.election.execution_s
         )
-        self._known: dict[tuple[str, str], bool] = {}
 
-    def right(self, task: Task, program: str) -> bool:
-        if (task.id, program) not in self._known:
-            answer = Sample(program, 0.0, finished=True)
-            score = judged(task, [answer], self._sandbox, self._expected.get(task.id))
-            self._known[task.id, program] = score.passed == 1
-        return self._known[task.id, program]
+    def by(self, how: str) -> list[bool]:
+        return [decided == how for decided in self.decided_by]
 
 
-def document(task: Task, cursor: str) -> str | None:
-    """Return the text before the cursor.
-
-    None where the task's reference has no such place.
-    """
-    if cursor == "body":
-        return stub(task)
-    body = reference_body(task)
-    begun = upper_half(body) if cursor == "block" else without_end_of_line(body)
-    return None if begun is None else stub(task) + begun
-
-
-def reference_body(task: Task) -> list[str]:
-    """Return each statement after the reference's docstring.
-
-    Its lines after the first are indented by four.
-    """
-    function = next(
-        node
-        for node in reversed(ast.parse(task.reference).body)
-        if isinstance(node, ast.FunctionDef) and node.name == task.function
-    )
-    documented = ast.get_docstring(function, clean=False) is not None
-    return [ast.unparse(statement).replace("\n", "\n    ") for statement in function.body[documented:]]
-
-
-def upper_half(body: Sequence[str]) -> str | None:
-    """Return the first half of the statements and a new line.
-
-    None for a single statement.
-    """
-    kept = (len(body) + 1) // 2
-    return "".join(f"{statement}\n    " for statement in body[:kept]) if kept < len(body) else None
-
-
-def without_end_of_line(body: Sequence[str]) -> str | None:
-    """Return the body up to the first word of its last line.
-
-    None where that line has a single word.
-    """
-    text = "\n    ".join(body)
-    above, newline, last = text.rpartition("\n")
-    word, _, rest = last.lstrip().partition(" ")
-    return f"{above}{newline}{leading_space(last)}{word} " if rest else None
-
-
-def stub(task: Task) -> str:
-    """Return a task's stub with its example, and an empty line."""
-    if task.template == "solve_stub":
-        return f"{task.statement.rstrip()}\n    "
-    header = stub_of(task, [task.reference]).partition("\n")[0]
-    sentence, _, claim = task.statement.partition("\nassert ")
-    call, equal, value = claim.partition("\n")[0].partition(" == ")
-    example = f">>> {call}\n    {value if equal else True}"
-    return f'{header}\n    """{sentence.strip()}\n\n    {example}\n    """\n    '
-
-
-async def ask(
-    tasks: Sequence[tuple[Task, str]],
-    judge: Judge,
-    flags: Sequence[str],
-    reporter: ProgressReporter,
-    what: str,
+async def complete_all(
+    places: Sequence[Place], completer: Completer, judge: Judge, reporter: ProgressReporter, what: str
 ) -> Results:
-    """Type every task into one server, and judge what it offers.
-
-    `tasks` pairs each task with the text before the cursor.
-    """
+    """Complete and judge every place."""
     results = Results()
-    with tempfile.TemporaryDirectory() as workspace, reporter.stage(what, len(tasks), "tasks") as step:
-        async with Editor(Path(workspace), command=(*SERVER, *flags)) as editor:
-            await editor.ready()
-            for number, (task, text) in enumerate(tasks, 1):
-                uri = editor.open(f"task_{number}.py", text)
-                lines = text.split("\n")
-                offered = await editor.inline_completion(uri, len(lines) - 1, len(lines[-1]))
-                explanation = await editor.explain_request()
-                assert explanation is not None, "every answered request has an explanation"
-                await asyncio.to_thread(record, results, judge, task, text, offered, explanation)
-                step(number, "")
+    with reporter.stage(what, len(places), "places") as step:
+        for number, place in enumerate(places, 1):
+            text = place.before + place.after
+            line, column = place.before.count("\n"), len(place.before.rpartition("\n")[2])
+            choice = await completer.choose(context_at(text, line, column))
+            results.add(choice, place, judge)
+            step(number, f"{statistics.mean(results.offered):.1%} right")
     return results
 
 
-def record(
-    results: Results, judge: Judge, task: Task, text: str, offered: str, explanation: dict[str, Any]
-) -> None:
-    """Judge the candidates and the completion of one request."""
-    drawn = [c for c in explanation["candidates"] if CANCELLED not in c["status"]]
-    right = [(c["count"], judge.right(task, text + c["text"])) for c in drawn]
-    results.offered.append(float(bool(offered) and judge.right(task, text + offered)))
-    results.sample.append(sum(n for n, good in right if good) / max(sum(n for n, _ in right), 1))
-    results.any_right.append(float(any(good for _, good in right)))
-    results.decided_by.append(explanation["decidedBy"])
-    results.total_ms.append(explanation["timings"]["total_ms"])
+def ask_in_chat(
+    places: Sequence[Place], engine: RecordedEngine, judge: Judge, reporter: ProgressReporter
+) -> list[float]:
+    """Ask for the whole function, greedily, as `ucoder eval` does; 1.0 where the answer is right."""
+    turn = chat.turn_renderer(engine.chat_template, engine.vocab)
+    assert turn is not None, "--chat needs a model with a chat template"
+    right = []
+    with reporter.stage("in the chat", len(places), "places") as step:
+        for number, place in enumerate(places, 1):
+            task = place.task
+            prompt = engine.tokenize(turn(render(task.template, statement=task.statement).text), special=True)
+            request = GenerationRequest(
+                tuple(prompt),
+                k=1,
+                max_tokens=CHAT_TOKENS,
+                sampling=Sampling(temperature=0.0),
+                stop_when=end_of_answer(task.function).find_end,
+            )
+            (answer,) = engine.submit(request).future.result().candidates
+            program = extract_function(answer.text, task.function, task.prelude)
+            right.append(float(program is not None and judge.right(task, program)))
+            step(number, f"{statistics.mean(right):.1%} right")
+    return right
 
 
 def percent(found: Estimate, sign: str = "") -> str:
@@ -184,79 +139,111 @@ def percent(found: Estimate, sign: str = "") -> str:
     return f"{value} ({low} to {high})"
 
 
-def differences(first: Sequence[float], second: Sequence[float]) -> str:
+def difference(first: Sequence[float], second: Sequence[float]) -> str:
     return percent(bootstrap_mean([a - b for a, b in zip(first, second, strict=True)]), "+")
 
 
-def row(temperature: float, results: Results, greedy: Results) -> str:
-    """Format one line of the table."""
-    decided = Counter(results.decided_by)
-    right = Counter(how for how, good in zip(results.decided_by, results.offered, strict=True) if good)
-    cells = [
-        f"{temperature:g}",
-        percent(bootstrap_mean(results.sample)),
-        percent(bootstrap_mean(results.offered)),
-        f"{100 * statistics.mean(results.any_right):.1f}",
-        differences(results.offered, results.sample),
-        differences(results.offered, greedy.offered),
-        "; ".join(f"{how} {right[how]} of {n}" for how, n in decided.most_common()),
-        f"{statistics.median(results.total_ms):.0f}",
+def report(results: Results, greedy: Results, in_chat: Sequence[float] | None) -> str:
+    """Format all figures as a table with one figure a line."""
+    rows = [
+        ("one sample", percent(bootstrap_mean(results.sample))),
+        ("greedy offered", percent(bootstrap_mean(greedy.offered))),
+        ("offered of K", percent(bootstrap_mean(results.offered))),
+        ("any of K", percent(bootstrap_mean(results.any_right))),
+        ("offered - one sample", difference(results.offered, results.sample)),
+        ("offered - greedy", difference(results.offered, greedy.offered)),
+        ("nothing offered", f"{100 * statistics.mean(results.by('nothing')):.1f}"),
+        ("nothing offered, greedy", f"{100 * statistics.mean(greedy.by('nothing')):.1f}"),
     ]
-    return f"| {' | '.join(cells)} |"
+    if in_chat is not None:
+        ratio = sum(greedy.offered) / max(sum(in_chat), 1.0)
+        rows += [
+            ("in the chat", percent(bootstrap_mean(in_chat))),
+            ("greedy offered / in the chat", f"{ratio:.2f}"),
+        ]
+    for how, n in Counter(results.decided_by).most_common():
+        right = sum(good for good, by in zip(results.offered, results.decided_by, strict=True) if by == how)
+        rows.append((f"chosen by {how}", f"{right:.0f} of {n} right, {100 * right / n:.1f}"))
+    chosen = np.array(results.by("consensus"))
+    if chosen.any():
+        error = expected_calibration_error(
+            np.array(results.confidence)[chosen], np.array(results.offered)[chosen]
+        )
+        rows.append(("calibration error of these", f"{error:.3f}"))
+    rows.append(("p50 of a request", f"{statistics.median(results.seconds):.2f} s"))
+    return "\n".join(f"| {name} | {value} |" for name, value in rows)
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    return replace(
+        Settings(),
+        candidates=arguments.candidates,
+        temperature=arguments.temperature,
+        max_tokens=arguments.max_tokens or Settings().max_tokens,
+        deadline_ms=NO_DEADLINE_MS,
+    )
+
+
+def open_engine(arguments: argparse.Namespace, stack: ExitStack) -> RecordedEngine:
+    """Load the model; the samples are kept in `--keep`, or in a temporary folder."""
+    configured = None if arguments.model == EMBEDDED else Path(arguments.model)
+    prepared = prepare_model(configured, Settings().cache_dir, quantization=arguments.quantization)
+    engine = Engine.load(
+        prepared.path,
+        n_ctx=4096,
+        k_max=max(arguments.candidates, 1),
+        model_id=prepared.model_id,
+        extra_buffers=prepared.extra_buffers,
+    )
+    stack.enter_context(engine)
+    folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    return RecordedEngine(engine, folder)
+
+
+def arguments_of(description: str | None) -> argparse.ArgumentParser:
+    """Make the options that the benchmarks of places share."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", type=Path, help="a benchmark file")
+    parser.add_argument("--benchmark", choices=FORMATS, default="mbppplus", help="format (default: mbppplus)")
+    parser.add_argument(
+        "--cursor", choices=CURSORS, default="body", help="place of the cursor (default: body)"
+    )
+    parser.add_argument("--limit", type=int, help="so many places, evenly spread (default: all)")
+    parser.add_argument("--model", default=EMBEDDED, help="'embedded', or a GGUF file (default: embedded)")
+    parser.add_argument("--quantization", choices=KINDS, default="auto", help="kind to serve (default: auto)")
+    parser.add_argument("--candidates", type=int, default=Settings().candidates, help="K (default: 8)")
+    parser.add_argument("--temperature", type=float, default=Settings().temperature, help="(default: 0.6)")
+    parser.add_argument("--max-tokens", type=int, help="new tokens (default: the server's)")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the samples")
+    return parser
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("file", type=Path, help="a benchmark file")
-    parser.add_argument(
-        "--benchmark",
-        choices=["humaneval", "mbppplus"],
-        default="mbppplus",
-        help="format (default: mbppplus)",
-    )
-    parser.add_argument(
-        "--cursor",
-        choices=["body", "block", "line"],
-        default="body",
-        help="place of the cursor (default: body)",
-    )
-    parser.add_argument(
-        "--temperatures",
-        type=float,
-        nargs="+",
-        default=[0.6],
-        metavar="T",
-        help="one row each (default: 0.6)",
-    )
-    arguments, flags = parser.parse_known_args()
-    tasks = [
-        (task, text)
-        for task in load_benchmark(arguments.benchmark, arguments.file)
-        if (text := document(task, arguments.cursor)) is not None
-    ]
-    with Sandbox(lowest_tier=1) as sandbox:
+    parser = arguments_of(__doc__)
+    parser.add_argument("--chat", action="store_true", help="ask in the chat as well")
+    arguments = parser.parse_args()
+    places = load_places(arguments.file, arguments.benchmark, arguments.cursor, arguments.limit)
+    settings = settings_of(arguments)
+    with Sandbox(lowest_tier=1) as sandbox, ExitStack() as stack:
         reporter = ProgressReporter(console=Console(stderr=True))
-        judge = Judge([task for task, _ in tasks], sandbox, reporter)
+        judge = Judge([place.task for place in places], sandbox, reporter)
+        engine = open_engine(arguments, stack)
 
-        def served(temperature: float) -> Results:
-            what = f"at {temperature:g}"
-            return asyncio.run(ask(tasks, judge, [*flags, "--temperature", str(temperature)], reporter, what))
+        def served(settings: Settings, what: str) -> Results:
+            completer = Completer(cast(Engine, engine), sandbox, settings)
+            return asyncio.run(complete_all(places, completer, judge, reporter, what))
 
-        greedy = served(0.0)
+        in_chat = ask_in_chat(places, engine, judge, reporter) if arguments.chat else None
+        greedy = served(replace(settings, temperature=0.0), "greedy")
+        sampled = served(settings, f"{settings.candidates} candidates")
         machine = f"{os.cpu_count()} CPUs, {platform.processor() or platform.machine()}"
-        print(f"{len(tasks)} tasks, cursor in {arguments.cursor}, {machine}")
         print(
-            f"at temperature 0 offered {percent(bootstrap_mean(greedy.offered))}, "
-            f"p50 {statistics.median(greedy.total_ms):.0f} ms\n"
+            f"{arguments.file.name}: {len(places)} places, cursor in {arguments.cursor}, {engine.model_name}, "
+            f"K = {settings.candidates} at {settings.temperature:g}, {settings.max_tokens} tokens, {machine}\n"
         )
-        print(
-            "| temperature | one sample | offered | any | offered - one | offered - greedy | right, by | p50 ms |"
-        )
-        print("|---|---|---|---|---|---|---|---|")
-        for temperature in arguments.temperatures:
-            print(row(temperature, served(temperature), greedy), flush=True)
+        print("| figure | value |\n|---|---|\n" + report(sampled, greedy, in_chat))
 
 
 if __name__ == "__main__":

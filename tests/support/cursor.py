@@ -21,7 +21,7 @@ def at(marked: str) -> CompletionContext:
     return context_at(*split(marked))
 
 
-def asked(context: CompletionContext, *, form: Form = Form.CHAT, newline: bool = False) -> Prompt:
+def asked(context: CompletionContext, *, form: Form = Form.CHAT, begun_line: str | None = None) -> Prompt:
     """Return a prompt without tokens, to read answers with."""
     dedent = (context.margin or "") if form is Form.CHAT else ""
-    return Prompt((), Question(form, newline=newline), dedent, newline)
+    return Prompt((), Question(form), dedent, begun_line)

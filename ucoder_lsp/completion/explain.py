@@ -17,8 +17,6 @@ from ucoder_lsp.completion.document_slice import Tier
 from ucoder_lsp.completion.insertable import DroppedSample, Insertable
 from ucoder_lsp.engine.types import Generation
 
-LOW_CONFIDENCE_LINES = 12
-"""Without consensus a longer block is cut, because users do not read a page of unverified ghost text."""
 MAX_SHOWN_CHARS = 120
 """The most characters of one value or probe input in an explanation."""
 
@@ -132,7 +130,7 @@ def explain(
         character=0,
         shape=context.shape.value,
         function=context.function,
-        text="" if winner is None else _shown(insertable.texts[winner].text, decided_by),
+        text="" if winner is None else insertable.texts[winner].text,
         decided_by=decided_by,
         reason=reason,
         confidence=election.decision.confidence,
@@ -213,13 +211,6 @@ def _cluster_reports(insertable: Insertable, election: Election) -> tuple[Cluste
         )
         for cluster in election.decision.clusters
     )
-
-
-def _shown(text: str, decided_by: str) -> str:
-    """Return the ghost text; text without consensus is kept short."""
-    if decided_by == "consensus":
-        return text
-    return "\n".join(text.split("\n")[: LOW_CONFIDENCE_LINES + 1])
 
 
 def _behaviour(result: JobResult | None) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ def _begins_line(leading: str, context: CompletionContext, prompt: Prompt) -> bo
     Where the prompt ends with the last code, a text may also continue that line.
     """
     return (
-        prompt.newline
+        prompt.begun_line is not None
         or "\n" in leading
         or len(leading) > 1
         or context.shape is Shape.BODY

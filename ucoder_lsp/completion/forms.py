@@ -27,6 +27,17 @@ class Form(StrEnum):
     """The text before the cursor."""
 
 
+class Ending(StrEnum):
+    """The ends of a prompt for an empty line. The next token then begins where tokens of the model's training begin."""
+
+    CODE = "code"
+    """The last code: the answer begins with a line break."""
+    NEWLINE = "newline"
+    """The line break before the cursor's line: the answer begins with its indentation."""
+    INDENT = "indent"
+    """The indentation but for one space, which belongs to the first word's token."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One form with its details."""
@@ -34,8 +45,10 @@ class Question:
     form: Form
     docstring: bool = False
     """CHAT only: whether the begun answer repeats the function's docstring."""
-    newline: bool = False
-    """Whether the prompt for an empty line ends with the line break before it; else it ends with the last code."""
+    rest: bool = False
+    """CHAT only: whether the user's turn shows the code behind the cursor."""
+    ends_with: Ending = Ending.CODE
+    """Where the prompt for an empty line ends."""
 
 
 CONTINUATION = Question(Form.CONTINUE)
@@ -69,8 +82,10 @@ def families() -> tuple[Family, ...]:
 
 
 def _family(row: dict[str, Any]) -> Family:
-    questions = {
-        shape: tuple(Question(**(question | {"form": Form(question["form"])})) for question in row[shape])
-        for shape in Shape
-    }
+    questions = {shape: tuple(_question(question) for question in row[shape]) for shape in Shape}
     return Family(row["name"], tuple(row["words"]), questions)
+
+
+def _question(row: dict[str, Any]) -> Question:
+    form, ends_with = Form(row["form"]), Ending(row.get("ends_with", Ending.CODE))
+    return Question(form, row.get("docstring", False), row.get("rest", False), ends_with)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ucoder_lsp.completion.context import CompletionContext, Shape
-from ucoder_lsp.completion.forms import CONTINUATION, Form, Question
+from ucoder_lsp.completion.forms import CONTINUATION, Ending, Form, Question
 from ucoder_lsp.engine.chat import around_user_text
 from ucoder_lsp.engine.vocab import FimTokens
 
@@ -28,6 +28,7 @@ the same for many keystrokes."""
 SUFFIX_SHARE = 4
 """The text behind the cursor gets 1/SUFFIX_SHARE of the budget (fill-in-the-middle only)."""
 REQUEST = "Complete this function. Output the whole function in a Python code block."
+BEHIND = "It goes on with this code, which is already there:"
 FENCE = "```python\n"
 LANGUAGE = "#!/usr/bin/env python3\n"
 """What an empty document starts with for the model, which otherwise writes any language."""
@@ -51,8 +52,8 @@ class Prompt:
     """The question that was asked: the first of the family's that could be."""
     dedent: str = ""
     """Indentation that the prompt shows the function without."""
-    newline: bool = False
-    """Whether the prompt ends with a line break, so that the answer begins with a line's indentation."""
+    begun_line: str | None = None
+    """White space of the cursor's line that the prompt ends with; None where it ends with the last code before it."""
 
 
 def assemble(
@@ -88,15 +89,15 @@ def assemble(
 def _fill(
     context: CompletionContext, tokenize: Tokenize, question: Question, fim: FimTokens, budget: int
 ) -> Prompt:
-    text, newline = _before_cursor(context.prefix, context, question)
+    text, begun_line = _before_cursor(context.prefix, context, question)
     after = tokenize(context.suffix)[: budget // SUFFIX_SHARE]
     before = _newest(tokenize(text or LANGUAGE), budget - len(after) - 3)
-    return Prompt((fim.prefix, *before, fim.suffix, *after, fim.middle), question, newline=newline)
+    return Prompt((fim.prefix, *before, fim.suffix, *after, fim.middle), question, begun_line=begun_line)
 
 
 def _continuation(context: CompletionContext, tokenize: Tokenize, question: Question, budget: int) -> Prompt:
-    text, newline = _before_cursor(context.prefix, context, question)
-    return Prompt(tuple(_newest(tokenize(text or LANGUAGE), budget)), question, newline=newline)
+    text, begun_line = _before_cursor(context.prefix, context, question)
+    return Prompt(tuple(_newest(tokenize(text or LANGUAGE), budget)), question, begun_line=begun_line)
 
 
 def _chat_turn(
@@ -110,30 +111,38 @@ def _chat_turn(
     if parts is None:
         return None
     opening, closing = parts  # the user's text between them is tokenized without markers
-    begun, newline = _before_cursor(
+    begun, begun_line = _before_cursor(
         context.written if question.docstring else context.begun, context, question
     )
     head = (*tokenize(opening, special=True), *tokenize(f"{REQUEST}\n\n{FENCE}"))
-    tail = (*tokenize("\n```"), *tokenize(closing, special=True), *tokenize(FENCE + begun))
+    behind = context.suffix.strip("\n") if question.rest else ""
+    rest = (
+        tokenize(f"\n```\n\n{BEHIND}\n\n{FENCE}{behind}")[: budget // SUFFIX_SHARE] if behind.strip() else ()
+    )
+    tail = (*rest, *tokenize("\n```"), *tokenize(closing, special=True), *tokenize(FENCE + begun))
     stated = tokenize(context.stated.rstrip())
     room = budget - len(head) - len(tail)
     if room < min(len(stated), 2 * CHUNK):  # the cut in steps could leave less than half of it
         return None
     tokens = (*head, *_newest(stated, room), *tail)
-    return Prompt(tokens, question, dedent=context.margin or "", newline=newline)
+    return Prompt(tokens, question, dedent=context.margin or "", begun_line=begun_line)
 
 
-def _before_cursor(text: str, context: CompletionContext, question: Question) -> tuple[str, bool]:
-    """Return the text that the model continues, and whether it ends with a line break.
+def _before_cursor(text: str, context: CompletionContext, question: Question) -> tuple[str, str | None]:
+    """Return the text that the model continues, and what it holds of the cursor's line.
 
-    White space is left out at its end, but for the line break before an empty line.
+    That is None where the text ends with the last code before it. White space at its end is left out, but for line
+    breaks, and for an indentation without its last space.
     """
     code = text.rstrip()
-    if not question.newline or context.shape is Shape.LINE or not code:
-        return code, False
-    gap = text[len(code) :]
-    blank = gap[: gap.rfind("\n") + 1] or "\n"
-    return code + "".join("\n" for char in blank if char == "\n"), True
+    if question.ends_with is Ending.CODE or context.shape is Shape.LINE or not code:
+        return code, None
+    line_breaks = "\n" * max(text[len(code) :].count("\n"), 1)
+    indent = ""
+    if question.ends_with is Ending.INDENT and not context.open_indent:
+        dedent = (context.margin or "") if question.form is Form.CHAT else ""
+        indent = context.indent.removeprefix(dedent).removesuffix(" ")
+    return code + line_breaks + indent, indent
 
 
 def _newest(tokens: Sequence[int], budget: int) -> Sequence[int]:

@@ -63,9 +63,7 @@ def block_end(text: str, context: CompletionContext, prompt: Prompt) -> int | No
     for number, line in enumerate(lines):
         growing = number == len(lines) - 1
         if line.strip():
-            width = (
-                len(leading_space(line).expandtabs()) if number or prompt.newline else len(own.expandtabs())
-            )
+            width = len((leading_space(line) if number else own).expandtabs())
             if seen and width < len(own.expandtabs()) and not _in_string(text[:offset]):
                 ends.append(max(offset - 1, 0))
                 break
@@ -92,7 +90,7 @@ def own_indent(text: str, context: CompletionContext, prompt: Prompt) -> str:
     leading = leading_space(text)
     if "\n" in leading:
         return leading.rsplit("\n", 1)[-1]
-    return leading if prompt.newline else expected_indent(context, prompt)
+    return expected_indent(context, prompt) if prompt.begun_line is None else prompt.begun_line + leading
 
 
 def expected_indent(context: CompletionContext, prompt: Prompt) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.cursor import at
 from ucoder_lsp.completion.context import CompletionContext
-from ucoder_lsp.completion.forms import Form, Question, family_of
+from ucoder_lsp.completion.forms import Ending, Form, Question, family_of
 from ucoder_lsp.completion.prompt import CHUNK, LANGUAGE, REQUEST, Chat, Prompt, assemble
 from ucoder_lsp.engine.vocab import FimTokens
 
@@ -53,19 +53,21 @@ def test_a_prompt_never_ends_in_spaces() -> None:
 def test_fim_puts_the_suffix_between_its_sentinels() -> None:
     prompt = ask(at("ab |cd"), fim=FIM)
     assert prompt.tokens == (-1, *tokenize("ab"), -2, *tokenize("cd"), -3)
-    assert not prompt.newline
+    assert prompt.begun_line is None
 
 
 def test_an_empty_line_is_asked_with_the_line_break_before_it() -> None:
-    prompt = ask(at("def f(x):\n    x += 1\n    |\n"), Question(Form.FILL, newline=True), fim=FIM)
+    prompt = ask(at("def f(x):\n    x += 1\n    |\n"), Question(Form.FILL, ends_with=Ending.NEWLINE), fim=FIM)
     assert prompt.tokens == (-1, *tokenize("def f(x):\n    x += 1\n"), -2, *tokenize("\n"), -3)
-    assert prompt.newline
+    assert prompt.begun_line == ""
 
 
 @pytest.mark.parametrize("gap", ["", "\n    ", "\n  \n"])
 def test_a_body_is_asked_on_a_line_of_its_own(gap: str) -> None:
     """Also where the cursor is still behind the header."""
-    prompt = ask(at(f"def f(x):{gap}|"), Question(Form.CHAT, docstring=True, newline=True), chat=chat)
+    prompt = ask(
+        at(f"def f(x):{gap}|"), Question(Form.CHAT, docstring=True, ends_with=Ending.NEWLINE), chat=chat
+    )
     assert shown(prompt).endswith("<model>```python\ndef f(x):" + "\n" * max(gap.count("\n"), 1))
 
 
@@ -82,7 +84,7 @@ def test_an_empty_function_is_requested_with_a_begun_answer() -> None:
 
 def test_the_begun_answer_may_hold_the_docstring() -> None:
     document = 'class A:\n    async def f(self) -> int:\n        """Say."""\n        |'
-    prompt = ask(at(document), Question(Form.CHAT, docstring=True, newline=True), chat=chat)
+    prompt = ask(at(document), Question(Form.CHAT, docstring=True, ends_with=Ending.NEWLINE), chat=chat)
     assert shown(prompt).endswith('<model>```python\nasync def f(self) -> int:\n    """Say."""\n')
     assert prompt.dedent == "    "
 
