@@ -6,8 +6,8 @@ Not a benchmark: `offered.py` and `confidence.py` use it.
 from __future__ import annotations
 
 import ast
-import json
 import gzip
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.offered import document
+from benchmarks.places import document
 from trainer.evaluation.task import Task
 
 STUB = 'def f(x):\n    """Add."""\n    '
