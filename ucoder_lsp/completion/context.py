@@ -153,7 +153,8 @@ def _leaf_at_cursor(prefix: str, suffix: str, missing: str) -> NodeOrLeaf:
     separator = ";" if prefix.endswith(('"', "'")) and not suffix.split("\n", 1)[0].strip() else missing
     module: Module = parso.parse(prefix + separator + HOLE + suffix)
     line, column = prefix.count("\n") + 1, len(prefix) + len(separator) - (prefix.rfind("\n") + 1)
-    leaf: NodeOrLeaf = module.get_leaf_for_position((line, column), True)
+    # One character further: at its start, the leaf before it would be found.
+    leaf: NodeOrLeaf = module.get_leaf_for_position((line, column + 1), True)
     return leaf
 
 

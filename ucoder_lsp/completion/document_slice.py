@@ -68,9 +68,9 @@ def prepare(text: str, context: CompletionContext) -> Runnable:
 def parses_without_cursor_line(context: CompletionContext) -> bool:
     """Return whether the document parses apart from the cursor's line.
 
-    Only then must a candidate parse.
+    Only then must a candidate parse. In brackets the line may be left out, or hold an expression.
     """
-    return _parse(_with_line_replaced(context, "pass")) is not None
+    return any(_parse(_with_line_replaced(context, filler)) is not None for filler in ("pass", "", "None"))
 
 
 def stub(context: CompletionContext) -> str:

@@ -59,7 +59,7 @@ def block_end(text: str, context: CompletionContext, prompt: Prompt) -> int | No
     own = own_indent(text, context, prompt)
     next_line = following_line(context)
     lines = text.split("\n")
-    offset, blanks, seen = 0, 0, False
+    offset, blanks, seen, leaving = 0, 0, False, False
     for number, line in enumerate(lines):
         growing = number == len(lines) - 1
         if line.strip():
@@ -71,9 +71,9 @@ def block_end(text: str, context: CompletionContext, prompt: Prompt) -> int | No
             if seen and not growing and at_own_level and line.strip() == next_line:
                 ends.append(max(offset - 1, 0))
                 break
-            end = offset + len(line)
-            if not growing and at_own_level and _leaves_block(line) and _parses(text[:end], own):
-                ends.append(end)
+            leaving = leaving or (at_own_level and _leaves_block(line))
+            if leaving and not growing and _parses(text[: offset + len(line)], own):
+                ends.append(offset + len(line))
                 break
             seen, blanks = True, 0
         else:

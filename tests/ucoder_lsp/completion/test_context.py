@@ -41,6 +41,52 @@ def test_shape_indent_and_function(marked: str, shape: Shape, indent: str, funct
 
 
 @pytest.mark.parametrize(
+    ("marked", "shape", "indent", "function"),
+    [
+        # An empty line inside a function belongs to it, whatever white space the editor left there.
+        ("def f(x):\n    y = 0\n|\n    return y\n", Shape.BLOCK, "    ", "f"),
+        ("def f(x):\n    for y in x:\n|\n        print(y)\n", Shape.BLOCK, "        ", "f"),
+        ("def f(x):\n    for y in x:\n|\n    return 1\n", Shape.BLOCK, "        ", "f"),
+        ("def f(x):\n\tfor y in x:\n|\n\treturn 1\n", Shape.BLOCK, "\t\t", "f"),
+        ("def f(x):\n    if x:\n        y = 1\n\n|\n    return y\n", Shape.BLOCK, "        ", "f"),
+        ("class A:\n    x: int\n|\n    y: int\n", Shape.BLOCK, "    ", None),
+        ("def f(x):\n|", Shape.BODY, "    ", "f"),
+        ('def f(x):\n    """Doc."""\n|\n\nx = 1\n', Shape.BODY, "    ", "f"),
+        # Below a finished function it is the module's.
+        ("def f(x):\n    return x\n|\n", Shape.BLOCK, "", None),
+        ("def f(x):\n    return x\n\n|\n\ndef g(x):\n    return x\n", Shape.BLOCK, "", None),
+    ],
+)
+def test_an_empty_line_belongs_to_the_code_around_it(
+    marked: str, shape: Shape, indent: str, function: str | None
+) -> None:
+    context = at(marked)
+    assert (context.shape, context.indent, context.function) == (shape, indent, function)
+
+
+@pytest.mark.parametrize(
+    ("marked", "prose"),
+    [
+        ("def f(x):\n    # multiply |\n    return x\n", True),
+        ("def f(x):\n    return x  # because |\n", True),
+        ("# |", True),
+        ('def f(x):\n    """Return |"""\n    return x\n', True),
+        ('def f(x):\n    """Return |\n    return x\n', True),
+        ('"""Tools for |"""\n', True),
+        ("f(\n    # first |\n    1)\n", True),
+        ("def f(x):\n    return 'hello |'\n", False),
+        ("def f(x):\n    return f'hello |'\n", False),
+        ("def f(x):\n    return '#' + |\n", False),
+        ("def f(x):\n    # multiply\n    |\n", False),
+        ('def f(x):\n    """Return."""\n    |\n', False),
+        ("|", False),
+    ],
+)
+def test_prose_is_told_from_code(marked: str, prose: bool) -> None:
+    assert at(marked).prose == prose
+
+
+@pytest.mark.parametrize(
     ("line", "column", "message"),
     [
         (5, 0, "Line 6 is outside the document, which has 2 lines"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.cursor import asked, at
 from ucoder_lsp.completion import filters, stops
 from ucoder_lsp.completion.context import CompletionContext
+from ucoder_lsp.completion.forms import Form
 
 
 def insertion(raw: str, context: CompletionContext) -> str | None:
@@ -75,6 +76,53 @@ EMPTY = 'def f(x):\n    """Doc."""\n    |\n'
 )  # fmt: skip
 def test_insertion(marked: str, raw: str, inserted: str | None) -> None:
     assert insertion(raw, at(marked)) == inserted
+
+
+@pytest.mark.parametrize(
+    ("marked", "raw", "inserted"),
+    [
+        # the next function is no body of this one
+        (EMPTY, "\n\n\ndef g(x):\n    return 1\n", None),
+        ("class A:\n    def f(self):\n        |\n", "\ndef g(x):\n    return 1\n", None),
+        # neither is what a model writes behind a finished one
+        ("def f(x):\n    y = []\n    |\n", "    return y\n\n# Check function\nprint(f(1))\n", "return y"),
+        (EMPTY, "    return x\n    # Check function\n    print(f(1))\n", "return x"),
+        (EMPTY, "    return (\n        x\n    )\n    y = 1\n", "return (\n        x\n    )"),
+        (EMPTY, '    return """\na\n"""\n\n\ndef g(): 1\n', 'return """\na\n"""'),
+        (EMPTY, "    if x:\n        return 1\n    return 2\n    y = 3\n", "if x:\n        return 1\n    return 2"),
+        # a statement that ends the inner block cannot be written inside it
+        ("def f(x):\n    for y in x:\n        |\n    return y\n", "    return 1\n", None),
+        # ... but careless indentation is mended
+        ("def f(x):\n    for y in x:\n        |\n    return y\n", "      print(y)\n", "print(y)"),
+        # less white space than the block needs: the model says how deep the code is
+        ("def f(x):\n    for y in x:\n        z = y\n|\n    return z\n", "        z += 1\n", "        z += 1"),
+        ("def f(x):\n    for y in x:\n        z = y\n|\n    return z\n", "    z += 1\n", "    z += 1"),
+        ("def f(x):\n    z = 0\n|\n    return z\n", "z += 1\n", None),
+        # the lines behind the cursor are not written again
+        ("def f(x):\n    |\n    y = x\n    return y\n", "    x += 1\n    y = x\n    return y\n", "x += 1"),
+        ("def f(x):\n    |\n    return x\n", "    return x\n", None),
+        # the document's own unit of indentation
+        ("def f(x):\n\tfor y in x:\n\t\t|\n", "\t\tif y:\n\t\t    z()\n", "if y:\n\t\t\tz()"),
+        ("def f(x):\n  for y in x:\n    |\n", "    if y:\n        z()\n", "if y:\n      z()"),
+        # an empty document has no line to end
+        ("|", "import os\n", "import os"),
+        ("|", "\nimport os\n", "import os"),
+    ],
+)  # fmt: skip
+def test_insertion_behind_a_line_break(marked: str, raw: str, inserted: str | None) -> None:
+    context = at(marked)
+    prompt = asked(context, form=Form.FILL, begun_line="")
+    assert filters.insertion(raw, context, prompt) == inserted
+
+
+@pytest.mark.parametrize(
+    ("raw", "inserted"),
+    [(" return x\n", "return x"), (" y = 1\n    return y\n", "y = 1\n    return y"), ("return x\n", "return x")],
+)
+def test_insertion_behind_a_begun_indentation(raw: str, inserted: str | None) -> None:
+    """The prompt leaves the last space of the indentation to the first word."""
+    context = at(EMPTY)
+    assert filters.insertion(raw, context, asked(context, form=Form.FILL, begun_line="   ")) == inserted
 
 
 def test_a_body_stops_at_its_dedent_and_not_before() -> None:
