@@ -192,6 +192,7 @@ def open_engine(arguments: argparse.Namespace, stack: ExitStack) -> RecordedEngi
         prepared.path,
         n_ctx=4096,
         k_max=max(arguments.candidates, 1),
+        n_threads=arguments.threads,
         model_id=prepared.model_id,
         extra_buffers=prepared.extra_buffers,
     )
@@ -216,6 +217,7 @@ def arguments_of(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--candidates", type=int, default=Settings().candidates, help="K (default: 8)")
     parser.add_argument("--temperature", type=float, default=Settings().temperature, help="(default: 0.6)")
     parser.add_argument("--max-tokens", type=int, help="new tokens (default: the server's)")
+    parser.add_argument("--threads", type=int, help="CPU threads of the model (default: one per core)")
     parser.add_argument("--keep", type=Path, help="folder that keeps the samples")
     return parser
 

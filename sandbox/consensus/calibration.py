@@ -24,6 +24,8 @@ RIDGE = 1.0
 """Precision of the Gaussian prior of each weight, for features of unit spread: pulls weights towards 0."""
 CONFIDENCE_RIDGE = 20.0
 """The same for the confidence. Stronger, because the draws of one task are not independent tasks."""
+LEAST_LOG_PROBABILITY = -3.0
+"""Less fluent winners are all alike."""
 CERTAIN = 1e-4
 """Shares are clipped to [CERTAIN, 1 - CERTAIN] before their logit is taken."""
 
@@ -32,8 +34,9 @@ CERTAIN = 1e-4
 class Confidence:
     """The logistic regression that gives a winner's confidence.
 
-    It estimates how often similar winners were right. It has three inputs: the softmax share alone is overconfident
-    where few candidates compete, and agreement between candidates measures how hard the problem is.
+    It estimates how often similar winners were right. The softmax share alone is overconfident where few candidates
+    compete. Agreement between candidates measures how hard the problem is, kept examples and fluency how well the
+    winner fits it.
     """
 
     intercept: float = 0.0
@@ -43,16 +46,36 @@ class Confidence:
     """Per unit of the winner's mean agreement with the other candidates."""
     log_candidates: float = 0.0
     """Per natural logarithm of the number of candidates."""
+    examples: float = 0.0
+    """Per share of the docstring's examples that the winner keeps."""
+    log_probability: float = 0.0
+    """Per unit of the winner's mean log-probability."""
 
-    def __call__(self, share: float, agreement: float, n_candidates: int) -> float:
-        inputs = confidence_inputs(share, agreement, n_candidates)
-        return float(_logistic(self.intercept + inputs @ (self.share, self.agreement, self.log_candidates)))
+    def __call__(self, inputs: Floats) -> float:
+        """Return the confidence for `confidence_inputs`."""
+        return float(_logistic(self.intercept + inputs @ [getattr(self, name) for name in INPUTS]))
 
 
-def confidence_inputs(share: float, agreement: float, n_candidates: int) -> Floats:
-    """Return the inputs of the confidence, shape (3,)."""
+INPUTS = ("share", "agreement", "log_candidates", "examples", "log_probability")
+"""The inputs of the confidence, in order."""
+
+
+def confidence_inputs(
+    share: float, agreement: float, n_candidates: int, examples: float = 0.0, log_probability: float = 0.0
+) -> Floats:
+    """Return the inputs of the confidence, shape (len(INPUTS),).
+
+    Args:
+        examples: share of the docstring's examples that the winner keeps; 0 without examples.
+        log_probability: of the winner; 0 where it was not recorded.
+    """
     inside = min(max(share, CERTAIN), 1 - CERTAIN)
-    return np.array([math.log(inside / (1 - inside)), agreement, math.log(max(n_candidates, 1))])
+    fluent = (
+        min(max(log_probability, LEAST_LOG_PROBABILITY), 0.0) if log_probability == log_probability else 0.0
+    )
+    return np.array(
+        [math.log(inside / (1 - inside)), agreement, math.log(max(n_candidates, 1)), examples, fluent]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +139,10 @@ class Row:
     """Share of right candidates in each cluster, shape (n_clusters,)."""
     weight: float
     n_candidates: int
+    log_probability: Floats | None = None
+    """Mean log-probability of each cluster's first member, shape (n_clusters,); None where it was not recorded."""
+    examples: float = 0.0
+    """Share of the docstring's examples that these clusters keep: those that keep fewer are left out."""
 
 
 def softmax(scores: Floats) -> Floats:
@@ -195,8 +222,9 @@ def fit_confidence(inputs: Floats, right: Floats, weight: Floats) -> Confidence:
         # A step changes no weight by more than 1: where the slope is steep it could diverge.
         found = found + step / max(1.0, float(np.abs(step).max()))
     slopes = found[1:] / spread
-    share, agreement, log_candidates = (round(float(value), 5) for value in slopes)
-    return Confidence(round(float(found[0] - slopes @ centre), 5), share, agreement, log_candidates)
+    return Confidence(
+        round(float(found[0] - slopes @ centre), 5), *(round(float(value), 5) for value in slopes)
+    )
 
 
 def _logistic(value: Floats) -> Floats:
@@ -213,12 +241,13 @@ def fit(rows: Sequence[Row], keys: Sequence[str], names: Sequence[str]) -> Fitte
     weights = [fit_weights([r for r in rows if fold[r.task] != k], names) for k in range(N_FOLDS)]
     chosen = [_winner(row, Parameters(weights[fold[row.task]])) for row in rows if len(row.right)]
     tasks = np.array([fold[row.task] for row in rows if len(row.right)])
-    table = np.array([(*inputs, right, weight) for inputs, right, weight in chosen]).reshape(-1, 5)
+    table = np.array([(*inputs, right, weight) for inputs, right, weight in chosen])
+    table = table.reshape(-1, len(INPUTS) + 2)
     folds = []
     for k in range(N_FOLDS):
         others = table[tasks != k]
-        folds.append(Parameters(weights[k], fit_confidence(others[:, :3], others[:, 3], others[:, 4])))
-    confidence = fit_confidence(table[:, :3], table[:, 3], table[:, 4])
+        folds.append(Parameters(weights[k], fit_confidence(others[:, :-2], others[:, -2], others[:, -1])))
+    confidence = fit_confidence(table[:, :-2], table[:, -2], table[:, -1])
     return Fitted(Parameters(fit_weights(rows, names), confidence), tuple(folds), dict(sorted(fold.items())))
 
 
@@ -227,11 +256,9 @@ def _winner(row: Row, parameters: Parameters) -> tuple[Floats, float, float]:
     chance = softmax(parameters.score(row.features))
     best = int(chance.argmax())
     agreement = float(row.features[best, list(parameters.weights).index("agreement")])
-    return (
-        confidence_inputs(float(chance[best]), agreement, row.n_candidates),
-        float(row.right[best]),
-        row.weight,
-    )
+    fluent = 0.0 if row.log_probability is None else float(row.log_probability[best])
+    inputs = confidence_inputs(float(chance[best]), agreement, row.n_candidates, row.examples, fluent)
+    return inputs, float(row.right[best]), row.weight
 
 
 def expected_calibration_error(confidence: Floats, right: Floats, bins: int = 10) -> float:

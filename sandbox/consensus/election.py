@@ -119,7 +119,8 @@ def count(
     """Decide over the results of `run_all`; `execution_s` is passed through."""
     started = time.perf_counter()
     decision = rule.decide(evidence(ballots, outcomes_of(results, len(inputs.probes)), inputs))
-    chosen = decision.winner if decision.winner is not None else _fallback(ballots, results)
+    best = decision.winner if decision.winner is not None else decision.guess
+    chosen = best if best is not None else _fallback(ballots, results)
     decision_s = time.perf_counter() - started
     return Election(decision, chosen, tuple(results), inputs.probes, execution_s, decision_s)
 

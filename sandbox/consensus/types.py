@@ -60,9 +60,11 @@ class Decision:
     winner: int | None
     """Index of the chosen candidate; None exactly when the rule abstains."""
     confidence: float
-    """Calibrated estimate, in [0, 1], that the winner is right (0 when abstaining)."""
+    """Calibrated estimate, in [0, 1], that the winner or the guess is right; 0 without either."""
     reason: str
     """One sentence for the user: the reason for this winner, or for none."""
+    guess: int | None = None
+    """Index of the best candidate where the rule abstains only because too little speaks for it."""
 
 
 class Rule(Protocol):

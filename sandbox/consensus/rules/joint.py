@@ -7,11 +7,11 @@ confidence. The author's examples outweigh everything else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sandbox.consensus.calibration import Fitted, Parameters, shipped, softmax, task_key
+from sandbox.consensus.calibration import Fitted, Parameters, confidence_inputs, shipped, softmax, task_key
 from sandbox.consensus.rules import features
 from sandbox.consensus.rules.common import Scored, abstain, best_first, why_nothing
 from sandbox.consensus.signature import Behaviour, behaviour_of
@@ -43,6 +43,8 @@ class Joint:
     name: str = "joint"
     parameters: Parameters | None = None
     """None: the parameters that come with the package."""
+    least_confidence: float = 0.0
+    """With less confidence the rule abstains, and its best candidate is only a guess."""
 
     def out_of_fold(self, prompt: str, fitted: Fitted | None = None) -> Joint:
         """Return this rule with parameters fitted without the task of `prompt`.
@@ -53,7 +55,7 @@ class Joint:
             return self
         fitted = fitted or shipped()
         fold = fitted.seen.get(task_key(prompt))
-        return Joint(self.name, fitted.folds[fold] if fold is not None else fitted.everything)
+        return replace(self, parameters=fitted.folds[fold] if fold is not None else fitted.everything)
 
     def decide(self, evidence: Evidence) -> Decision:
         behaviour = behaviour_of(evidence)
@@ -77,16 +79,21 @@ class Joint:
         if reason:
             scored.sort(key=lambda cluster: -cluster.score)
             return abstain(self.name, reason, scored, behaviour.n_candidates)
-        chance, agreement = softmax(scores), table[best, features.NAMES.index("agreement")]
-        return best_first(
+        inputs = confidence_inputs(
+            float(softmax(scores)[best]),
+            float(table[best, features.NAMES.index("agreement")]),
+            behaviour.n_candidates,
+            float(kept[best].mean()) if kept.shape[1] else 0.0,
+            evidence.log_probabilities[first[best]],
+        )
+        decision = best_first(
             self.name,
             behaviour,
             scored,
-            confidence=lambda _: parameters.confidence(
-                float(chance[best]), float(agreement), behaviour.n_candidates
-            ),
+            confidence=lambda _: parameters.confidence(inputs),
             reason=lambda top: self._reason(top, behaviour),
         )
+        return decision if decision.confidence >= self.least_confidence else _as_guess(decision)
 
     def _reason(self, top: Scored, behaviour: Behaviour) -> str:
         members, n = top.members, behaviour.n_candidates
@@ -97,3 +104,9 @@ class Joint:
         if len(tests):
             text += f", pass {int(tests.sum())} of {len(tests)} generated asserts"
         return text + "."
+
+
+def _as_guess(decision: Decision) -> Decision:
+    """Return an abstention that keeps its best candidate."""
+    reason = f"Too little speaks for the best candidate: {decision.reason[0].lower()}{decision.reason[1:]}"
+    return replace(decision, winner=None, guess=decision.winner, reason=reason)

@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.consensus.calibration import (
+    INPUTS,
     Confidence,
     Fitted,
     Parameters,
     Row,
+    confidence_inputs,
     expected_calibration_error,
     fit,
     fit_confidence,
@@ -79,7 +81,10 @@ def test_a_task_the_parameters_were_fitted_on_gets_those_of_its_fold():
 def test_shipped_parameters_fit_the_features():
     for parameters in (shipped().everything, *shipped().folds):
         assert tuple(parameters.weights) == NAMES
-        sure, unsure = parameters.confidence(0.99, 0.9, 100), parameters.confidence(0.1, 0.05, 100)
+        sure, unsure = (
+            parameters.confidence(confidence_inputs(share, agreement, 100))
+            for share, agreement in ((0.99, 0.9), (0.1, 0.05))
+        )
         assert 0.0 <= unsure < 0.4
         assert 0.7 < sure <= 1.0
 
@@ -88,20 +93,21 @@ def test_shipped_parameters_fit_the_features():
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 1000), st.floats(0, 5), st.floats(0, 5))
 def test_confidence_stays_in_range_and_rises_with_the_share(share, agreement, n, by_share, by_agreement):
     confidence = Confidence(-2.0, by_share, by_agreement, 0.2)
-    value = confidence(share, agreement, n)
+    value = confidence(confidence_inputs(share, agreement, n))
     assert 0.0 <= value <= 1.0
-    assert confidence(min(share + 0.1, 1.0), agreement, n) >= value
+    assert confidence(confidence_inputs(min(share + 0.1, 1.0), agreement, n)) >= value
 
 
 def test_fitted_confidence_is_the_share_that_was_right():
     """Fit on winners right in 80 % with agreement, 20 % without."""
     generator = np.random.default_rng(0)
     agreement = generator.integers(0, 2, 2000).astype(float)
-    inputs = np.column_stack([generator.normal(size=2000), agreement, generator.normal(size=2000)])
+    inputs = generator.normal(size=(2000, len(INPUTS)))
+    inputs[:, INPUTS.index("agreement")] = agreement
     right = (generator.random(2000) < 0.2 + 0.6 * agreement).astype(float)
     confidence = fit_confidence(inputs, right, np.ones(2000))
-    assert confidence(0.5, 1.0, 1) == pytest.approx(0.8, abs=0.06)
-    assert confidence(0.5, 0.0, 1) == pytest.approx(0.2, abs=0.06)
+    assert confidence(confidence_inputs(0.5, 1.0, 1)) == pytest.approx(0.8, abs=0.06)
+    assert confidence(confidence_inputs(0.5, 0.0, 1)) == pytest.approx(0.2, abs=0.06)
 
 
 def test_calibration_error_of_a_certain_but_wrong_rule_is_one():

@@ -117,7 +117,11 @@ def test_insertion_behind_a_line_break(marked: str, raw: str, inserted: str | No
 
 @pytest.mark.parametrize(
     ("raw", "inserted"),
-    [(" return x\n", "return x"), (" y = 1\n    return y\n", "y = 1\n    return y"), ("return x\n", "return x")],
+    [
+        (" return x\n", "return x"),
+        (" y = 1\n    return y\n", "y = 1\n    return y"),
+        ("return x\n", "return x"),
+    ],
 )
 def test_insertion_behind_a_begun_indentation(raw: str, inserted: str | None) -> None:
     """The prompt leaves the last space of the indentation to the first word."""
