@@ -198,6 +198,8 @@ class Child:
 
     def call(self, probe: tuple[Any, ...]) -> Any:
         _, function, arguments, mutable = probe
+        if type(arguments) is tuple:
+            return self.call_with_objects(function, arguments)
         args, kwargs = loads(arguments) if type(arguments) is bytes else unpack(arguments)  # noqa: S302
         found = self.namespace[function] if function in self.namespace else self.find(function)
         result = found(*args, **kwargs)
@@ -210,6 +212,35 @@ class Child:
             if canonical.encode((args, kwargs), self.result_limit * 4) != before:
                 return canonical.Mutated(result, args, kwargs)
         return result
+
+    def call_with_objects(self, function: str, arguments: "tuple[str, tuple[str, ...]]") -> Any:
+        """Call with built arguments; the state of instances is compared, in the result and in the arguments."""
+        args, kwargs = self.build(arguments)
+        result = settle(self.find(function)(*args, **kwargs))
+        result = canonical.Frozen(canonical.encode(result, self.result_limit, True))
+        # Built again: to encode an iterator or a file before the call would use it up.
+        fresh, named = self.build(arguments)
+        changed = [self.changed(*pair) for pair in zip(fresh, args)]
+        changed_named = {name: self.changed(item, kwargs[name]) for name, item in named.items()}
+        if all(value is ... for value in (*changed, *changed_named.values())):
+            return result
+        return canonical.Mutated(result, tuple(changed), changed_named)
+
+    def changed(self, before: object, after: object) -> Any:
+        """Return the state of a changed argument, and `...` for an unchanged one, which may be opaque."""
+        most = self.result_limit * 4
+        state = canonical.encode(after, most, True)
+        return ... if state == canonical.encode(before, most, True) else canonical.Frozen(state)
+
+    def build(self, arguments: "tuple[str, tuple[str, ...]]") -> "tuple[Any, Any]":
+        """Build fresh (args, kwargs) from source, in the program's namespace and with these modules."""
+        names: dict[str, Any] = {name: __import__(name) for name in arguments[1]}
+        names.update(inf=float("inf"), nan=float("nan"))
+        built: "tuple[Any, Any]" = eval(compile(arguments[0], "<arguments>", "eval"), self.namespace, names)
+        return built
+
+    def unpack(self, arguments: Any) -> Any:
+        return self.build(arguments) if type(arguments) is tuple else unpack(arguments)
 
     def find(self, dotted: str) -> Any:
         if dotted in self.namespace:
@@ -226,11 +257,11 @@ class Child:
         return found
 
     def sequence(self, construct: tuple[Any, ...], steps: tuple[Any, ...]) -> Any:
-        args, kwargs = unpack(construct[1])
+        args, kwargs = self.unpack(construct[1])
         obj = self.find(construct[0])(*args, **kwargs)
         results = []
         for name, arguments in steps:
-            args, kwargs = unpack(arguments)
+            args, kwargs = self.unpack(arguments)
             target = obj
             for part in name.split("."):
                 target = getattr(target, part)
