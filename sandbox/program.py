@@ -44,7 +44,8 @@ class Call:
     The value is the result, with the arguments where they changed.
 
     `function` may be dotted (`Stack.from_list`). Arguments are plain data (see `sandbox.values`) or `Built`, also
-    inside containers. A call with a `Built` argument may also return instances of Python classes: their state is compared.
+    inside containers. A call with a `Built` argument may also return instances of Python classes, whose state is
+    compared.
     """
 
     function: str

@@ -47,11 +47,13 @@ _GROUPS = {"int": "number", "float": "number", "str": "text", "bool": "bool", "l
 def kind_of_callable(arguments: Sequence[Kind] | None, returns: Kind) -> Kind:
     """Return the kind of functions with these arguments (None: of any number) and this result."""
     names = _names(arguments)
-    bodies = [f"lambda {names}: {body}".replace("lambda :", "lambda:") for body in _bodies(arguments, returns)]
+    bodies = [
+        f"lambda {names}: {body}".replace("lambda :", "lambda:") for body in _bodies(arguments, returns)
+    ]
     if arguments is None and returns == ANY:
         bodies = [f"lambda {text}" for text in _OPEN]
     choices = Kind("choice", choices=tuple(map(Built, dict.fromkeys(bodies))))
-    if len(bodies) > 1 or returns == NONE or returns == ANY:
+    if len(bodies) > 1 or returns in (NONE, ANY):
         return choices if bodies else Kind("choice", choices=(Built(f"lambda {names}: 0"),))
     constant = Kind("text", (returns,), (Built(f"lambda {names}: ".replace("lambda :", "lambda:")), ""))
     return Kind("union", (choices, constant)) if bodies else constant

@@ -8,6 +8,7 @@ Classes made in other ways are unknown, and unknown stays unknown: there is no g
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,11 +21,13 @@ from sandbox.program import Built
 _ENUMS = {"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum"}
 _FIELDS = {"dataclass", "define", "frozen", "mutable", "attrs"}
 _BARE = {"object", "ABC", "Protocol", "Generic", "Hashable", "Sized"}
-_EXCEPTIONS = {"Exception", "ValueError", "KeyError", "TypeError", "RuntimeError", "LookupError", "OSError", "BaseException"}
+_EXCEPTIONS = {
+    "Exception", "ValueError", "KeyError", "TypeError", "RuntimeError", "LookupError", "OSError", "BaseException",
+}  # fmt: skip
 _BUILTIN = {
     "int": INT, "str": STR, "float": Kind("float"), "list": Kind("list", (INT,)), "dict": Kind("dict", (STR, INT)),
-    "set": Kind("set", (INT,)), "tuple": Kind("tuple", (Kind("tuple", (INT, INT)),)), "UserDict": Kind("dict", (STR, INT)),
-    "UserList": Kind("list", (INT,)), "UserString": STR,
+    "set": Kind("set", (INT,)), "tuple": Kind("tuple", (Kind("tuple", (INT, INT)),)),
+    "UserDict": Kind("dict", (STR, INT)), "UserList": Kind("list", (INT,)), "UserString": STR,
 }  # fmt: skip
 _LINKS = {"next", "next_node", "left", "right", "prev", "previous", "child", "parent", "head", "tail"}
 MOST_MEMBERS = 12
@@ -74,7 +77,9 @@ class ClassReader:
         return {origin.rpartition(".")[2] or "?" for origin in origins if origin not in self.names.classes}
 
     def _methods(self, node: ast.ClassDef) -> dict[str, FunctionNode]:
-        return {item.name: item for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)}
+        return {
+            item.name: item for item in node.body if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
 
     def is_abstract(self, name: str) -> bool:
         """Return True for a protocol, and where a method is abstract or raises NotImplementedError."""
@@ -97,7 +102,9 @@ class ClassReader:
         wanted = {*self._methods(node), *(field.name for field in _annotated(node))}
         for other in self.names.classes:
             lineage = list(self._lineage(other))
-            held = {name for one in lineage for name in (*self._methods(one), *(f.name for f in _annotated(one)))}
+            held = {
+                name for one in lineage for name in (*self._methods(one), *(f.name for f in _annotated(one)))
+            }
             held |= {name for one in lineage for name in _assigned_attributes(one)}
             if wanted <= held and self.names.classes[other] is not node:
                 yield other
@@ -113,7 +120,7 @@ class ClassReader:
         ]
         texts = [f"{name}.{member}" for member in members[:MOST_MEMBERS]]
         if self._bases(name) & {"Flag", "IntFlag"} and texts:
-            texts += [" | ".join(pair) for pair in zip(texts, texts[1:], strict=False)] + [f"{name}(0)"]
+            texts += [" | ".join(pair) for pair in itertools.pairwise(texts)] + [f"{name}(0)"]
         return Kind("choice", choices=tuple(map(Built, texts))) if texts else None
 
     def _instance(self, name: str) -> Kind | None:
@@ -144,22 +151,11 @@ class ClassReader:
         for node in reversed(list(self._lineage(name))):
             keyword_only = any(_flag(item, "kw_only") for item in node.decorator_list)
             for field in _annotated(node):
-                annotation = field.annotation
-                if isinstance(annotation, ast.Name | ast.Attribute) and decorator_name(annotation) == "KW_ONLY":
-                    keyword_only = True
-                    continue
-                base = base_of(annotation) if annotation is not None else None
-                if base is not None and decorator_name(base) == "ClassVar":
-                    continue
-                default = field.default
-                if isinstance(default, ast.Call) and decorator_name(default) in ("field", "Field", "ib"):
-                    if any(k.arg == "init" and not getattr(k.value, "value", True) for k in default.keywords):
-                        continue
-                    given = {k.arg for k in default.keywords}
-                    field = replace(field, keyword_only=_flag(default, "kw_only"))
-                    if not given & {"default", "default_factory", "factory"} and not default.args:
-                        field = replace(field, default=None)
-                found[field.name] = replace(field, keyword_only=keyword_only or field.keyword_only)
+                marker = decorator_name(base_of(field.annotation)) if field.annotation is not None else ""
+                keyword_only |= marker == "KW_ONLY"
+                given = _as_argument(field)
+                if given is not None and marker not in ("KW_ONLY", "ClassVar"):
+                    found[field.name] = replace(given, keyword_only=keyword_only or given.keyword_only)
         return list(found.values())
 
     def _typed_dict(self, name: str) -> Kind | None:
@@ -216,9 +212,26 @@ def _annotated(node: ast.ClassDef) -> list[Parameter]:
     ]
 
 
+def _as_argument(field: Parameter) -> Parameter | None:
+    """Return a field as the constructor takes it, with what `field(...)` says; None for one that it does not take."""
+    default = field.default
+    if not isinstance(default, ast.Call) or decorator_name(default) not in ("field", "Field", "ib"):
+        return field
+    if any(k.arg == "init" and getattr(k.value, "value", True) is False for k in default.keywords):
+        return None
+    has_default = bool(default.args) or {k.arg for k in default.keywords} & {
+        "default",
+        "default_factory",
+        "factory",
+    }
+    return replace(field, default=default if has_default else None, keyword_only=_flag(default, "kw_only"))
+
+
 def _assigned_attributes(node: ast.ClassDef) -> set[str]:
     """Return the attributes that methods assign to `self`, and the class's own."""
-    stored = (n for n in ast.walk(node) if isinstance(n, ast.Attribute | ast.Name) and isinstance(n.ctx, ast.Store))
+    stored = (
+        n for n in ast.walk(node) if isinstance(n, ast.Attribute | ast.Name) and isinstance(n.ctx, ast.Store)
+    )
     return {n.attr if isinstance(n, ast.Attribute) else n.id for n in stored}
 
 
@@ -234,7 +247,9 @@ def _is_open(method: FunctionNode) -> bool:
 
 def _is_attrs(node: ast.ClassDef) -> bool:
     called = [item.func if isinstance(item, ast.Call) else item for item in node.decorator_list]
-    return any(isinstance(item, ast.Attribute) and ast.unparse(item) in ("attr.s", "attr.attrs") for item in called)
+    return any(
+        isinstance(item, ast.Attribute) and ast.unparse(item) in ("attr.s", "attr.attrs") for item in called
+    )
 
 
 def _flag(node: ast.expr, name: str) -> bool:

@@ -142,7 +142,9 @@ def _of_subscript(node: ast.Subscript, read: Callable[[ast.expr], Kind | None], 
     if bare is None or (strict and None in found):
         return None
     if TOO_DEEP in found:
-        return Kind("choice", choices=(Built(_EMPTY_TEXT[bare.name]),)) if bare.name in _EMPTY_TEXT else TOO_DEEP
+        return (
+            Kind("choice", choices=(Built(_EMPTY_TEXT[bare.name]),)) if bare.name in _EMPTY_TEXT else TOO_DEEP
+        )
     parts = [part or ANY for part in found]
     if bare.name == "tuple":
         return Kind("tuple", (parts[0],) * 3) if variadic else Kind("tuple", tuple(parts))

@@ -86,7 +86,9 @@ def names_of(tree: ast.Module) -> Names:
                 found = dict(_imported(statement))
                 imports.update(found)
                 type_only = type_only | set(found) if checking else type_only - set(found)
-            case _ if type(statement).__name__ == "TypeAlias":  # `type X = ...`, which Python 3.11 cannot read
+            case _ if (
+                type(statement).__name__ == "TypeAlias"
+            ):  # `type X = ...`, which Python 3.11 cannot read
                 values[statement.name.id] = statement.value  # type: ignore[attr-defined]
     return Names(classes, values, imports, frozenset(type_only), frozenset(functions))
 
@@ -100,7 +102,9 @@ def _statements(body: list[ast.stmt], checking: bool) -> Iterator[tuple[ast.stmt
                 yield from _statements(handler.body, checking)
             yield from _statements(inner, checking)
         elif isinstance(statement, ast.If):
-            only = "TYPE_CHECKING" in {getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(statement.test)}
+            only = "TYPE_CHECKING" in {
+                getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(statement.test)
+            }
             yield from _statements(statement.orelse, checking)
             yield from _statements(statement.body, checking or only)
         else:

@@ -11,7 +11,18 @@ from collections.abc import Callable
 
 from sandbox.inputs.callables import kind_of_callable
 from sandbox.inputs.classes import ClassReader
-from sandbox.inputs.kinds import ANY, BYTES, FLOAT, INT, STR, TOO_DEEP, UNKNOWN, Kind, of_annotation, subscripts
+from sandbox.inputs.kinds import (
+    ANY,
+    BYTES,
+    FLOAT,
+    INT,
+    STR,
+    TOO_DEEP,
+    UNKNOWN,
+    Kind,
+    of_annotation,
+    subscripts,
+)
 from sandbox.inputs.names import Names
 from sandbox.inputs.standard import kind_of_origin
 from sandbox.inputs.target import Parameter, Target
@@ -27,8 +38,8 @@ MOST_CLASSES = 300
 
 _TYPING = {"typing", "typing_extensions", "collections", "collections.abc", "builtins", "numbers", "types"}
 _PLAIN = {
-    "SupportsInt": INT, "SupportsIndex": INT, "SupportsFloat": FLOAT, "SupportsAbs": INT, "Integral": INT, "Real": FLOAT,
-    "Rational": INT, "LiteralString": STR, "Text": STR, "Buffer": BYTES, "ByteString": BYTES,
+    "SupportsInt": INT, "SupportsIndex": INT, "SupportsFloat": FLOAT, "SupportsAbs": INT, "Integral": INT,
+    "Real": FLOAT, "Rational": INT, "Text": STR, "LiteralString": STR, "Buffer": BYTES, "ByteString": BYTES,
     "Sized": Kind("list", (ANY,)), "Reversible": Kind("list", (ANY,)),
     "KeysView": Kind("list", (ANY,)), "ValuesView": Kind("list", (ANY,)),
 }  # fmt: skip
@@ -79,7 +90,11 @@ class Objects:
 
     def of_class(self, name: str) -> Kind:
         """Return the kind of the instances of a class of the document."""
-        if self._path.count(name) >= MOST_ALIKE or len(self._path) >= MOST_NESTED or self._n_read > MOST_CLASSES:
+        if (
+            self._path.count(name) >= MOST_ALIKE
+            or len(self._path) >= MOST_NESTED
+            or self._n_read > MOST_CLASSES
+        ):
             return TOO_DEEP
         self._n_read += 1
         node = self.names.classes[name]
@@ -112,7 +127,14 @@ class Objects:
         if origin in self.names.classes or origin in self.names.values:
             return read(node.value) or UNKNOWN
         name = origin.rpartition(".")[2]
-        if origin in ("numpy.ndarray", "numpy.typing.NDArray", "pandas.Series", "os.PathLike", "re.Pattern", "re.Match"):
+        if origin in (
+            "numpy.ndarray",
+            "numpy.typing.NDArray",
+            "pandas.Series",
+            "os.PathLike",
+            "re.Pattern",
+            "re.Match",
+        ):
             return kind_of_origin(origin, self.names)
         if not self._is_typing(origin):
             return UNKNOWN
@@ -133,7 +155,12 @@ class Objects:
             return kind_of_callable(None, ANY)
         if name in ("type", "Type"):
             return Kind("choice", choices=(Built("int"), Built("str"), Built("list")))
-        wanted = {"defaultdict": 2, "DefaultDict": 2, "Generator": 1, **{n: 1 + (k == "dict") for n, (_, k) in _WRAPPED.items()}}
+        wanted = {
+            "defaultdict": 2,
+            "DefaultDict": 2,
+            "Generator": 1,
+            **{n: 1 + (k == "dict") for n, (_, k) in _WRAPPED.items()},
+        }
         if name not in wanted:
             return None
         found = [read(item) for item in inner[: wanted[name]]] or [ANY] * wanted[name]
@@ -144,7 +171,9 @@ class Objects:
             return Kind("text", (Kind("list", parts),), (Built("(item for item in "), ")"))
         if name in ("defaultdict", "DefaultDict"):
             called, modules = self.names.spelling("collections.defaultdict")
-            factory = parts[1].name if parts[1].name in _FACTORIES else "int" if parts[1] == ANY else "lambda: None"
+            factory = (
+                parts[1].name if parts[1].name in _FACTORIES else "int" if parts[1] == ANY else "lambda: None"
+            )
             return Kind("text", (Kind("dict", parts),), (Built(f"{called}({factory}, ", modules), ")"))
         origin, content = _WRAPPED[name]
         called, modules = self.names.spelling(origin) if "." in origin else (origin, ())
@@ -215,5 +244,7 @@ def _words(node: ast.expr) -> list[str]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return [word for word in node.value.replace(",", " ").split() if word.isidentifier()]
     if isinstance(node, ast.List | ast.Tuple):
-        return [item.value for item in node.elts if isinstance(item, ast.Constant) and isinstance(item.value, str)]
+        return [
+            item.value for item in node.elts if isinstance(item, ast.Constant) and isinstance(item.value, str)
+        ]
     return []

@@ -27,10 +27,9 @@ from sandbox.inputs.mutate import mutate_call
 from sandbox.inputs.objects import Objects
 from sandbox.inputs.parameters import parameter_kind, parameter_kinds
 from sandbox.inputs.target import Parameter, Target, find_target
-from sandbox.program import Built, Call, Expression, Probe, Vote, probe_text
+from sandbox.program import Call, Expression, Probe, Vote, probe_text
 from sandbox.program import Sequence as CallSequence
 from sandbox.values import Value
-
 
 MOST_CONSTRUCTIONS = 4
 """Objects that the probes of a method share out."""
@@ -49,6 +48,8 @@ class ProbeSet:
     """Weak votes, one per generated assert (repeated asserts repeat) and one per remark in prose."""
     reason: str = ""
     """Why there are no probes; empty where there are some."""
+    guessed: bool = False
+    """True where arguments may be of a wrong type: built objects, and kinds guessed without annotation or example."""
 
 
 def propose(
@@ -98,7 +99,8 @@ def propose(
             collector.add(call, origin)
     except NoInput as error:
         missing = missing or str(error)
-    return replace(collector.result(written, asserted), reason="" if collector.probes else missing)
+    found = collector.result(written, asserted)
+    return replace(found, reason="" if found.probes else missing, guessed=_is_guess(target, seen, objects))
 
 
 class NoInput(Exception):
@@ -137,7 +139,9 @@ class Collector:
                 return
             at = len(self.probes) % len(self.constructions)
             # Without arguments only the object can differ from one probe to the next.
-            found = self.constructions if not (probe.args or probe.kwargs) else self.constructions[at : at + 1]
+            found = (
+                self.constructions if not (probe.args or probe.kwargs) else self.constructions[at : at + 1]
+            )
             for number, construct in enumerate(found[: self.budget - len(self.probes)]):
                 self._keep(self._on_object(construct, probe), f"{key} {number}" if number else key, origin)
             return
@@ -210,6 +214,14 @@ def fillable(
             break
         kept.append(kind)
     return positional[: len(kept)], tuple(kept)
+
+
+def _is_guess(target: Target, seen: Sequence[Call], objects: Objects) -> bool:
+    """Return True unless examples or annotations of plain data say what every argument is."""
+    found = [kinds.of_annotation(parameter.annotation, objects) for parameter in target.parameters]
+    return not seen and (
+        bool(target.owner) or any(kind is None or kind == kinds.ANY or kinds.is_built(kind) for kind in found)
+    )
 
 
 def _missing(parameter: Parameter) -> str:

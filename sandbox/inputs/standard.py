@@ -13,7 +13,8 @@ from sandbox.program import Built
 _VALUES: dict[str, tuple[str, str]] = {
     "datetime.date": (
         "datetime.date",
-        "(2024, 6, 14);(2024, 6, 15);(2024, 6, 16);(2024, 2, 29);(2023, 12, 31);(2024, 1, 1);(2023, 2, 28);(1999, 7, 5)",
+        "(2024, 6, 14);(2024, 6, 15);(2024, 6, 16);(2024, 2, 29);(2023, 12, 31);(2024, 1, 1);"
+        "(2023, 2, 28);(1999, 7, 5)",
     ),
     "datetime.datetime": (
         "datetime.datetime",
@@ -37,8 +38,8 @@ _VALUES: dict[str, tuple[str, str]] = {
     "uuid.UUID": ("uuid.UUID", "('12345678-1234-5678-1234-567812345678');(int=0);(int=1)"),
     "re.Pattern": ("re.compile", "('[a-z]+');('a');('[0-9]+');('^x*$');(',')"),
     "re.Match": ("re.match", "('([a-z]+)', 'abc 12');('(.)(.)', 'xy')"),
-    "io.StringIO": ("io.StringIO", "('first line\\nsecond line\\n');('');('a,b\\n1,2\\n3,4\\n');('one');('3 1 2\\n\\nx')"),
-    "io.BytesIO": ("io.BytesIO", "(b'first\\nsecond\\n');(b'');(b'abc');(b'\\x00\\x01\\xff')"),
+    "io.StringIO": ("io.StringIO", "('one\\ntwo\\n');('');('a,b\\n1,2\\n3,4\\n');('one');('3 1 2\\n\\nx')"),
+    "io.BytesIO": ("io.BytesIO", "(b'one\\ntwo\\n');(b'');(b'abc');(b'\\x00\\x01\\xff')"),
     "random.Random": ("random.Random", "(0);(1);(42)"),
     "builtins.bytearray": ("bytearray", "(b'abc');(b'');(b'\\x00\\xff')"),
     "builtins.memoryview": ("memoryview", "(b'abc');(b'');(b'\\x00\\xff')"),
@@ -48,7 +49,8 @@ _VALUES: dict[str, tuple[str, str]] = {
     "builtins.Exception": ("ValueError", "('wrong value');('')"),
     "numpy.ndarray": (
         "numpy.array",
-        "([1, 2, 3]);([1.5, -2.0, 0.0, 4.0]);([[1, 2], [3, 4]]);([5]);([3, 1, 2, 2]);([[0.5, 1.0, 2.0], [1.0, 0.0, -1.0]])",
+        "([1, 2, 3]);([1.5, -2.0, 0.0, 4.0]);([[1, 2], [3, 4]]);([5]);([3, 1, 2, 2]);"
+        "([[0.5, 1.0, 2.0], [1.0, 0.0, -1.0]])",
     ),
     "pandas.Series": ("pandas.Series", "([1, 2, 3]);([1.5, -2.0, 0.0]);([5]);([3, 1, 2, 2])"),
 }  # fmt: skip
@@ -59,7 +61,8 @@ _SAME = {
     "io.TextIOBase": "io.StringIO", "io.TextIOWrapper": "io.StringIO", "typing.BinaryIO": "io.BytesIO",
     "io.BufferedReader": "io.BytesIO", "io.RawIOBase": "io.BytesIO", "io.BufferedIOBase": "io.BytesIO",
     "typing.IO": "io.StringIO", "pathlib.PurePath": "pathlib.Path", "pathlib.PosixPath": "pathlib.Path",
-    "os.PathLike": "pathlib.Path", "numpy.typing.NDArray": "numpy.ndarray", "builtins.BaseException": "builtins.Exception",
+    "os.PathLike": "pathlib.Path",
+    "numpy.typing.NDArray": "numpy.ndarray", "builtins.BaseException": "builtins.Exception",
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from resource import RLIMIT_AS, RLIMIT_CPU, setrlimit
 from time import perf_counter
 from typing import Any
 
-from sandbox.jailed import canonical
+from sandbox.jailed import built, canonical
 from sandbox.jailed.streams import Captured, Discarded, Given, OutputLimit, Printed
 
 HEADER = struct.Struct("<II")
@@ -213,34 +213,16 @@ class Child:
                 return canonical.Mutated(result, args, kwargs)
         return result
 
-    def call_with_objects(self, function: str, arguments: "tuple[str, tuple[str, ...]]") -> Any:
+    def call_with_objects(self, function: str, arguments: "built.Packed") -> Any:
         """Call with built arguments; the state of instances is compared, in the result and in the arguments."""
-        args, kwargs = self.build(arguments)
+        args, kwargs = self.unpack(arguments)
         result = settle(self.find(function)(*args, **kwargs))
         result = canonical.Frozen(canonical.encode(result, self.result_limit, True))
         # Built again: to encode an iterator or a file before the call would use it up.
-        fresh, named = self.build(arguments)
-        changed = [self.changed(*pair) for pair in zip(fresh, args)]
-        changed_named = {name: self.changed(item, kwargs[name]) for name, item in named.items()}
-        if all(value is ... for value in (*changed, *changed_named.values())):
-            return result
-        return canonical.Mutated(result, tuple(changed), changed_named)
-
-    def changed(self, before: object, after: object) -> Any:
-        """Return the state of a changed argument, and `...` for an unchanged one, which may be opaque."""
-        most = self.result_limit * 4
-        state = canonical.encode(after, most, True)
-        return ... if state == canonical.encode(before, most, True) else canonical.Frozen(state)
-
-    def build(self, arguments: "tuple[str, tuple[str, ...]]") -> "tuple[Any, Any]":
-        """Build fresh (args, kwargs) from source, in the program's namespace and with these modules."""
-        names: dict[str, Any] = {name: __import__(name) for name in arguments[1]}
-        names.update(inf=float("inf"), nan=float("nan"))
-        built: "tuple[Any, Any]" = eval(compile(arguments[0], "<arguments>", "eval"), self.namespace, names)
-        return built
+        return built.with_changes(result, self.unpack(arguments), (args, kwargs), self.result_limit * 4)
 
     def unpack(self, arguments: Any) -> Any:
-        return self.build(arguments) if type(arguments) is tuple else unpack(arguments)
+        return built.build(arguments, self.namespace) if type(arguments) is tuple else unpack(arguments)
 
     def find(self, dotted: str) -> Any:
         if dotted in self.namespace:

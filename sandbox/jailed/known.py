@@ -43,7 +43,7 @@ _READERS: "dict[str, dict[str, Any]]" = {
     "fractions": {"Fraction": lambda v: [v.numerator, v.denominator]},
     "uuid": {"UUID": str},
     "pathlib": dict.fromkeys(("PosixPath", "PurePosixPath", "PureWindowsPath"), str),
-    "collections": {"deque": lambda v: [*v], "defaultdict": dict},
-    "io": {"StringIO": lambda v: None if v.closed else v.getvalue(), "BytesIO": lambda v: None if v.closed else v.getvalue()},
+    "collections": {"deque": lambda v: [[*v], v.maxlen], "defaultdict": dict},
+    "io": dict.fromkeys(("StringIO", "BytesIO"), lambda v: None if v.closed else [v.getvalue(), v.tell()]),
 }  # fmt: skip
 """What reads the content, by module and type. A module that is not loaded has no instances."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
-import io
 import itertools
 import math
 import random
 import re
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from types import SimpleNamespace
 from typing import Generic, TypeVar
 
@@ -224,7 +223,7 @@ class Partial(functools.partial):  # type: ignore[type-arg]
     "obj",
     [
         ValueError(1), Fails(1), len, lambda: 1, Partial(print, 1), random.Random(1), object(), Slotted,
-        itertools.repeat(1), itertools.count(), re.compile("a"), deque([1]), io.StringIO("x"), [Stack(Fails(1))],
+        itertools.repeat(1), itertools.count(), re.compile("a"), [Stack(Fails(1))],
         threading.Lock(),
     ],
     ids=lambda obj: type(obj).__name__,
