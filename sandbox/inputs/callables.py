@@ -6,9 +6,10 @@ function ignores its arguments and returns a value of the right type.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
-from sandbox.inputs.kinds import ANY, NONE, Kind
+from sandbox.inputs.kinds import ANY, INT, NONE, Kind
 from sandbox.program import Built
 
 _ONE: dict[tuple[str, str], tuple[str, ...]] = {
@@ -39,23 +40,26 @@ _TWO: dict[tuple[str, str, str], tuple[str, ...]] = {
     ("any", "any", "bool"): ("a == b", "a != b"),
     ("any", "any", "number"): ("(a > b) - (a < b)",),
 }
-_OPEN = ("*args: len(args)", "*args: args[0] if args else 0", "*args: sum(args)")
+_OPEN = ("len(args)", "args[0] if args else 0", "sum(args)")
 """Functions of any number of arguments, where the annotation leaves it open."""
 _GROUPS = {"int": "number", "float": "number", "str": "text", "bool": "bool", "list": "list", "any": "any"}
 
 
-def kind_of_callable(arguments: Sequence[Kind] | None, returns: Kind) -> Kind:
-    """Return the kind of functions with these arguments (None: of any number) and this result."""
-    names = _names(arguments)
-    bodies = [
-        f"lambda {names}: {body}".replace("lambda :", "lambda:") for body in _bodies(arguments, returns)
-    ]
+def kind_of_callable(
+    arguments: Sequence[Kind] | None, returns: Kind, attributes: Mapping[str, Kind] | None = None
+) -> Kind:
+    """Return the kind of functions with these arguments (None: of any number) and this result.
+
+    `attributes` are those of a single argument that is an object.
+    """
+    start = f"lambda {_names(arguments)}".rstrip() + ": "
+    bodies = [*_of_attributes(attributes or {}, returns), *_bodies(arguments, returns)]
     if arguments is None and returns == ANY:
-        bodies = [f"lambda {text}" for text in _OPEN]
-    choices = Kind("choice", choices=tuple(map(Built, dict.fromkeys(bodies))))
-    if len(bodies) > 1 or returns in (NONE, ANY):
-        return choices if bodies else Kind("choice", choices=(Built(f"lambda {names}: 0"),))
-    constant = Kind("text", (returns,), (Built(f"lambda {names}: ".replace("lambda :", "lambda:")), ""))
+        bodies = list(_OPEN)
+    choices = Kind("choice", choices=tuple(Built(start + body) for body in dict.fromkeys(bodies)))
+    if len(bodies) > 1 or (bodies and returns == NONE):
+        return choices
+    constant = Kind("text", (INT if returns == ANY else returns,), (Built(start), ""))
     return Kind("union", (choices, constant)) if bodies else constant
 
 
@@ -64,6 +68,17 @@ def _names(arguments: Sequence[Kind] | None) -> str:
         return "*args"
     letters = "abcdefghijk"[: len(arguments)] if len(arguments) != 1 else "x"
     return ", ".join(letters) if len(arguments) <= 11 else "*args"
+
+
+def _of_attributes(attributes: Mapping[str, Kind], returns: Kind) -> list[str]:
+    """Return expressions over the attributes of `x`, at most two for each attribute."""
+    result = _GROUPS.get(returns.name, "other")
+    found: list[str] = []
+    for name, kind in attributes.items():
+        bodies = _ONE.get((_GROUPS.get(kind.name, "other"), result), ())
+        same = ["x"] if kind == returns or returns == ANY else []
+        found += [re.sub(r"\bx\b", f"x.{name}", body) for body in [*same, *bodies][:2]]
+    return found[:6]
 
 
 def _bodies(arguments: Sequence[Kind] | None, returns: Kind) -> list[str]:

@@ -158,6 +158,19 @@ class ClassReader:
                     found[field.name] = replace(given, keyword_only=keyword_only or given.keyword_only)
         return list(found.values())
 
+    def attributes(self, name: str) -> dict[str, Kind]:
+        """Return the attributes of an instance whose kinds are known: fields, and arguments that it keeps."""
+        lineage = list(self._lineage(name))
+        kept = {attribute for node in lineage for attribute in _assigned_attributes(node)}
+        made = next(
+            (found for node in lineage if (found := self._methods(node).get("__init__")) is not None), None
+        )
+        given = (
+            [p for p in parameters_of(made)[1:] if p.name in kept] if made is not None else self._fields(name)
+        )
+        kinds = {field.name: parameter_kind(field, (), "", self.others) for field in given}
+        return {attribute: kind for attribute, kind in kinds.items() if kind is not None}
+
     def _typed_dict(self, name: str) -> Kind | None:
         fields = self._fields(name)
         found = [parameter_kind(field, (), "", self.others) for field in fields]

@@ -127,11 +127,16 @@ def edge_cases(kind: Kind, hints: Hints, depth: int = 0) -> list[object]:
 
 
 def _object_edges(kind: Kind, hints: Hints) -> list[object]:
-    """Return up to 8 objects; arguments of one kind differ from one another within an object."""
-    parts = [edge_cases(part, hints) or [None] for part in kind.parts]
-    longest = min(max(map(len, parts), default=1), 8)
-    rows = ([p[(i + at) % len(p)] for at, p in enumerate(parts)] for i in range(longest))
-    return list(dict.fromkeys(build(kind, row) for row in rows))
+    return list(dict.fromkeys(build(kind, row) for row in argument_rows(kind.parts, hints)))
+
+
+def argument_rows(parts: Sequence[Kind], hints: Hints) -> list[list[object]]:
+    """Return the arguments of up to 8 objects; arguments of one kind differ from one another within an object."""
+    columns = [edge_cases(part, hints) or [None] for part in parts]
+    shifts = [parts[:at].count(part) for at, part in enumerate(parts)]
+    longest = min(max(map(len, columns), default=1), 8)
+    shifted = list(zip(columns, shifts, strict=True))
+    return [[column[(row + shift) % len(column)] for column, shift in shifted] for row in range(longest)]
 
 
 def build(kind: Kind, values: Sequence[object]) -> Built:

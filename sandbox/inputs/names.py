@@ -80,12 +80,15 @@ def names_of(tree: ast.Module) -> Names:
                 functions.add(statement.name)
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 values[name] = value
+            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=found)):
+                pairs = zip(targets, found, strict=False)
+                values.update((target.id, value) for target, value in pairs if isinstance(target, ast.Name))
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 values[name] = value
             case ast.Import() | ast.ImportFrom():
-                found = dict(_imported(statement))
-                imports.update(found)
-                type_only = type_only | set(found) if checking else type_only - set(found)
+                new = dict(_imported(statement))
+                imports.update(new)
+                type_only = type_only | set(new) if checking else type_only - set(new)
             case _ if (
                 type(statement).__name__ == "TypeAlias"
             ):  # `type X = ...`, which Python 3.11 cannot read

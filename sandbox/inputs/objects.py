@@ -69,6 +69,8 @@ class Objects:
         if not isinstance(node, ast.Name | ast.Attribute):
             return UNKNOWN
         origin = self.names.origin(node)
+        if (plain := self._renamed(node)) is not None:
+            return read(plain) or UNKNOWN
         if origin in self.names.classes:
             return self.of_class(origin)
         if isinstance(node, ast.Name) and node.id in self.names.values and node.id not in self.names.imports:
@@ -121,9 +123,19 @@ class Objects:
         module, _, name = origin.rpartition(".")
         return module in _TYPING if module else name not in self.names.imports
 
+    def _renamed(self, node: ast.expr) -> ast.Name | None:
+        """Return the usual name of a type that an import renames: `from typing import List as L`."""
+        origin = self.names.origin(node)
+        usual = origin.rpartition(".")[2]
+        if isinstance(node, ast.Name) and node.id != usual and "." in origin and self._is_typing(origin):
+            return ast.Name(usual, ast.Load())
+        return None
+
     def _subscript(self, node: ast.Subscript, read: Read) -> Kind | None:
         origin = self.names.origin(node.value)
         inner = subscripts(node)
+        if (plain := self._renamed(node.value)) is not None:
+            return read(ast.Subscript(plain, node.slice, node.ctx)) or UNKNOWN
         if origin in self.names.classes or origin in self.names.values:
             return read(node.value) or UNKNOWN
         name = origin.rpartition(".")[2]
@@ -190,7 +202,10 @@ class Objects:
         if not isinstance(inner[0], ast.List):  # `...`, or a parameter specification
             return kind_of_callable(None, returns)
         # The kind of an argument only decides which operators fit, so an unknown one is no obstacle.
-        return kind_of_callable([read(item) or Kind("unknown") for item in inner[0].elts], returns)
+        arguments = [read(item) or UNKNOWN for item in inner[0].elts]
+        of = self.names.origin(inner[0].elts[0]) if len(arguments) == 1 else ""
+        attributes = self.classes.attributes(of) if arguments and arguments[0].name == "object" else {}
+        return kind_of_callable(arguments, returns, attributes)
 
     def _callback(self, node: ast.ClassDef) -> Kind | None:
         """Return the kind of functions for a protocol with `__call__` alone."""

@@ -308,10 +308,12 @@ def _constructions(target: Target, objects: Objects) -> Iterator[Call]:
             yield from (Call(target.owner, (member,)) for member in kind.choices[:MOST_CONSTRUCTIONS])
             continue
         called, *names = kind.choices
-        calls = list(edge_calls(str(called), kind.parts, hints, 3))
-        if not target.parameters and kind.parts:
-            calls += [Call(str(called), drawn) for drawn in generate.draw(kind.parts, hints, 12, 0)]
-        for call in calls:
-            pairs = list(zip(call.args, names, strict=True))
+        rows = generate.argument_rows(kind.parts, hints)
+        if target.parameters:
+            rows = rows[:MOST_CONSTRUCTIONS]
+        else:
+            rows += map(list, generate.draw(kind.parts, hints, 12, 0))
+        for row in rows:
+            pairs = list(zip(row, names, strict=True))
             keywords = {str(name): argument for argument, name in pairs if name}
             yield Call(str(called), tuple(argument for argument, name in pairs if not name), keywords)
