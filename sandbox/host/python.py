@@ -167,6 +167,11 @@ def _check_plain(value: object, number: int, depth: int, traits: _Traits) -> Non
     if kind in _SCALARS:
         return
     if kind is Built:
+        for text in (value.text, *value.modules):  # type: ignore[attr-defined]
+            if type(text) is not str:
+                raise ArgumentError(
+                    f"probe {number}: a built argument must be str, not {type(text).__name__}"
+                )
         traits.built = True
         traits.modules.update(value.modules)  # type: ignore[attr-defined]
         return
