@@ -189,7 +189,17 @@ def _container_edges(kind: Kind, hints: Hints, depth: int) -> list[object]:
     if kind.name == "list":
         return list(made)
     hashable = [[item for item in items if not isinstance(item, list | dict | set)] for items in made]
-    return [frozenset(items) if kind.name == "frozenset" else set(items) for items in hashable]
+    return [_set_of(kind, items) for items in hashable]
+
+
+def _set_of(kind: Kind, items: Iterable[object]) -> object:
+    """Return the set, or its expression where it holds built items: their order must not depend on hashes."""
+    unique = list(dict.fromkeys(items))
+    if any(isinstance(item, Built) for item in unique):
+        text = "{" + ", ".join(map(repr, unique)) + "}"
+        text = f"frozenset({text})" if kind.name == "frozenset" else text
+        return Built(text, tuple(sorted(set(_modules(unique)))))
+    return frozenset(unique) if kind.name == "frozenset" else set(unique)
 
 
 T = TypeVar("T")
@@ -340,7 +350,7 @@ def _container(kind: Kind, hints: Hints, random: Random, depth: int) -> object:
         case "set" | "frozenset":
             element = kind.parts[0] if kind.parts[0].name in _HASHABLE else INT
             items = _items(longest, inner(element), random)
-            return frozenset(items) if kind.name == "frozenset" else set(items)
+            return _set_of(kind, items)
         case "tuple":
             return tuple(inner(part)(random) for part in kind.parts)
         case "dict":

@@ -71,6 +71,8 @@ class Objects:
         origin = self.names.origin(node)
         if (plain := self._renamed(node)) is not None:
             return read(plain) or UNKNOWN
+        if f"{self.owner}.{origin}" in self.names.classes:  # a class inside the method's own
+            return self.of_class(f"{self.owner}.{origin}")
         if origin in self.names.classes:
             return self.of_class(origin)
         if isinstance(node, ast.Name) and node.id in self.names.values and node.id not in self.names.imports:

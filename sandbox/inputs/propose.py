@@ -239,9 +239,13 @@ def _generated(
     """
     positional, found = fillable(target, seen, objects)
     hints = call_hints(target, seen)
-    fixed = _required_keywords(target, hints, objects)
+    keywords = _required_keywords(target, objects)
+    fixed = {name: generate.edge_cases(kind, hints)[0] for name, kind in keywords.items()}
     if not positional:
-        yield Call(target.name, kwargs=fixed), "edge"
+        rows = generate.argument_rows(tuple(keywords.values()), hints)
+        drawn = generate.draw(tuple(keywords.values()), hints, budget, seed)
+        for origin, row in (*(("edge", row) for row in rows), *(("type", row) for row in drawn)):
+            yield Call(target.name, kwargs=dict(zip(keywords, row, strict=True))), origin
         return
     edges = list(edge_calls(target.name, found, hints, max(4, budget // 2)))
     for call in edges:
@@ -259,15 +263,15 @@ def _generated(
             yield Call(target.name, following.args, fixed), "type"
 
 
-def _required_keywords(target: Target, hints: generate.Hints, objects: Objects) -> dict[str, object]:
-    """Return an argument for each keyword-only parameter without a default; raises `NoInput`."""
-    found: dict[str, object] = {}
+def _required_keywords(target: Target, objects: Objects) -> dict[str, kinds.Kind]:
+    """Return the kind of each keyword-only parameter without a default; raises `NoInput`."""
+    found: dict[str, kinds.Kind] = {}
     for parameter in target.parameters:
         if parameter.keyword_only and parameter.default is None:
             kind = parameter_kind(parameter, (), target.docstring, objects)
             if kind is None or kind == kinds.TOO_DEEP:
                 raise NoInput(_missing(parameter))
-            found[parameter.name] = generate.edge_cases(kind, hints)[0]
+            found[parameter.name] = kind
     return found
 
 

@@ -146,6 +146,8 @@ class Outer:
     class Inner:
         def __init__(self, n: int): self.n = n
 
+    def add(self, other: "Inner") -> int: return other.n
+
 class Words(list): pass
 class Wrong(ValueError): pass
 T, U = TypeVar("T"), TypeVar("U")
@@ -267,6 +269,7 @@ def test_a_right_program_accepts_every_input(sandbox: Sandbox, signature: str, b
         ("Point.norm", "Point(2, 1).norm"),
         ("Level.above", "Level(Level.LOW); .above()"),
         ("Shape.double", "Square(1.5); .double()"),
+        ("Outer.add", "Outer(); .add(Outer.Inner(2))"),
         ("Account.opened", "Account.opened('abc')"),
     ],
 )
@@ -376,7 +379,9 @@ def test_the_same_objects_are_made_in_every_process() -> None:
         "import sys\nfrom sandbox.inputs import propose\nfrom sandbox.program import probe_text\n"
         "print([probe_text(p) for p in propose(sys.stdin.read(), 'target').probes])"
     )
-    source = f"{DOCUMENT}\ndef target(s: Segment, level: Level, f: Callable[[int], int], tree: Tree): pass\n"
+    source = (
+        f"{DOCUMENT}\ndef target(s: Segment, level: set[Level], f: Callable[[int], int], tree: Tree): pass\n"
+    )
     runs = [
         subprocess.run(
             [sys.executable, "-c", program], input=source, capture_output=True, text=True, env={"PYTHONHASHSEED": seed}
@@ -386,6 +391,7 @@ def test_the_same_objects_are_made_in_every_process() -> None:
     assert runs[0].stderr == runs[1].stderr == ""
     assert runs[0].stdout == runs[1].stdout
     assert "Segment(" in runs[0].stdout
+    assert "{Level.LOW, Level.HIGH}" in runs[0].stdout
 
 
 ATOMS = st.sampled_from(
@@ -437,6 +443,12 @@ def test_later_definitions_win_and_guarded_imports_count() -> None:
     assert len(names.classes["A"].body) == 1
     assert names.known("np")
     assert not names.known("date")
+
+
+def test_keyword_only_objects_vary() -> None:
+    probes = propose(f"{DOCUMENT}\ndef target(*, p: Point, n: int): pass\n", "target").probes
+    assert probe_text(probes[0]) == "target(p=Point(2, 1), n=2)"
+    assert len(probes) == 16
 
 
 def test_a_property_and_a_method_are_different_probes() -> None:
