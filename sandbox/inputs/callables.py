@@ -42,6 +42,7 @@ _TWO: dict[tuple[str, str, str], tuple[str, ...]] = {
 }
 _OPEN = ("len(args)", "args[0] if args else 0", "sum(args)")
 """Functions of any number of arguments, where the annotation leaves it open."""
+_LETTERS = "abcdefgh"
 _GROUPS = {"int": "number", "float": "number", "str": "text", "bool": "bool", "list": "list", "any": "any"}
 
 
@@ -66,8 +67,8 @@ def kind_of_callable(
 def _names(arguments: Sequence[Kind] | None) -> str:
     if arguments is None:
         return "*args"
-    letters = "abcdefghijk"[: len(arguments)] if len(arguments) != 1 else "x"
-    return ", ".join(letters) if len(arguments) <= 11 else "*args"
+    letters = _LETTERS[: len(arguments)] if len(arguments) != 1 else "x"
+    return ", ".join(letters) if len(arguments) <= len(_LETTERS) else "*args"
 
 
 def _of_attributes(attributes: Mapping[str, Kind], returns: Kind) -> list[str]:
@@ -81,10 +82,18 @@ def _of_attributes(attributes: Mapping[str, Kind], returns: Kind) -> list[str]:
     return found[:6]
 
 
+def _printed(arguments: Sequence[Kind] | None) -> list[str]:
+    """Return what shows the arguments; the text of an object may hold its address."""
+    if arguments is None or len(arguments) > len(_LETTERS):
+        return ["len(args)"]
+    pairs = zip(_names(arguments).split(", "), arguments, strict=False)
+    return [name if kind.name in _GROUPS else f"type({name}).__name__" for name, kind in pairs]
+
+
 def _bodies(arguments: Sequence[Kind] | None, returns: Kind) -> list[str]:
     """Return expressions over the arguments that have the wanted type."""
     if returns == NONE:
-        return ["print()"] if not arguments else [f"print({_names(arguments)})"]
+        return [f"print({', '.join(_printed(arguments))})"]
     if arguments is None:
         return ["len(args)"] if returns.name == "int" else []
     groups = tuple(_GROUPS.get(kind.name, "other") for kind in arguments)
@@ -101,6 +110,6 @@ def _bodies(arguments: Sequence[Kind] | None, returns: Kind) -> list[str]:
         if not found and groups[0] == result == "list":
             found = ["a + [b]"]
         return found or [name for name, kind in zip("ab", arguments, strict=True) if kind == returns]
-    if len(groups) <= 11 and set(groups) == {"number"} and result == "number" and groups:
-        return [" + ".join("abcdefghijk"[: len(groups)]), " - ".join("abcdefghijk"[: len(groups)])]
+    if set(groups) == {"number"} and result == "number" and len(groups) <= len(_LETTERS):
+        return [" + ".join(_LETTERS[: len(groups)]), " - ".join(_LETTERS[: len(groups)])]
     return []

@@ -27,7 +27,7 @@ from sandbox.inputs.mutate import mutate_call
 from sandbox.inputs.objects import Objects
 from sandbox.inputs.parameters import parameter_kind, parameter_kinds
 from sandbox.inputs.target import Parameter, Target, find_target
-from sandbox.program import Call, Expression, Probe, Vote, probe_text
+from sandbox.program import Built, Call, Expression, Probe, Vote, probe_text
 from sandbox.program import Sequence as CallSequence
 from sandbox.values import Value
 
@@ -100,7 +100,27 @@ def propose(
     except NoInput as error:
         missing = missing or str(error)
     found = collector.result(written, asserted)
+    if returns_objects(target, objects):
+        found = replace(found, probes=tuple(map(describing, found.probes)))
     return replace(found, reason="" if found.probes else missing, guessed=_is_guess(target, seen, objects))
+
+
+def returns_objects(target: Target, objects: Objects) -> bool:
+    """Return True if the annotation of the result names a type that is not plain data."""
+    kind = kinds.of_annotation(target.returns, objects)
+    return kind is not None and kinds.is_built(kind)
+
+
+def describing(probe: Probe) -> Probe:
+    """Return a call with a built argument: then the state of returned objects is compared (see `Call`)."""
+    if not isinstance(probe, Call) or not probe.args or any(_holds_built(value) for value in probe.args):
+        return probe
+    return replace(probe, args=(Built(repr(probe.args[0])), *probe.args[1:]))
+
+
+def _holds_built(value: object) -> bool:
+    kind = kinds.of_value(value)
+    return kind is not None and kinds.is_built(kind)
 
 
 class NoInput(Exception):

@@ -17,7 +17,15 @@ from sandbox.inputs import generate
 from sandbox.inputs.kinds import is_built, of_value
 from sandbox.inputs.mutate import mutate_call
 from sandbox.inputs.objects import Objects
-from sandbox.inputs.propose import Collector, NoInput, ProbeSet, call_hints, fillable
+from sandbox.inputs.propose import (
+    Collector,
+    NoInput,
+    ProbeSet,
+    call_hints,
+    describing,
+    fillable,
+    returns_objects,
+)
 from sandbox.inputs.target import find_target
 from sandbox.program import Call, Probe
 from sandbox.program import Sequence as CallSequence
@@ -76,8 +84,9 @@ def refine(
             collector.add(call, "mutation")
         for drawn in itertools.islice(typical, 1 if not may_mutate or random.random() < 0.4 else 0):
             collector.add(drawn, "type")
+    found_probes = collector.probes[skipped : skipped + budget]
     return ProbeSet(
-        tuple(collector.probes[skipped : skipped + budget]),
+        tuple(map(describing, found_probes) if returns_objects(target, objects) else found_probes),
         tuple(collector.origins[skipped : skipped + budget]),
     )
 

@@ -40,6 +40,7 @@ _VALUES: dict[str, tuple[str, str]] = {
     "re.Match": ("re.match", "('([a-z]+)', 'abc 12');('(.)(.)', 'xy')"),
     "io.StringIO": ("io.StringIO", "('one\\ntwo\\n');('');('a,b\\n1,2\\n3,4\\n');('one');('3 1 2\\n\\nx')"),
     "io.BytesIO": ("io.BytesIO", "(b'one\\ntwo\\n');(b'');(b'abc');(b'\\x00\\x01\\xff')"),
+    "logging.Logger": ("logging.getLogger", "('test')"),
     "random.Random": ("random.Random", "(0);(1);(42)"),
     "builtins.bytearray": ("bytearray", "(b'abc');(b'');(b'\\x00\\xff')"),
     "builtins.memoryview": ("memoryview", "(b'abc');(b'');(b'\\x00\\xff')"),

@@ -178,7 +178,7 @@ def test_a_candidate_that_raises_on_annotated_inputs_is_at_fault(sandbox: Sandbo
 
 def test_results_that_cannot_be_compared_do_not_lose_to_one_that_can(sandbox: Sandbox) -> None:
     document = "class Box:\n    def __init__(self, n: int): self.n = n\n"
-    election = held(sandbox, document, "boxed(n: int) -> Box", ["return Box(n)"] * 7 + ["return n"])
+    election = held(sandbox, document, "boxed(n: int)", ["return Box(n)"] * 7 + ["return n"])
     assert not election.by_consensus
     assert election.decision.reason == "7 of 8 candidates return objects that cannot be compared"
     assert election.chosen in range(7)
@@ -242,3 +242,25 @@ def test_a_winner_is_doubted_only_against_a_majority(
     decision = Decision("joint", (Cluster((0,), 1.0, 0.5),), 0, 0.5, "alike")
     assert bool(why_doubted(decision, results, inputs)[0]) is doubted
     assert why_doubted(Decision("joint", (), None, 0.0, "none"), results, inputs) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("document", "signature", "right", "wrong"),
+    [
+        (LEVEL, "level_of(score: int) -> Level",
+         ("return Level.HIGH if score > 2 else Level.LOW",
+          "if score <= 2:\n        return Level.LOW\n    return Level.HIGH"),
+         "return 'HIGH'"),
+        (POINT, "mirrored(xs: list[int]) -> list[Point]",
+         ("return [Point(x, -x) for x in xs]", "return [Point(y=-x, x=x) for x in xs]"), "return xs"),
+        ("from datetime import date\n", "new_year(year: int) -> date",
+         ("return date(year % 9 + 1, 1, 1)", "return date(year=year % 9 + 1, month=1, day=1)"), "return str(year)"),
+    ],
+    ids=["enum", "list of dataclass", "date"],
+)  # fmt: skip
+def test_objects_that_plain_inputs_give_are_compared(
+    sandbox: Sandbox, document: str, signature: str, right: tuple[str, str], wrong: str
+) -> None:
+    election = held(sandbox, document, signature, [right[0]] * 4 + [right[1]] * 3 + [wrong])
+    assert election.by_consensus, election.decision.reason
+    assert set(election.decision.clusters[0].members) == set(range(7))
