@@ -21,13 +21,31 @@ class Program:
     """A name in `sandbox.host.languages`."""
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Built:
+    """An argument that is no plain data: the jail builds it anew for every call.
+
+    Nothing is evaluated outside the jail. Its repr is its text, so that a call reads as a person would write it.
+    """
+
+    text: str
+    """An expression in the program's namespace, such as `Point(1, 2)`."""
+    modules: tuple[str, ...] = ()
+    """Top-level modules that the expression names and the program may not import."""
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """Call `function(*args, **kwargs)`.
 
     The value is the result, with the arguments where they changed.
 
-    `function` may be dotted (`Stack.from_list`). Arguments are plain data (see `sandbox.values`).
+    `function` may be dotted (`Stack.from_list`). Arguments are plain data (see `sandbox.values`) or `Built`, also
+    inside containers. A call with a `Built` argument may also return instances of Python classes, whose state is
+    compared.
     """
 
     function: str

@@ -1,9 +1,9 @@
 """Define canonical, type-tagged values: the data that a program returned.
 
 The child encodes, the supervisor parses bounded bytes (never pickle), and two values are equal when their canonical
-bytes are. Exact builtin types only: anything else is *opaque*, equals nothing and joins no cluster. (An object that
-equals everything fools a checker that compares inside the process.) `sandbox.jailed.canonical` defines the encoding
-and its float tolerance.
+bytes are. Exact builtin types, and value types of the standard library: anything else is *opaque*, equals nothing and
+joins no cluster. (An object that equals everything fools a checker that compares inside the process.)
+`sandbox.jailed.canonical` defines the encoding and its float tolerance.
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from sandbox.consensus.doubt import why_doubted
 from sandbox.consensus.types import Decision, Evidence, Rule
 from sandbox.inputs import ProbeSet
 from sandbox.limits import Limits
@@ -119,8 +120,13 @@ def count(
     """Decide over the results of `run_all`; `execution_s` is passed through."""
     started = time.perf_counter()
     decision = rule.decide(evidence(ballots, outcomes_of(results, len(inputs.probes)), inputs))
-    best = decision.winner if decision.winner is not None else decision.guess
-    chosen = best if best is not None else _fallback(ballots, results)
+    doubt, running_counts = why_doubted(decision, results, inputs)
+    if doubt:
+        decision = replace(decision, winner=None, guess=None, confidence=0.0, reason=doubt)
+    best = decision.best
+    chosen = (
+        best if best is not None else _fallback(ballots, results if running_counts else [None] * len(ballots))
+    )
     decision_s = time.perf_counter() - started
     return Election(decision, chosen, tuple(results), inputs.probes, execution_s, decision_s)
 
@@ -166,7 +172,7 @@ def evidence(
 def _why_not_run(ballots: Sequence[Ballot], inputs: ProbeSet) -> str:
     """Return the reason to run nothing, empty where a program can run."""
     if not inputs.probes:
-        return "no inputs could be made for this function"
+        return inputs.reason or "no inputs could be made for this function"
     if not any(ballot.program for ballot in ballots):
         return "no candidate parses"
     return ""

@@ -66,6 +66,11 @@ class Decision:
     guess: int | None = None
     """Index of the best candidate where the rule abstains only because too little speaks for it."""
 
+    @property
+    def best(self) -> int | None:
+        """The winner, else the guess."""
+        return self.guess if self.winner is None else self.winner
+
 
 class Rule(Protocol):
     """A consensus rule.

@@ -6,7 +6,7 @@ import ast
 import marshal
 import struct
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sandbox.errors import ArgumentError, ProgramError
 from sandbox.host.jail import JailConfig
@@ -14,7 +14,7 @@ from sandbox.host.job_run import JobRun
 from sandbox.host.probes import check_probes
 from sandbox.host.runtime import Runtime
 from sandbox.host.supervisor import Supervisor
-from sandbox.program import Call, Check, Expression, Job, Probe, Script, Sequence
+from sandbox.program import Built, Call, Check, Expression, Job, Probe, Script, Sequence
 
 KNOWN_PROBES = 64
 """Most encodings kept, since the candidates of one task share their probes."""
@@ -130,12 +130,18 @@ def _encode_probe(number: int, probe: Probe) -> tuple[object, ...] | None:
             return None
 
 
-def _encode_call(number: int, call: Call) -> tuple[str, bytes | str, bool]:
+Packed = bytes | str | tuple[str, tuple[str, ...]]
+"""Arguments as marshal data, as source of plain data, or as source that is built with these modules."""
+
+
+def _encode_call(number: int, call: Call) -> tuple[str, Packed, bool]:
     """Pack the arguments; returns (function, arguments, whether a call can change them)."""
     arguments = (tuple(call.args), dict(call.kwargs))
     traits = _Traits()
     for value in (*arguments[0], *arguments[1].values()):
         _check_plain(value, number, 0, traits)
+    if traits.built:
+        return call.function, (repr(arguments), tuple(sorted(traits.modules))), True
     packed = repr(arguments) if traits.unmarshallable else marshal.dumps(arguments, 2)  # type: ignore[arg-type]
     return call.function, packed, traits.mutable
 
@@ -146,6 +152,8 @@ class _Traits:
 
     mutable: bool = False
     unmarshallable: bool = False
+    built: bool = False
+    modules: set[str] = field(default_factory=set)
 
 
 _SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
@@ -157,6 +165,15 @@ def _check_plain(value: object, number: int, depth: int, traits: _Traits) -> Non
     """Refuse everything but plain data, and note its traits."""
     kind = type(value)
     if kind in _SCALARS:
+        return
+    if kind is Built:
+        for text in (value.text, *value.modules):  # type: ignore[attr-defined]
+            if type(text) is not str:
+                raise ArgumentError(
+                    f"probe {number}: a built argument must be str, not {type(text).__name__}"
+                )
+        traits.built = True
+        traits.modules.update(value.modules)  # type: ignore[attr-defined]
         return
     if depth > _MAX_DEPTH:
         raise ArgumentError(

@@ -13,18 +13,20 @@ from collections.abc import Iterator
 from sandbox.inputs.asserts import Example, read_comparison
 from sandbox.inputs.brackets import after_closing
 from sandbox.inputs.literals import MAX_LITERAL_CHARS, NotALiteral, as_call, parse_literal
+from sandbox.inputs.names import Names
 from sandbox.inputs.target import parse_quietly
 from sandbox.program import Call, Expression, Probe
 
 MAX_EXAMPLES = 32
 
 
-def from_docstring(docstring: str, function: str) -> list[Example]:
+def from_docstring(docstring: str, function: str, names: Names | None = None) -> list[Example]:
     """Read the author's examples: doctests first, then calls in the prose.
 
-    Calls look like `f(1) -> 2` or `f(1) == 2`.
+    Calls look like `f(1) -> 2` or `f(1) == 2`. With the names of the document a doctest may use objects:
+    `distance(Point(0, 0), Point(3, 4))`.
     """
-    found = list(_doctests(docstring, function))
+    found = list(_doctests(docstring, function, names))
     prose = "\n".join(line for line in docstring.splitlines() if not line.lstrip().startswith((">>>", "...")))
     found += _prose_examples(prose, function)
     unique: dict[str, Example] = {}
@@ -35,7 +37,7 @@ def from_docstring(docstring: str, function: str) -> list[Example]:
     return list(unique.values())[:MAX_EXAMPLES]
 
 
-def _doctests(docstring: str, function: str) -> Iterator[Example]:
+def _doctests(docstring: str, function: str, names: Names | None) -> Iterator[Example]:
     try:
         examples = doctest.DocTestParser().get_examples(docstring)
     except ValueError:  # white space is inconsistent: such a doctest cannot be trusted
@@ -56,7 +58,7 @@ def _doctests(docstring: str, function: str) -> Iterator[Example]:
             if example is not None:
                 yield Example(example.probe, example.expected, example.known, hard=True)
                 continue
-        probe: Probe | None = as_call(node, function)
+        probe: Probe | None = as_call(node, function, names)
         if probe is None and _is_self_contained(node, function):
             probe = Expression(ast.unparse(node))
         if probe is None:

@@ -27,6 +27,7 @@ from random import Random
 from typing import TypeVar
 
 from sandbox.inputs.kinds import ANY, INT, STR, Kind
+from sandbox.program import Built
 
 WORDS = ("hello", "world", "Python", "abc", "racecar", "The quick brown fox", "aAbB", "test case", "xyz")
 
@@ -89,7 +90,9 @@ def hints_of(values: Iterable[object]) -> Hints:
 
 def edge_cases(kind: Kind, hints: Hints, depth: int = 0) -> list[object]:
     """Return small and boundary values of `kind`, most ordinary first."""
-    if depth > 3:
+    if kind.name in ("object", "text"):
+        return _object_edges(kind, hints) if depth <= 3 else [smallest(kind, hints, depth)]
+    if depth > 3 and kind.name != "choice":
         return [None]
     match kind.name:
         case "int":
@@ -123,6 +126,44 @@ def edge_cases(kind: Kind, hints: Hints, depth: int = 0) -> list[object]:
             return _container_edges(kind, hints, depth)
 
 
+def _object_edges(kind: Kind, hints: Hints) -> list[object]:
+    return list(dict.fromkeys(build(kind, row) for row in argument_rows(kind.parts, hints)))
+
+
+def argument_rows(parts: Sequence[Kind], hints: Hints) -> list[list[object]]:
+    """Return the arguments of up to 8 objects; arguments of one kind differ from one another within an object."""
+    columns = [edge_cases(part, hints) or [None] for part in parts]
+    shifts = [parts[:at].count(part) for at, part in enumerate(parts)]
+    longest = min(max(map(len, columns), default=1), 8)
+    shifted = list(zip(columns, shifts, strict=True))
+    return [[column[(row + shift) % len(column)] for column, shift in shifted] for row in range(longest)]
+
+
+def build(kind: Kind, values: Sequence[object]) -> Built:
+    """Write the expression that makes an object of `kind` from the values of its parts."""
+    called, *rest = kind.choices
+    assert isinstance(called, Built), "the first choice of an object or a text is what it begins with"
+    if kind.name == "object":
+        pairs = zip(rest, values, strict=True)
+        text = ", ".join(f"{name}={value!r}" if name else repr(value) for name, value in pairs)
+        text = f"{called.text}({text})"
+    else:
+        text = called.text + "".join(f"{value!r}{after}" for value, after in zip(values, rest, strict=True))
+    modules = {module for value in values for module in _modules(value)}
+    return Built(text, tuple(sorted({*called.modules, *modules})))
+
+
+def _modules(value: object) -> Iterator[str]:
+    """Yield the modules that the parts of a value need."""
+    if isinstance(value, Built):
+        yield from value.modules
+    elif isinstance(value, list | tuple | set | frozenset | dict):
+        for item in value:
+            yield from _modules(item)
+        if isinstance(value, dict):
+            yield from _modules(list(value.values()))
+
+
 def _container_edges(kind: Kind, hints: Hints, depth: int) -> list[object]:
     parts = [edge_cases(part, hints, depth + 1) or [None] for part in (kind.parts or (ANY,))]
     first = parts[0]
@@ -148,7 +189,17 @@ def _container_edges(kind: Kind, hints: Hints, depth: int) -> list[object]:
     if kind.name == "list":
         return list(made)
     hashable = [[item for item in items if not isinstance(item, list | dict | set)] for items in made]
-    return [frozenset(items) if kind.name == "frozenset" else set(items) for items in hashable]
+    return [_set_of(kind, items) for items in hashable]
+
+
+def _set_of(kind: Kind, items: Iterable[object]) -> object:
+    """Return the set, or its expression where it holds built items: their order must not depend on hashes."""
+    unique = list(dict.fromkeys(items))
+    if any(isinstance(item, Built) for item in unique):
+        text = "{" + ", ".join(map(repr, unique)) + "}"
+        text = f"frozenset({text})" if kind.name == "frozenset" else text
+        return Built(text, tuple(sorted(set(_modules(unique)))))
+    return frozenset(unique) if kind.name == "frozenset" else set(unique)
 
 
 T = TypeVar("T")
@@ -164,7 +215,7 @@ _WIDE = 127
 """A range of more steps than this gives its ends only (see the module's docstring)."""
 _FEW_KEYS = 255
 """Integer keys from a range of up to this many steps are drawn without repetition."""
-_HASHABLE = {"int", "float", "bool", "str", "bytes", "none", "choice"}
+_HASHABLE = {"int", "float", "bool", "str", "bytes", "none", "choice", "object", "text"}
 
 
 def draw(kinds: tuple[Kind, ...], hints: Hints, count: int, seed: int) -> Iterator[tuple[object, ...]]:
@@ -195,6 +246,8 @@ def smallest(kind: Kind, hints: Hints, depth: int = 0) -> object:
             return "" if depth < _KNOWN_TEXT_DEPTH else _known_strings(hints)[0]
         case "choice":
             return kind.choices[0]
+        case "object" | "text":
+            return build(kind, [smallest(part, hints, depth + 1) for part in kind.parts])
         case "union":
             return smallest(kind.parts[0], hints, depth + 1)
         case "tuple":
@@ -246,6 +299,8 @@ def _forms(kind: Kind, hints: Hints, depth: int) -> list[Form]:
         case "float":
             low, high = hints.range
             return [lambda random: _integer(4 * low, 4 * high, random) / 4]
+        case "object" | "text":
+            return [lambda random: build(kind, [typical(p, hints, random, depth + 1) for p in kind.parts])]
         case "bytes":
             byte = functools.partial(_integer, 0, 127)
             return [lambda random: bytes(_items(_LONGEST_BYTES, byte, random))]
@@ -295,7 +350,7 @@ def _container(kind: Kind, hints: Hints, random: Random, depth: int) -> object:
         case "set" | "frozenset":
             element = kind.parts[0] if kind.parts[0].name in _HASHABLE else INT
             items = _items(longest, inner(element), random)
-            return frozenset(items) if kind.name == "frozenset" else set(items)
+            return _set_of(kind, items)
         case "tuple":
             return tuple(inner(part)(random) for part in kind.parts)
         case "dict":

@@ -7,10 +7,12 @@ bounded and nothing is evaluated. What cannot be read that way is refused, never
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Callable
 
+from sandbox.inputs.names import Names
 from sandbox.inputs.target import parse_quietly
-from sandbox.program import Call
+from sandbox.program import Built, Call
 
 MAX_LITERAL_CHARS = 2_000
 _NUMBER = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.FloorDiv, ast.Mod)
@@ -127,10 +129,31 @@ def parse_literal(text: str) -> object:
     return literal(tree.body[0].value)
 
 
-def as_call(node: ast.expr, function: str) -> Call | None:
+def argument(node: ast.expr, names: Names | None) -> object:
+    """Return the data of a literal, or what the jail builds from names of the document.
+
+    Raises `NotALiteral` for an expression with a name that neither the document nor Python has.
+    """
+    try:
+        return literal(node)
+    except NotALiteral:
+        if names is None or not _uses_known_names(node, names):
+            raise
+        return Built(ast.unparse(node))
+
+
+def _uses_known_names(node: ast.expr, names: Names) -> bool:
+    used = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
+    own = {n.id for n in used if isinstance(n.ctx, ast.Store)}
+    own |= {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+    read = {n.id for n in used if isinstance(n.ctx, ast.Load)} - own
+    return bool(read) and all(names.known(name) or hasattr(builtins, name) for name in read)
+
+
+def as_call(node: ast.expr, function: str, names: Names | None = None) -> Call | None:
     """Return `node` as a call of `function` with literal arguments.
 
-    None if it is anything else.
+    With the names of the document an argument may be an object too. None if it is anything else.
     """
     if not isinstance(node, ast.Call) or len(ast.dump(node.func)) > 500:
         return None
@@ -145,8 +168,8 @@ def as_call(node: ast.expr, function: str) -> Call | None:
     ):
         return None
     try:
-        args = tuple(literal(item) for item in node.args)
-        keywords = {item.arg: literal(item.value) for item in node.keywords if item.arg is not None}
+        args = tuple(argument(item, names) for item in node.args)
+        keywords = {item.arg: argument(item.value, names) for item in node.keywords if item.arg is not None}
     except NotALiteral:
         return None
     if len(keywords) != len(node.keywords):

@@ -5,21 +5,29 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from sandbox.inputs.kinds import ANY, INT, NONE, STR, Kind, merge, of_annotation, of_value
+from sandbox.inputs.kinds import ANY, INT, NONE, STR, Kind, Others, merge, of_annotation, of_value
 from sandbox.inputs.name_hints import kind_of_name
 from sandbox.inputs.target import Parameter
 from sandbox.program import Call
 
 
-def parameter_kind(parameter: Parameter, seen: Iterable[object], docstring: str = "") -> Kind:
+def parameter_kind(
+    parameter: Parameter, seen: Iterable[object], docstring: str = "", others: Others | None = None
+) -> Kind | None:
     """Return the kind of a parameter.
 
     Evidence in this order: annotation, values seen, default, name. An annotation that leaves its elements
     open (`list`) is filled in from the weaker evidence.
+
+    None for an annotation that `others` cannot read either, where no value was seen: its author named a type, so a
+    guess from the parameter's name would be wrong.
     """
-    annotated = of_annotation(parameter.annotation)
+    annotated = of_annotation(parameter.annotation, others)
     observed = merge(_common(of_value(value) for value in seen))
+    if annotated is None and parameter.annotation is not None and others is not None:
+        return observed
     default: Kind | None = None
     if parameter.default is not None:
         try:
@@ -34,14 +42,14 @@ def parameter_kind(parameter: Parameter, seen: Iterable[object], docstring: str 
 
 
 def parameter_kinds(
-    parameters: Sequence[Parameter], calls: Sequence[Call], docstring: str
-) -> tuple[Kind, ...]:
+    parameters: Sequence[Parameter], calls: Sequence[Call], docstring: str, others: Others | None = None
+) -> tuple[Kind | None, ...]:
     """Return one kind per parameter, learned from `calls` among others (see `parameter_kind`)."""
     found = []
     for position, parameter in enumerate(parameters):
         seen = [call.args[position] for call in calls if len(call.args) > position]
         seen += [call.kwargs[parameter.name] for call in calls if parameter.name in call.kwargs]
-        found.append(parameter_kind(parameter, seen, docstring))
+        found.append(parameter_kind(parameter, seen, docstring, others))
     return tuple(found)
 
 
@@ -65,6 +73,7 @@ def _fill(kind: Kind, weaker: Kind) -> Kind:
     if not kind.parts:
         return kind
     if kind.name == weaker.name and len(kind.parts) == len(weaker.parts):
-        return Kind(kind.name, tuple(_fill(a, b) for a, b in zip(kind.parts, weaker.parts, strict=True)))
-    fallback = (STR, INT) if kind.name == "dict" else (INT,) * len(kind.parts)
-    return Kind(kind.name, tuple(_fill(a, b) for a, b in zip(kind.parts, fallback, strict=True)))
+        fallback = weaker.parts
+    else:
+        fallback = (STR, INT) if kind.name == "dict" else (INT,) * len(kind.parts)
+    return replace(kind, parts=tuple(_fill(a, b) for a, b in zip(kind.parts, fallback, strict=True)))

@@ -13,21 +13,26 @@ The same text, examples and seed give the same probes. Official tests are never 
 
 from __future__ import annotations
 
+import ast
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from sandbox.inputs import generate, kinds
 from sandbox.inputs.asserts import Example, from_asserts
 from sandbox.inputs.doctests import from_docstring
 from sandbox.inputs.mutate import mutate_call
+from sandbox.inputs.objects import Objects
 from sandbox.inputs.parameters import parameter_kind, parameter_kinds
-from sandbox.inputs.target import Target, find_target
-from sandbox.program import Call, Probe, Vote
+from sandbox.inputs.target import Parameter, Target, find_target
+from sandbox.program import Built, Call, Expression, Probe, Vote, probe_text
 from sandbox.program import Sequence as CallSequence
 from sandbox.values import Value
+
+MOST_CONSTRUCTIONS = 4
+"""Objects that the probes of a method share out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,10 @@ class ProbeSet:
     """Expected values that the author wrote as examples."""
     asserts: tuple[Vote, ...] = ()
     """Weak votes, one per generated assert (repeated asserts repeat) and one per remark in prose."""
+    reason: str = ""
+    """Why there are no probes; empty where there are some."""
+    guessed: bool = False
+    """True where arguments may be of a wrong type: built objects, and kinds guessed without annotation or example."""
 
 
 def propose(
@@ -56,15 +65,16 @@ def propose(
 
     `function` is `name` or `Class.method`. `source` needs the signature and the docstring; the body may be
     missing and the rest may not parse. `examples` are calls seen elsewhere; `tests` are texts of generated
-    asserts. There are fewer probes, or none, where the function is not found or its parameters cannot be
-    filled with plain data.
+    asserts. There are fewer probes, or none with a reason, where the function is not found or a value of a
+    parameter's type cannot be made.
     """
     target = find_target(source, function)
     if target is None or budget <= 0:
         return ProbeSet()
-    written = from_docstring(target.docstring, function)
+    written = from_docstring(target.docstring, function, target.names)
     asserted = [example for text in tests for example in from_asserts(text, function)]
-    collector = Collector(target, budget)
+    objects = Objects(target)
+    collector = Collector(target, budget, objects)
 
     # 1. What the author and the model wrote. Asserts may use most of the budget, not all of it.
     for example in written:
@@ -81,11 +91,40 @@ def propose(
 
     # 2. What follows from the parameters' kinds.
     seen = [p for p in (*collector.probes, *first.values()) if isinstance(p, Call)]
-    for call, origin in _generated(target, seen, budget, seed):
-        if collector.full:
-            break
-        collector.add(call, origin)
-    return collector.result(written, asserted)
+    missing = collector.missing
+    try:
+        for call, origin in _generated(target, seen, budget, seed, objects):
+            if collector.full:
+                break
+            collector.add(call, origin)
+    except NoInput as error:
+        missing = missing or str(error)
+    found = collector.result(written, asserted)
+    if returns_objects(target, objects):
+        found = replace(found, probes=tuple(map(describing, found.probes)))
+    return replace(found, reason="" if found.probes else missing, guessed=_is_guess(target, seen, objects))
+
+
+def returns_objects(target: Target, objects: Objects) -> bool:
+    """Return True if the annotation of the result names a type that is not plain data."""
+    kind = kinds.of_annotation(target.returns, objects)
+    return kind is not None and kinds.is_built(kind)
+
+
+def describing(probe: Probe) -> Probe:
+    """Return a call with a built argument: then the state of returned objects is compared (see `Call`)."""
+    if not isinstance(probe, Call) or not probe.args or any(_holds_built(value) for value in probe.args):
+        return probe
+    return replace(probe, args=(Built(repr(probe.args[0])), *probe.args[1:]))
+
+
+def _holds_built(value: object) -> bool:
+    kind = kinds.of_value(value)
+    return kind is not None and kinds.is_built(kind)
+
+
+class NoInput(Exception):
+    """Raised for a parameter whose annotation names a type of which no value can be made."""
 
 
 class Collector:
@@ -94,12 +133,15 @@ class Collector:
     Calls of methods become call sequences that build an object first.
     """
 
-    def __init__(self, target: Target, budget: int) -> None:
+    def __init__(self, target: Target, budget: int, objects: Objects) -> None:
         self.target, self.budget = target, budget
         self.probes: list[Probe] = []
         self.origins: list[str] = []
         self.index: dict[str, int] = {}
-        self.constructions = list(_constructions(target))
+        made = {_key(call): call for call in _constructions(target, objects)} if target.owner else {}
+        self.constructions = list(made.values())
+        self.missing = f"no object of the class `{target.owner}` could be made" if target.owner else ""
+        self.missing = "" if self.constructions else self.missing
 
     @property
     def full(self) -> bool:
@@ -115,9 +157,24 @@ class Collector:
         if isinstance(probe, Call) and self.target.owner:
             if not self.constructions:
                 return
-            construct = self.constructions[len(self.probes) % len(self.constructions)]
-            method = self.target.name.rpartition(".")[2]
-            probe = CallSequence(construct, (Call(method, probe.args, probe.kwargs),))
+            at = len(self.probes) % len(self.constructions)
+            # Without arguments only the object can differ from one probe to the next.
+            found = (
+                self.constructions if not (probe.args or probe.kwargs) else self.constructions[at : at + 1]
+            )
+            for number, construct in enumerate(found[: self.budget - len(self.probes)]):
+                self._keep(self._on_object(construct, probe), f"{key} {number}" if number else key, origin)
+            return
+        self._keep(probe, key, origin)
+
+    def _on_object(self, construct: Call, call: Call) -> Probe:
+        """Return the probe that builds an object, then calls the method or reads the property."""
+        method = self.target.name.rpartition(".")[2]
+        if self.target.is_property:
+            return Expression(f"{probe_text(construct)}.{method}")
+        return CallSequence(construct, (Call(method, call.args, call.kwargs),))
+
+    def _keep(self, probe: Probe, key: str, origin: str) -> None:
         self.index[key] = len(self.probes)
         self.probes.append(probe)
         self.origins.append(origin)
@@ -158,38 +215,84 @@ def quoted(docstring: str) -> list[str]:
     return [piece for piece in found if not piece.isidentifier() or len(piece) <= 2][:16]
 
 
-def _generated(target: Target, seen: Sequence[Call], budget: int, seed: int) -> Iterator[tuple[Call, str]]:
-    """Yield edge cases, then mutations and typical values in turn.
+def fillable(
+    target: Target, seen: Sequence[Call], objects: Objects
+) -> tuple[list[Parameter], tuple[kinds.Kind, ...]]:
+    """Return the positional parameters that calls fill, and their kinds.
 
-    Each call comes with its origin.
+    A parameter with a default whose type cannot be made is left out, with those after it. Raises `NoInput` for one
+    without a default.
     """
     positional = [p for p in target.parameters if not p.keyword_only]
-    found = parameter_kinds(positional, seen, target.docstring)
+    kept: list[kinds.Kind] = []
+    for parameter, kind in zip(
+        positional, parameter_kinds(positional, seen, target.docstring, objects), strict=True
+    ):
+        if kind is None or kind == kinds.TOO_DEEP:
+            if parameter.default is None:
+                raise NoInput(_missing(parameter))
+            break
+        kept.append(kind)
+    return positional[: len(kept)], tuple(kept)
+
+
+def _is_guess(target: Target, seen: Sequence[Call], objects: Objects) -> bool:
+    """Return True unless examples or annotations of plain data say what every argument is."""
+    found = [kinds.of_annotation(parameter.annotation, objects) for parameter in target.parameters]
+    return not seen and (
+        bool(target.owner) or any(kind is None or kind == kinds.ANY or kinds.is_built(kind) for kind in found)
+    )
+
+
+def _missing(parameter: Parameter) -> str:
+    annotation = ast.unparse(parameter.annotation) if parameter.annotation is not None else "?"
+    return f"no input could be made for `{parameter.name}: {annotation}`"
+
+
+def _generated(
+    target: Target, seen: Sequence[Call], budget: int, seed: int, objects: Objects
+) -> Iterator[tuple[Call, str]]:
+    """Yield edge cases, then mutations and typical values in turn.
+
+    Each call comes with its origin. Built arguments are not mutated: a change of the list around them, or of what
+    belongs to them, would mostly leave their type. Raises `NoInput`.
+    """
+    positional, found = fillable(target, seen, objects)
     hints = call_hints(target, seen)
+    keywords = _required_keywords(target, objects)
+    fixed = {name: generate.edge_cases(kind, hints)[0] for name, kind in keywords.items()}
     if not positional:
-        yield Call(target.name), "edge"
+        rows = generate.argument_rows(tuple(keywords.values()), hints)
+        drawn = generate.draw(tuple(keywords.values()), hints, budget, seed)
+        for origin, row in (*(("edge", row) for row in rows), *(("type", row) for row in drawn)):
+            yield Call(target.name, kwargs=dict(zip(keywords, row, strict=True))), origin
         return
-    fixed = _required_keywords(target, hints)
     edges = list(edge_calls(target.name, found, hints, max(4, budget // 2)))
     for call in edges:
         yield Call(call.function, call.args, fixed), "edge"
     random = Random(seed)  # noqa: S311 - inputs, not secrets
     bases = list(seen) or edges
     typical = (Call(target.name, values) for values in generate.draw(found, hints, budget, seed))
+    may_mutate = not any(map(kinds.is_built, found))
     for _ in range(2 * budget):
-        base = random.choice(bases)
-        yield mutate_call(Call(target.name, base.args, base.kwargs), hints, random), "mutation"
+        if may_mutate:
+            base = random.choice(bases)
+            yield mutate_call(Call(target.name, base.args, base.kwargs), hints, random), "mutation"
         following = next(typical, None)
         if following is not None:
             yield Call(target.name, following.args, fixed), "type"
 
 
-def _required_keywords(target: Target, hints: generate.Hints) -> dict[str, object]:
-    return {
-        p.name: generate.edge_cases(parameter_kind(p, (), target.docstring), hints)[0]
-        for p in target.parameters
-        if p.keyword_only and p.default is None
-    }
+def _required_keywords(target: Target, objects: Objects) -> dict[str, kinds.Kind]:
+    """Return the kind of each keyword-only parameter without a default; raises `NoInput`."""
+    found: dict[str, kinds.Kind] = {}
+    for parameter in target.parameters:
+        if parameter.keyword_only and parameter.default is None:
+            kind = parameter_kind(parameter, (), target.docstring, objects)
+            if kind is None or kind == kinds.TOO_DEEP:
+                raise NoInput(_missing(parameter))
+            found[parameter.name] = kind
+    return found
 
 
 def edge_calls(
@@ -221,17 +324,20 @@ def edge_calls(
             yield Call(function, args)
 
 
-def _constructions(target: Target) -> Iterator[Call]:
-    """Yield a few ways to build the object of a method.
-
-    Required parameters get edge cases.
-    """
-    required = [p for p in target.constructor if p.default is None and not p.keyword_only]
-    required_keywords = [p for p in target.constructor if p.default is None and p.keyword_only]
-    found = parameter_kinds(required, (), "")
+def _constructions(target: Target, objects: Objects) -> Iterator[Call]:
+    """Yield a few ways to build the object of a method, and more for a method without parameters."""
     hints = generate.Hints()
-    if required_keywords and any(kinds.of_annotation(p.annotation) is None for p in required_keywords):
-        return
-    keywords = {p.name: generate.edge_cases(parameter_kind(p, ()), hints)[0] for p in required_keywords}
-    for call in edge_calls(target.owner, found, hints, 3):
-        yield Call(target.owner, call.args, keywords)
+    for kind in objects.constructions(target):
+        if kind.name == "choice":  # a member of an enum: `Level(Level.HIGH)` is `Level.HIGH`
+            yield from (Call(target.owner, (member,)) for member in kind.choices[:MOST_CONSTRUCTIONS])
+            continue
+        called, *names = kind.choices
+        rows = generate.argument_rows(kind.parts, hints)
+        if target.parameters:
+            rows = rows[:MOST_CONSTRUCTIONS]
+        else:
+            rows += map(list, generate.draw(kind.parts, hints, 12, 0))
+        for row in rows:
+            pairs = list(zip(row, names, strict=True))
+            keywords = {str(name): argument for argument, name in pairs if name}
+            yield Call(str(called), tuple(argument for argument, name in pairs if not name), keywords)

@@ -14,9 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.inputs import generate
+from sandbox.inputs.kinds import is_built, of_value
 from sandbox.inputs.mutate import mutate_call
-from sandbox.inputs.parameters import parameter_kinds
-from sandbox.inputs.propose import Collector, ProbeSet, call_hints
+from sandbox.inputs.objects import Objects
+from sandbox.inputs.propose import (
+    Collector,
+    NoInput,
+    ProbeSet,
+    call_hints,
+    describing,
+    fillable,
+    returns_objects,
+)
 from sandbox.inputs.target import find_target
 from sandbox.program import Call, Probe
 from sandbox.program import Sequence as CallSequence
@@ -53,9 +62,13 @@ def refine(
         return ProbeSet()
     random = Random(seed)  # noqa: S311 - inputs, not secrets
     hints = call_hints(target, calls)
-    positional = [p for p in target.parameters if not p.keyword_only]
-    found = parameter_kinds(positional, calls, target.docstring)
-    collector = Collector(target, budget + len(tried))
+    objects = Objects(target)
+    try:
+        _, found = fillable(target, calls, objects)
+    except NoInput:
+        found = ()  # the calls seen can still be mutated
+    may_mutate = not any(is_built(kind) for kind in found) and not _hold_built(calls)
+    collector = Collector(target, budget + len(tried), objects)
     for probe in tried:
         collector.add(_as_call(probe, function) or probe, "seen")
     skipped = len(collector.probes)
@@ -64,16 +77,23 @@ def refine(
     for _ in range(4 * budget):
         if collector.full or len(collector.probes) - skipped >= budget:
             break
-        call = random.choices(calls, likely)[0]
-        for _ in range(random.choice((1, 1, 2, 3))):
-            call = mutate_call(call, hints, random)
-        collector.add(call, "mutation")
-        for drawn in itertools.islice(typical, 1 if random.random() < 0.4 else 0):
+        if may_mutate:
+            call = random.choices(calls, likely)[0]
+            for _ in range(random.choice((1, 1, 2, 3))):
+                call = mutate_call(call, hints, random)
+            collector.add(call, "mutation")
+        for drawn in itertools.islice(typical, 1 if not may_mutate or random.random() < 0.4 else 0):
             collector.add(drawn, "type")
+    found_probes = collector.probes[skipped : skipped + budget]
     return ProbeSet(
-        tuple(collector.probes[skipped : skipped + budget]),
+        tuple(map(describing, found_probes) if returns_objects(target, objects) else found_probes),
         tuple(collector.origins[skipped : skipped + budget]),
     )
+
+
+def _hold_built(calls: Sequence[Call]) -> bool:
+    kinds = (of_value(value) for call in calls for value in (*call.args, *call.kwargs.values()))
+    return any(kind is not None and is_built(kind) for kind in kinds)
 
 
 def _as_call(probe: Probe, function: str) -> Call | None:

@@ -10,7 +10,9 @@ import ast
 import re
 import textwrap
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+
+from sandbox.inputs.names import Names, names_of
 
 MAX_SOURCE_CHARS = 400_000
 _HEADER_LINES = 40
@@ -40,6 +42,10 @@ class Target:
     """The class of an instance method, whose probes must build an object first; otherwise empty."""
     constructor: tuple[Parameter, ...] = ()
     """Parameters of the owner's `__init__`, or the fields of a dataclass."""
+    is_property: bool = False
+    """True for a method that is read, not called."""
+    names: Names = field(default_factory=Names, compare=False)
+    """What the names of the document mean."""
 
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -70,8 +76,18 @@ def find_target(source: str, function: str) -> Target | None:
     if tree is not None:
         found = _find_in_tree(tree, owner_name, name)
         if found is not None:
-            return found
-    return _find_in_fragment(source, owner_name, name)
+            return replace(found, names=names_of(tree))
+    found = _find_in_fragment(source, owner_name, name)
+    if found is None:
+        return None
+    before = source[: _header(source, name)[-1].start()]
+    tree = tree or parse_quietly(before) or parse_quietly(f"{before}\n    pass")
+    return replace(found, names=names_of(tree)) if tree is not None else found
+
+
+def _header(source: str, name: str) -> list[re.Match[str]]:
+    """Find the beginnings of the definitions of a function in text."""
+    return list(re.finditer(rf"^[ \t]*(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b", source, re.MULTILINE))
 
 
 def _find_in_tree(tree: ast.Module, owner_name: str, name: str) -> Target | None:
@@ -89,7 +105,7 @@ def _find_in_tree(tree: ast.Module, owner_name: str, name: str) -> Target | None
 
 def _find_in_fragment(source: str, owner_name: str, name: str) -> Target | None:
     """Read signature and docstring out of text that does not parse."""
-    matches = list(re.finditer(rf"^[ \t]*(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b", source, re.MULTILINE))
+    matches = _header(source, name)
     if not matches:
         return None
     lines = source[matches[-1].start() :].lstrip("\n").splitlines()
@@ -141,8 +157,8 @@ def _class_fragment(source: str, owner_name: str, end: int) -> ast.ClassDef | No
 
 
 def _target_of(node: FunctionNode, owner_name: str, owner: ast.ClassDef | None) -> Target:
-    parameters = list(_parameters(node))
-    decorators = {_decorator_name(item) for item in node.decorator_list}
+    parameters = list(parameters_of(node))
+    decorators = {decorator_name(item) for item in node.decorator_list}
     is_instance_method = bool(owner_name) and not decorators & {"staticmethod", "classmethod"}
     if bool(owner_name) and "staticmethod" not in decorators and parameters:
         parameters = parameters[1:]
@@ -152,11 +168,13 @@ def _target_of(node: FunctionNode, owner_name: str, owner: ast.ClassDef | None) 
         docstring=ast.get_docstring(node) or "",
         returns=node.returns,
         owner=owner_name if is_instance_method else "",
+        is_property=bool(decorators & {"property", "cached_property"}),
         constructor=_constructor(owner) if is_instance_method and owner is not None else (),
     )
 
 
-def _parameters(node: FunctionNode) -> list[Parameter]:
+def parameters_of(node: FunctionNode) -> list[Parameter]:
+    """Return the parameters of a definition, `self` included, without `*args` and `**kwargs`."""
     arguments = node.args
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
@@ -172,8 +190,8 @@ def _parameters(node: FunctionNode) -> list[Parameter]:
 def _constructor(owner: ast.ClassDef) -> tuple[Parameter, ...]:
     for node in owner.body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-            return tuple(_parameters(node)[1:])
-    if "dataclass" in {_decorator_name(item) for item in owner.decorator_list}:
+            return tuple(parameters_of(node)[1:])
+    if "dataclass" in {decorator_name(item) for item in owner.decorator_list}:
         return tuple(
             Parameter(node.target.id, node.annotation, node.value)
             for node in owner.body
@@ -182,7 +200,8 @@ def _constructor(owner: ast.ClassDef) -> tuple[Parameter, ...]:
     return ()
 
 
-def _decorator_name(node: ast.expr) -> str:
+def decorator_name(node: ast.expr) -> str:
+    """Return the last name of a decorator, of a call or of an attribute."""
     if isinstance(node, ast.Call):
         node = node.func
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

@@ -3,8 +3,9 @@
 The child writes these bytes, `sandbox.decode` reads them outside the jail as untrusted input, and expected answers are
 written outside with the same code. Two values are equal exactly when their bytes are.
 
-* Exact builtin types only. An instance of a subclass, or of any other class, is *opaque*: only the name of its type is
-  written. It equals nothing, and neither does a container that holds it.
+* Exact builtin types, and value types of the standard library (`sandbox.jailed.known`). An instance of a subclass, or
+  of any other class, is *opaque*: only the name of its type is written. It equals nothing, and neither does a container
+  that holds it.
 * Floats (also the parts of a complex) are rounded to 9 significant digits and count as zero below 1e-12 in
   magnitude. -0.0 is 0.0, and all NaNs are the same value.
 * Sets and dicts are written in the order of their encoded members, independent of insertion and hash order.
@@ -18,9 +19,12 @@ need not be what its program returned. Reading them is bounded and yields only d
 from __future__ import annotations
 
 import sys
+from abc import ABCMeta
 from collections import OrderedDict
 from types import GeneratorType, MemberDescriptorType
 from typing import Any
+
+from sandbox.jailed.known import content_of
 
 MAX_DEPTH = 100
 """Deepest nesting that is written or read. Deeper values are opaque, and never exhaust the C stack."""
@@ -217,7 +221,11 @@ class _Writer:
             if isinstance(v, numpy.generic) and kind.__module__ == "numpy" and v.dtype.kind in "biufcSU":
                 self.write(v.item())
                 return
-        if self.describe and type(kind) is type:
+        known = content_of(v, kind, self.describe)
+        if known is not None:
+            self._container(Described(known[0], {None: known[1]}), Described)
+            return
+        if self.describe and type(kind) in _ORDINARY:
             self._container(v, Described)
             return
         self._opaque(kind)
@@ -307,6 +315,8 @@ _CONTENT: "dict[type, Any]" = {
 }
 """The content of an instance of a subclass, read with the builtin class's own methods."""
 _WORD = tuple.__itemsize__
+_ORDINARY = (type, ABCMeta)
+"""Metaclasses whose classes may be described; any other may hide what an instance holds."""
 
 
 def _state(v: Any, kind: type) -> "dict[str | None, object] | None":

@@ -23,7 +23,7 @@ from resource import RLIMIT_AS, RLIMIT_CPU, setrlimit
 from time import perf_counter
 from typing import Any
 
-from sandbox.jailed import canonical
+from sandbox.jailed import built, canonical
 from sandbox.jailed.streams import Captured, Discarded, Given, OutputLimit, Printed
 
 HEADER = struct.Struct("<II")
@@ -198,6 +198,8 @@ class Child:
 
     def call(self, probe: tuple[Any, ...]) -> Any:
         _, function, arguments, mutable = probe
+        if type(arguments) is tuple:
+            return self.call_with_objects(function, arguments)
         args, kwargs = loads(arguments) if type(arguments) is bytes else unpack(arguments)  # noqa: S302
         found = self.namespace[function] if function in self.namespace else self.find(function)
         result = found(*args, **kwargs)
@@ -210,6 +212,17 @@ class Child:
             if canonical.encode((args, kwargs), self.result_limit * 4) != before:
                 return canonical.Mutated(result, args, kwargs)
         return result
+
+    def call_with_objects(self, function: str, arguments: "built.Packed") -> Any:
+        """Call with built arguments; the state of instances is compared, in the result and in the arguments."""
+        args, kwargs = self.unpack(arguments)
+        result = settle(self.find(function)(*args, **kwargs))
+        result = canonical.Frozen(canonical.encode(result, self.result_limit, True))
+        # Built again: to encode an iterator or a file before the call would use it up.
+        return built.with_changes(result, self.unpack(arguments), (args, kwargs), self.result_limit * 4)
+
+    def unpack(self, arguments: Any) -> Any:
+        return built.build(arguments, self.namespace) if type(arguments) is tuple else unpack(arguments)
 
     def find(self, dotted: str) -> Any:
         if dotted in self.namespace:
@@ -226,11 +239,11 @@ class Child:
         return found
 
     def sequence(self, construct: tuple[Any, ...], steps: tuple[Any, ...]) -> Any:
-        args, kwargs = unpack(construct[1])
+        args, kwargs = self.unpack(construct[1])
         obj = self.find(construct[0])(*args, **kwargs)
         results = []
         for name, arguments in steps:
-            args, kwargs = unpack(arguments)
+            args, kwargs = self.unpack(arguments)
             target = obj
             for part in name.split("."):
                 target = getattr(target, part)

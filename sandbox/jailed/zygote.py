@@ -23,7 +23,7 @@ from os import _exit, closerange, dup2
 from signal import set_wakeup_fd
 from typing import Any
 
-from sandbox.jailed import canonical, footprint, lockdown, streams
+from sandbox.jailed import built, canonical, footprint, known, lockdown, streams
 from sandbox.jailed import child as child_module
 from sandbox.jailed.child import CHANNEL
 
@@ -140,7 +140,7 @@ def main(control_fd: int, uid: int, readable: list[str], root: str, path: list[s
     # 1. Read the sandbox's own files, which may be out of reach later. Each module follows those that it imports.
     with open(os.path.join(os.path.dirname(__file__), "loop.py")) as file:
         loop_source = file.read()
-    modules = (canonical, streams, child_module, sys.modules[__name__])
+    modules = (known, canonical, built, streams, child_module, sys.modules[__name__])
     images = [(module, footprint.image(module)) for module in modules]
     # In tier 2 the dedicated user may be unable to read root's interpreter later.
     if not root.startswith("/ucoder"):

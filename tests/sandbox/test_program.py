@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sandbox.errors import ArgumentError
 from sandbox.limits import Limits
 from sandbox.outcome import Status
 from sandbox.pool import Sandbox
-from sandbox.program import Call, Check, Expression, Job, Program, Script, Sequence
+from sandbox.program import Built, Call, Check, Expression, Job, Program, Script, Sequence, probe_text
 from sandbox.values import Mutated, Value
 from tests.sandbox.helpers import answers
 
@@ -167,3 +168,57 @@ def test_numpy_arrays_are_values_where_numpy_is_installed() -> None:
 @pytest.mark.parametrize("module", ["asyncio", "decimal", "fractions", "statistics"])
 def test_usual_modules_can_be_imported_in_every_tier(box: Sandbox, module: str) -> None:
     assert answers(box, f"import {module}", Expression(f"{module}.__name__")) == [module]
+
+
+POINT = """
+class Point:
+    def __init__(self, x, y=0): self.x, self.y = x, y
+def move(p, dx): p.x += dx
+def both(points, f): return sorted(f(p) for p in points)
+def moved(p): return Point(p.x + 1)
+def first(items): return next(items)
+def keep(p, f): return None
+"""
+
+
+def test_built_arguments_are_made_in_the_namespace_of_the_program(box: Sandbox) -> None:
+    probes = (
+        Call("both", ([Built("Point(1)"), Built("Point(0)")], Built("lambda p: p.x"))),
+        Call("both", ([Built("Point(math.pi, nan)", ("math",))], Built("lambda p: p.x"))),
+        Call("keep", (Built("Point(1)"),), {"f": Built("lambda: 0")}),
+        Call("keep", (Built("Point(missing)"), None)),
+        Call("keep", (Built("Point("), None)),
+    )
+    assert answers(box, POINT, *probes) == [
+        [0, 1], [3.14159265], None, ("exception", "NameError"), ("exception", "SyntaxError"),
+    ]  # fmt: skip
+    assert probe_text(probes[0]) == "both([Point(1), Point(0)], lambda p: p.x)"
+
+
+def test_a_changed_object_is_part_of_the_value_and_built_anew(box: Sandbox) -> None:
+    probe = Call("move", (Built("Point(1)"), 5))
+    results = box.run_one(Job(Program(POINT), (probe, probe))).outcomes
+    values = [outcome.value for outcome in results]
+    assert values[0] == values[1]
+    assert values[0] is not None
+    assert values[0].text() == "None, leaving its arguments as (<Point x=6, y=0>, Ellipsis)"
+
+
+def test_an_iterator_is_not_used_up_before_the_call(box: Sandbox) -> None:
+    value = box.run_one(Job(Program(POINT), (Call("first", (Built("iter([7, 8])"),)),))).outcomes[0].value
+    assert value is not None
+    assert value.result.python() == 7
+
+
+def test_a_returned_object_is_compared_by_its_state(box: Sandbox) -> None:
+    probes = (Call("moved", (Built("Point(1)"),)), Call("moved", (Built("Point(2)"),)))
+    one, two = (outcome.value for outcome in box.run_one(Job(Program(POINT), probes)).outcomes)
+    assert one is not None
+    assert not one.opaque
+    assert one != two
+
+
+@pytest.mark.parametrize("text", [7, None])
+def test_a_built_argument_is_text(box: Sandbox, text: object) -> None:
+    with pytest.raises(ArgumentError, match="must be str"):
+        box.run_one(Job(Program(POINT), (Call("keep", (Built(text), None)),)))  # type: ignore[arg-type]

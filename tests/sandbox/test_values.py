@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import datetime
+import enum
 import functools
 import io
 import itertools
@@ -10,9 +12,13 @@ import math
 import random
 import re
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import PurePosixPath
 from types import SimpleNamespace
 from typing import Generic, TypeVar
+from uuid import UUID
 
 import pytest
 from hypothesis import example, given
@@ -224,7 +230,7 @@ class Partial(functools.partial):  # type: ignore[type-arg]
     "obj",
     [
         ValueError(1), Fails(1), len, lambda: 1, Partial(print, 1), random.Random(1), object(), Slotted,
-        itertools.repeat(1), itertools.count(), re.compile("a"), deque([1]), io.StringIO("x"), [Stack(Fails(1))],
+        itertools.repeat(1), itertools.count(), re.compile("a"), [Stack(Fails(1))],
         threading.Lock(),
     ],
     ids=lambda obj: type(obj).__name__,
@@ -253,3 +259,61 @@ def test_text_is_cut_to_its_width_and_never_fails() -> None:
     assert Value.of("a" * 500).text(20).endswith("…")
     assert "bytes of data" in Value.of(1 << 100_000).text()
     assert Value.of("\ud800").text()
+
+
+class Level(enum.Enum):
+    LOW = 1
+    HIGH = 2
+
+
+class Day(datetime.date):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("left", "equal", "different"),
+    [
+        (datetime.date(2024, 2, 29), datetime.date.fromisoformat("2024-02-29"), datetime.date(2024, 3, 1)),
+        (datetime.timedelta(hours=24), datetime.timedelta(1), datetime.timedelta(2)),
+        (datetime.datetime(2024, 1, 1), datetime.datetime(2024, 1, 1, 0), datetime.date(2024, 1, 1)),
+        (Decimal("1.50"), Decimal("1.5"), Decimal("15")),
+        (Decimal("0.00"), Decimal("-0"), Decimal("0.01")),
+        (Decimal("NaN"), Decimal("NaN"), Decimal("Infinity")),
+        (Decimal("100"), Decimal("1E+2"), Decimal("10")),
+        (Fraction(2, 4), Fraction(1, 2), Fraction(1, 3)),
+        (PurePosixPath("a/b"), PurePosixPath("a") / "b", PurePosixPath("a")),
+        (UUID(int=1), UUID(int=1), UUID(int=2)),
+        (deque([1]), deque([1]), deque([2])),
+        (defaultdict(int, a=1), defaultdict(list, a=1), defaultdict(int, a=2)),
+        ([datetime.date(2024, 1, 1)], [datetime.date(2024, 1, 1)], []),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_values_of_the_standard_library_are_compared(left: object, equal: object, different: object) -> None:
+    assert Value.of(left) == Value.of(equal)
+    assert Value.of(left) != Value.of(different)
+    assert Value.parse(encode(left)).text()
+
+
+def test_a_file_counts_by_content_and_position() -> None:
+    read = io.StringIO("ab")
+    read.read()
+    assert Value.of(io.StringIO("ab")) == Value.of(io.StringIO("ab"))
+    assert Value.of(io.StringIO("ab")) != Value.of(read)
+    read.close()
+    assert not Value.of(read).opaque
+
+
+def test_subclasses_and_enum_members_stay_opaque_unless_described() -> None:
+    assert Value.of(Day(2024, 1, 1)).opaque
+    assert Value.of(Level.LOW).opaque
+    assert Value.parse(encode(Day(2024, 1, 1), describe=True)).opaque
+    low, high = (Value.parse(encode(level, describe=True)) for level in Level)
+    assert not low.opaque
+    assert low != high
+
+
+def test_a_container_of_the_standard_library_that_holds_itself_is_opaque() -> None:
+    endless: deque[object] = deque()
+    endless.append(endless)
+    assert Value.of(endless).opaque

@@ -7,18 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.consensus.election import without_running
+from sandbox.consensus.election import elect, without_running
+from sandbox.consensus.rules import DEFAULT_RULE, RULES
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
+from sandbox.program import probe_text
 from tests.support import tiny_gguf
 from tests.support.cursor import asked, at
+from ucoder_lsp.completion.explain import explain
 from ucoder_lsp.completion.flow import Completer
 from ucoder_lsp.completion.insertable import insertable_texts
-from ucoder_lsp.completion.probing import RequestInputs
+from ucoder_lsp.completion.probing import REQUEST_LIMITS, RequestInputs
 from ucoder_lsp.completion.prompt import REQUEST
 from ucoder_lsp.config import Settings
 from ucoder_lsp.engine.engine import Engine, Ticket
-from ucoder_lsp.engine.types import Candidate, Finish, GenerationRequest
+from ucoder_lsp.engine.types import Candidate, Finish, Generation, GenerationRequest
 
 
 def test_a_function_is_requested_through_the_chat_template(
@@ -75,3 +78,31 @@ async def test_a_sandbox_that_fails_is_an_abstention_and_not_an_error(
         election = await Completer(engine, sandbox, Settings())._elect(context, insertable, inputs)
     assert "the jail is gone" in election.decision.reason
     assert (election.by_consensus, election.chosen) == (False, 0)
+
+
+def test_an_unknown_type_lets_the_commonest_text_win_and_says_so() -> None:
+    context = at("import pandas as pd\n\n\ndef mean_age(people: pd.DataFrame) -> float:\n    |\n")
+    inputs = RequestInputs(context, 16)
+    inputs.make()
+    assert inputs.probe_set is not None
+    assert inputs.may_stop_early
+    bodies = ["return 0"] + ["return people['age'].mean()"] * 3
+    samples = [Candidate(f"\n    {body}", (), (), Finish.EOS) for body in bodies]
+    insertable, dropped = insertable_texts(samples, context, asked(context))
+    with Sandbox(workers=1) as sandbox:
+        ballots, rule = insertable.ballots(), RULES[DEFAULT_RULE]
+        election = elect(ballots, inputs.probe_set, sandbox=sandbox, rule=rule, limits=REQUEST_LIMITS)
+    generation = Generation(tuple(samples), None)
+    explanation = explain(context, generation, insertable, dropped, election)
+    assert explanation.text == "return people['age'].mean()"
+    assert explanation.decided_by == "fluency"
+    assert "no input could be made for `people: pd.DataFrame`" in explanation.reason
+
+
+def test_an_explanation_shows_calls_as_a_user_would_write_them() -> None:
+    document = "from dataclasses import dataclass\n\n@dataclass\nclass Point:\n    x: int\n    y: int\n\n\n"
+    context = at(f"{document}def distance(a: Point, b: Point) -> int:\n    |\n")
+    inputs = RequestInputs(context, 16)
+    inputs.make()
+    assert inputs.probe_set is not None
+    assert "distance(Point(2, 1), Point(1, 0))" in map(probe_text, inputs.probe_set.probes)
