@@ -83,8 +83,7 @@ class Results:
         self.offered.append(float(chosen is not None and drawn[chosen]))
         self.sample.append(sum(drawn) / n)
         self.any_right.append(float(any(drawn)))
-        by = "consensus" if choice.election.by_consensus else "fluency" if chosen is not None else "nothing"
-        self.decided_by.append(by)
+        self.decided_by.append(decided_by(choice))
         self.confidence.append(choice.election.decision.confidence)
         self.seconds.append(
             choice.generation.prefill_s + choice.generation.decode_s + choice.election.execution_s
@@ -132,6 +131,15 @@ def ask_in_chat(
             right.append(float(program is not None and judge.right(task, program)))
             step(number, f"{statistics.mean(right):.1%} right")
     return right
+
+
+def decided_by(choice: Choice) -> str:
+    """Return how the text was chosen, as `Explanation.decided_by`."""
+    if choice.election.by_consensus:
+        return "consensus"
+    if choice.election.chosen is None:
+        return "nothing"
+    return "guess" if choice.election.decision.guess is not None else "fluency"
 
 
 def percent(found: Estimate, sign: str = "") -> str:
@@ -201,16 +209,8 @@ def open_engine(arguments: argparse.Namespace, stack: ExitStack) -> RecordedEngi
     return RecordedEngine(engine, folder)
 
 
-def arguments_of(description: str | None) -> argparse.ArgumentParser:
-    """Make the options that the benchmarks of places share."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("file", type=Path, help="a benchmark file")
-    parser.add_argument("--benchmark", choices=FORMATS, default="mbppplus", help="format (default: mbppplus)")
-    parser.add_argument(
-        "--cursor", choices=CURSORS, default="body", help="place of the cursor (default: body)"
-    )
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the model and of its samples."""
     parser.add_argument("--limit", type=int, help="so many places, evenly spread (default: all)")
     parser.add_argument("--model", default=EMBEDDED, help="'embedded', or a GGUF file (default: embedded)")
     parser.add_argument("--quantization", choices=KINDS, default="auto", help="kind to serve (default: auto)")
@@ -219,11 +219,18 @@ def arguments_of(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--max-tokens", type=int, help="new tokens (default: the server's)")
     parser.add_argument("--threads", type=int, help="CPU threads of the model (default: one per core)")
     parser.add_argument("--keep", type=Path, help="folder that keeps the samples")
-    return parser
 
 
 def main() -> None:
-    parser = arguments_of(__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", type=Path, help="a benchmark file")
+    parser.add_argument("--benchmark", choices=FORMATS, default="mbppplus", help="format (default: mbppplus)")
+    parser.add_argument(
+        "--cursor", choices=CURSORS, default="body", help="place of the cursor (default: body)"
+    )
+    add_engine_options(parser)
     parser.add_argument("--chat", action="store_true", help="ask in the chat as well")
     arguments = parser.parse_args()
     places = load_places(arguments.file, arguments.benchmark, arguments.cursor, arguments.limit)

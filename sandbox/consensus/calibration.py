@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +145,55 @@ class Row:
     """Mean log-probability of each cluster's first member, shape (n_clusters,); None where it was not recorded."""
     examples: float = 0.0
     """Share of the docstring's examples that these clusters keep: those that keep fewer are left out."""
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write decisions to learn from, one JSON object a line."""
+
+    def plain(values: Floats) -> Any:
+        return np.round(values, 4).tolist()
+
+    lines = [
+        json.dumps(
+            {
+                "task": row.task,
+                "features": plain(row.features),
+                "right": plain(row.right),
+                "weight": round(row.weight, 4),
+                "n_candidates": row.n_candidates,
+                "log_probability": None if row.log_probability is None else plain(row.log_probability),
+                "examples": round(row.examples, 4),
+            }
+        )
+        for row in rows
+    ]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read what `write_rows` wrote.
+
+    Raises:
+        OSError, ValueError: the file is missing or holds something else.
+    """
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            data = json.loads(line)
+            arrays = {name: np.array(data[name], dtype=np.float64) for name in ("features", "right")}
+            fluent = data["log_probability"]
+            row = Row(
+                task=str(data["task"]),
+                weight=float(data["weight"]),
+                n_candidates=int(data["n_candidates"]),
+                log_probability=None if fluent is None else np.array(fluent, dtype=np.float64),
+                examples=float(data["examples"]),
+                **arrays,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path.name}, line {number} is no election ({error!r})") from error
+        rows.append(row)
+    return rows
 
 
 def softmax(scores: Floats) -> Floats:

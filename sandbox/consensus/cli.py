@@ -79,19 +79,32 @@ def replay(
 
 
 @consensus.command()
-@click.argument("file", type=FILE)
+@click.argument("files", nargs=-1, type=FILE)
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Parameters to write."
 )
+@click.option(
+    "--observed", multiple=True, type=FILE, help="Elections of a served model (repeat for several files)."
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of inputs and draws.")
-def fit(file: Path, out: Path, seed: int) -> None:
-    """Fit the default rule on the recorded samples in FILE.
+def fit(files: tuple[Path, ...], out: Path, observed: tuple[Path, ...], seed: int) -> None:
+    """Fit the default rule on recorded samples and on elections.
 
-    Writes its weights and its calibration. The shipped parameters are `sandbox/consensus/rules/fitted.json`.
+    FILES hold recorded samples, as `ucoder consensus replay` takes them. `benchmarks/confidence.py` writes elections.
+    The result is the rule's weights and its calibration. The shipped parameters are
+    `sandbox/consensus/rules/fitted.json`.
     """
+    from sandbox.consensus.calibration import read_rows
     from sandbox.consensus.evaluation import learn
 
-    out.write_text(learn(_replayed(file, seed), seed).to_json(), encoding="utf-8")
+    try:
+        rows = [row for path in observed for row in read_rows(path)]
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"{error}: give a file that benchmarks/confidence.py wrote.") from error
+    tasks = [task for file in files for task in _replayed(file, seed)]
+    if not rows and not tasks:
+        raise click.UsageError("There is nothing to fit on: give recorded FILES, or --observed.")
+    out.write_text(learn(tasks, seed, rows).to_json(), encoding="utf-8")
     click.echo(f"Wrote {out}.")
 
 

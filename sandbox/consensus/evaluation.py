@@ -121,12 +121,12 @@ def bootstrap_difference(a: RuleResult, b: RuleResult, rounds: int = 10_000) -> 
     return float(difference.mean()), float(low), float(high)
 
 
-def learn(tasks: Sequence[ReplayedTask], seed: int = 0) -> Fitted:
-    """Fit the default rule on recorded tasks.
+def learn(tasks: Sequence[ReplayedTask], seed: int = 0, observed: Sequence[Row] = ()) -> Fitted:
+    """Fit the default rule on recorded tasks and observed elections.
 
-    Each task counts three times with equal weight: with all candidates, and with draws of 30 and of 8.
+    Each recorded task counts three times with equal weight: with all candidates, and with draws of 30 and of 8.
     """
-    rows = []
+    rows = list(observed)
     for task in tasks:
         if not task.correct:
             continue
@@ -138,7 +138,7 @@ def learn(tasks: Sequence[ReplayedTask], seed: int = 0) -> Fitted:
                 matrix = features.matrix(behaviour, evidence, clusters)
                 right = np.array([float(correct[members[0]]) for members in clusters])
                 rows.append(Row(task_key(task.task.prompt), matrix, right, weight, len(correct)))
-    return fit(rows, [task_key(task.task.prompt) for task in tasks if task.correct], features.NAMES)
+    return fit(rows, list(dict.fromkeys(row.task for row in rows)), features.NAMES)
 
 
 def plot(results: Sequence[RuleResult], default: str, path: Path) -> None:

@@ -13,11 +13,10 @@ import ast
 from collections.abc import Sequence
 
 from sandbox.consensus.election import Ballot, distinct, elect
-from sandbox.consensus.rules import DEFAULT_RULE, RULES
 from sandbox.inputs.target import find_target, parse_quietly
 from sandbox.pool import Sandbox
 from trainer.evaluation.task import Task
-from ucoder_lsp.completion.probing import REQUEST_LIMITS, request_inputs
+from ucoder_lsp.completion.probing import REQUEST_LIMITS, REQUEST_RULE, request_inputs
 from ucoder_lsp.config import Settings
 
 N_PROBES = Settings().probes
@@ -37,7 +36,7 @@ def choose(
         for program, log_probability in zip(programs, log_probabilities, strict=True)
     ]
     inputs = request_inputs(stub_of(task, distinct(programs)), task.function, N_PROBES)
-    election = elect(ballots, inputs, sandbox=sandbox, rule=RULES[DEFAULT_RULE], limits=REQUEST_LIMITS)
+    election = elect(ballots, inputs, sandbox=sandbox, rule=REQUEST_RULE, limits=REQUEST_LIMITS)
     return None if election.chosen is None else programs[election.chosen]
 
 

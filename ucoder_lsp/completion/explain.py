@@ -71,7 +71,11 @@ class Explanation:
     text: str
     """The ghost text; empty when nothing is offered."""
     decided_by: str
-    """`consensus`, `fluency` (consensus abstained or had nothing to run), or `nothing`."""
+    """How the text was chosen.
+
+    `consensus`; `guess` (the best by consensus, but too little speaks for it); `fluency` (consensus abstained or had
+    nothing to run); or `nothing`.
+    """
     reason: str
     confidence: float
     tier: str
@@ -148,13 +152,15 @@ def explain(
 
 
 def _decided_by(election: Election, tiers: Sequence[Tier]) -> tuple[str, str]:
-    """Return the deciding step (`Explanation.decided_by`) and the reason."""
+    """Return how the text was chosen (`Explanation.decided_by`), and the reason."""
     decision = election.decision
     if election.by_consensus:
         return "consensus", decision.reason
     abstained = decision.reason.rstrip(".")
     if election.chosen is None:
         return "nothing", f"Nothing is offered: {abstained}."
+    if decision.guess is not None:
+        return "guess", f"{abstained}."
     return "fluency", (
         f"Consensus abstained: {abstained}. Chosen instead: the most fluent candidate "
         f"of those that came furthest ({tiers[election.chosen].value})."

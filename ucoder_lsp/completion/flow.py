@@ -12,8 +12,6 @@ import time
 from dataclasses import dataclass, replace
 
 from sandbox.consensus.election import Election, elect_async, without_running
-from sandbox.consensus.rules import DEFAULT_RULE, RULES
-from sandbox.consensus.types import Rule
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
 from ucoder_lsp.completion import filters
@@ -23,7 +21,7 @@ from ucoder_lsp.completion.early_stop import Majority
 from ucoder_lsp.completion.explain import Explanation, Timings, explain
 from ucoder_lsp.completion.forms import family_of
 from ucoder_lsp.completion.insertable import DroppedSample, Insertable, insertable_texts
-from ucoder_lsp.completion.probing import REQUEST_LIMITS, RequestInputs
+from ucoder_lsp.completion.probing import REQUEST_LIMITS, REQUEST_RULE, RequestInputs
 from ucoder_lsp.completion.prompt import Prompt, assemble
 from ucoder_lsp.completion.stops import stopper
 from ucoder_lsp.config import Settings
@@ -69,7 +67,6 @@ class Completer:
         self.adapter: str | None = None
         """Identity of the adapter that the next request is computed with."""
         self._why_no_sandbox = why_no_sandbox or "execution is turned off"
-        self._rule: Rule = RULES[DEFAULT_RULE]
         self._family = family_of(engine.model_name)
         self._chat = chat.turn_renderer(engine.chat_template, engine.vocab)
         self._cache = CompletionCache()
@@ -187,7 +184,7 @@ class Completer:
             return without_running(ballots, "the cursor is not in a function that can be called on its own")
         try:
             return await elect_async(
-                ballots, inputs.probe_set, sandbox=self.sandbox, rule=self._rule, limits=REQUEST_LIMITS
+                ballots, inputs.probe_set, sandbox=self.sandbox, rule=REQUEST_RULE, limits=REQUEST_LIMITS
             )
         except SandboxError as error:
             return without_running(ballots, f"nothing could be run: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from sandbox.consensus.rules.joint import Joint
 from sandbox.inputs import ProbeSet, propose
 from sandbox.limits import Limits
 from ucoder_lsp.completion.context import CompletionContext
@@ -12,6 +13,10 @@ from ucoder_lsp.completion.document_slice import stub
 
 REQUEST_LIMITS = Limits(probe_wall_s=0.25, job_wall_s=1.0, cpu_s=2)
 """Short limits, because a user waits: a candidate that takes longer on a small input is useless here."""
+
+REQUEST_RULE = Joint(least_confidence=0.6)
+"""Consensus is claimed from this confidence on; below it the best candidate is offered as a guess. On the development
+tasks nine in ten claims are right (docs/experiments/2026-12-01-confidence-on-a-code-model.md)."""
 
 
 def request_inputs(source: str, function: str, budget: int) -> ProbeSet:
