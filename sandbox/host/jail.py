@@ -31,7 +31,10 @@ WARM = (
 )  # fmt: skip
 """Modules that candidates usually import, imported once in each zygote."""
 
-WARM_OUT_OF_REACH = ("asyncio", "decimal", "fractions", "statistics")
+WARM_OUT_OF_REACH = (
+    "asyncio", "decimal", "fractions", "statistics", "threading", "queue", "concurrent.futures.thread", "pathlib",
+    "pickle",
+)  # fmt: skip
 """Imported early as well where root starts tier 2: the dedicated user may be unable to read root's interpreter."""
 
 NO_BUBBLEWRAP = (
@@ -128,7 +131,7 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
     environment = {
         "PYTHONHASHSEED": str(config.hash_seed), "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "HOME": "/",
         "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/nowhere", "LD_BIND_NOW": "1",
-        # Numerical libraries start one thread per CPU on import; the jail has no threads.
+        # Numerical libraries start one thread per CPU on import, each with a stack of its own.
         "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     }  # fmt: skip
     if config.tier == 1:

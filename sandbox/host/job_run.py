@@ -120,7 +120,7 @@ class JobRun:
         if self._ended:
             raise ProtocolError("a frame after the end")
         first, self._begun = not self._begun, True
-        if not frame.outcomes and frame.kind != b"E":
+        if not frame.outcomes and frame.kind not in (b"E", b"T"):
             self._record_state(frame.kind, first)
         elif frame.kind == b"L":
             if self._loaded:
@@ -138,6 +138,11 @@ class JobRun:
                 raise ProtocolError("an answer to another probe")
             self.outcomes[self._at : end] = frame.outcomes
             self._at = end
+        elif frame.kind == b"T":
+            # Without progress a program could use up any number of children.
+            if not self._first < self._at < self._stop:
+                raise ProtocolError("threads left, but not between two probes")
+            self._ended = True
         else:
             if self._at < self._stop:
                 raise ProtocolError("an end before the last answer")
