@@ -9,6 +9,7 @@ one in a user namespace which allows no further ones.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -21,6 +22,9 @@ from sandbox.host.interpreter import SYSTEM_LIBRARIES, Interpreter
 
 JAIL_UID = 64_999
 """The dedicated user: no account of a usual system has this number, so it owns no file."""
+
+ZYGOTE_UIDS = range(64_500, 64_999)
+"""Users of the zygotes that root starts, one drawn for each: the kernel counts threads by user."""
 
 JAILED = Path(__file__).parents[1] / "jailed"
 JAILED_INSIDE = Path("/ucoder/sandbox/jailed")
@@ -119,7 +123,7 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
     mounted = [*python.readable, *config.readable]
     readable = [*SYSTEM_LIBRARIES, "/dev/null", "/dev/zero", "/dev/urandom", *map(str, mounted)]
     path = [str(p) for p in (*config.path, *python.site_packages)]
-    uid = JAIL_UID if os.geteuid() == 0 else 0
+    uid = secrets.choice(ZYGOTE_UIDS) if os.geteuid() == 0 else 0
     warm = [*config.warm, *(WARM_OUT_OF_REACH if config.tier == 2 and uid else ())]
     root = str(home.parent.parent)
     start = (

@@ -25,6 +25,8 @@ MAX_CHILDREN = 8
 MAX_INFRA = 4
 """Failures of the sandbox itself before a job is completed as `infra`."""
 
+FORBIDDEN = "a forbidden system call: a program must not start processes, open sockets or send signals"
+
 _MISSING = functools.partial(operator.is_, None)
 """Tests for a missing outcome; `None in outcomes` would compare every outcome field by field."""
 
@@ -257,7 +259,7 @@ def classify(status: int, cpu_s: float, timed_out: bool, job: Job) -> Outcome:
         return Outcome(Status.NO_RESULT, message=f"the process exited with code {os.WEXITSTATUS(status)}")
     number = os.WTERMSIG(status)
     if number == signal.SIGSYS:
-        return Outcome(Status.SECCOMP, message="a forbidden system call")
+        return Outcome(Status.SECCOMP, message=FORBIDDEN)
     if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu_s >= job.limits.cpu_s):
         return Outcome(Status.CPU, message=f"more than {job.limits.cpu_s} s of CPU time")
     if number == signal.SIGKILL:

@@ -44,7 +44,11 @@ BATCH_S = 0.003
 """Seconds after which answers are sent at once instead of in batches."""
 
 MAX_TASKS = 1024
-"""Most threads and processes of the jail's user, of all its jails together. They are memory of the kernel."""
+"""Most threads and processes of the jail's user. They are memory of the kernel, which no other limit counts.
+
+A program that holds so many leaves none to the other programs of its jail; tier 2 started by an ordinary user counts all
+that this user runs.
+"""
 
 CHANNEL = 3
 """The only descriptor of the child."""
