@@ -46,7 +46,7 @@ BATCH_S = 0.003
 MAX_TASKS = 1024
 """Most threads and processes of the jail's user. They are memory of the kernel, which no other limit counts.
 
-A program that holds so many leaves none to the other programs of its jail; tier 2 started by an ordinary user counts all
+A program that holds so many leaves none to the others of its jail. Tier 2 started by an ordinary user counts all
 that this user runs.
 """
 
