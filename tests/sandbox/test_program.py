@@ -176,6 +176,54 @@ def test_numpy_arrays_are_values_where_numpy_is_installed() -> None:
     assert scalar.value == Value.of(0.5)
 
 
+NUMPY_VALUES = {
+    "array([float('nan'), -0.0, 1.0])": "array([nan, 0.0, 1.0], shape=(3,), dtype=float64)",
+    "float32(0.1)": "0.100000001",
+    "array([1, 2]) > 1": "array([False, True], shape=(2,), dtype=bool)",
+    "asfortranarray(arange(6).reshape(2, 3))": "array([0, 1, 2, 3, 4, 5], shape=(2, 3), dtype=int64)",
+    "arange(10)[::4]": "array([0, 4, 8], shape=(3,), dtype=int64)",
+    "arange(2).flat": "<yields 0, 1>",
+    "array([1, 'a', None], dtype=object)": "<ndarray>",
+    "matrix([[1]])": "<matrix>",
+    "ma.array([1], mask=[True])": "<MaskedArray>",
+    "datetime64('2020-01-01')": "<datetime64>",
+    "array([(1, 2.0)], dtype=[('a', int), ('b', float)])": "<ndarray>",
+}
+
+
+def test_values_of_numpy_are_read_or_opaque() -> None:
+    pytest.importorskip("numpy")
+    limits = Limits(probe_wall_s=30, job_wall_s=60, cpu_s=30, memory_bytes=4 << 30)
+    with Sandbox(1) as box:
+        probes = tuple(map(Expression, NUMPY_VALUES))
+        outcomes = box.run_one(Job(Program("from numpy import *"), probes, limits)).outcomes
+    shown = [outcome.value.text() if outcome.value is not None else outcome for outcome in outcomes]
+    assert shown == [*NUMPY_VALUES.values()]
+    opaque = [outcome.value.opaque for outcome in outcomes if outcome.value is not None]
+    assert opaque == [text.startswith("<") and "yields" not in text for text in NUMPY_VALUES.values()]
+
+
+LARGE_AND_ODD = {
+    "10 ** 30": str(10**30),
+    "10 ** 5000": f"<{len(f'{10**5000:x}') + 2} bytes of data>",
+    "-0.0": "0.0",
+    "{float('nan')}": "{nan}",
+    "(1, 1.0, True)": "(1, 1.0, True)",
+    "...": "Ellipsis",
+    "(range(10), slice(1, 2))": "(range(0, 10), <slice>)",
+    "(bytearray(b'\\x00'), memoryview(b'ab'))": "(bytearray(b'\\x00'), <memoryview>)",
+    "NotImplemented": "<NotImplementedType>",
+    "int": "<type>",
+}
+
+
+@pytest.mark.parametrize(("source", "text"), LARGE_AND_ODD.items())
+def test_large_and_odd_values_are_shown(box: Sandbox, source: str, text: str) -> None:
+    outcome = box.run_one(Job(Program(""), (Expression(source),))).outcomes[0]
+    assert outcome.value is not None, outcome
+    assert outcome.value.text() == text
+
+
 @pytest.mark.parametrize("module", ["asyncio", "decimal", "fractions", "statistics"])
 def test_usual_modules_can_be_imported_in_every_tier(box: Sandbox, module: str) -> None:
     assert answers(box, f"import {module}", Expression(f"{module}.__name__")) == [module]

@@ -31,7 +31,8 @@ BEFORE = {
     "several at once": ("OTHER, *NEEDED = range(3)", "[1, 2]"),
     "an assignment within an expression": ("OTHER = [NEEDED := len('abc')]", "3"),
     "a loop": (
-        "NEEDED = []\nfor n in range(2, 9):\n    if all(n % p for p in NEEDED):\n        NEEDED.append(n)", "[2, 3, 5, 7]",
+        "NEEDED = []\nfor n in range(2, 9):\n    if all(n % p for p in NEEDED):\n        NEEDED.append(n)",
+        "[2, 3, 5, 7]",
     ),
     "a while loop": ("NEEDED = 1\nwhile NEEDED < 100:\n    NEEDED *= 2", "128"),
     "a block": ("import contextlib\nwith contextlib.suppress(ZeroDivisionError):\n    NEEDED = 5", "5"),
