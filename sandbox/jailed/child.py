@@ -165,7 +165,7 @@ class Child:
             import asyncio
 
             asyncio.set_event_loop_policy(event_loop().JailPolicy())
-        program.show_lines(source)
+        program.shown[0] = source
         return program.compiled(source)
 
     def connect(self, stdin: str) -> None:

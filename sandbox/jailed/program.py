@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import linecache
 import os
 import re
 import sys
@@ -23,6 +24,8 @@ MOST_RECURSION = (1 << 31) - 1
 _NUMBERED = re.compile(r"/dev/std(in|out|err)|/(?:dev|proc/self)/fd/([0-9]+)")
 _STREAMS = {"in": 0, "out": 1, "err": 2}
 _get_limit, _set_limit = sys.getrecursionlimit, sys.setrecursionlimit
+shown = [""]
+"""The text of the program."""
 _seen, _hidden = [_get_limit()], [0]
 
 
@@ -45,16 +48,6 @@ def module(name: str) -> types.ModuleType:
     return made
 
 
-def show_lines(source: str) -> None:
-    """Let `inspect.getsource` and tracebacks find the lines of the program.
-
-    They are split on first use.
-    """
-    cache = sys.modules.get("linecache")
-    if cache is not None:
-        cache.cache[FILENAME] = (lambda: source,)
-
-
 def set_up(frames: int) -> None:
     """Hide the arguments of this process, and `frames` frames below a program.
 
@@ -62,6 +55,8 @@ def set_up(frames: int) -> None:
     """
     sys.argv[:] = [FILENAME]
     sys.orig_argv = [sys.executable, FILENAME]  # newer than Python 3.8, where nothing reads it
+    # `inspect.getsource` and tracebacks find the lines of the program. They are split on first use.
+    linecache.cache[FILENAME] = (lambda: shown[0],)
 
     def getrecursionlimit() -> int:
         return _seen[0]
