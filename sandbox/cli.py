@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tokenize
 from pathlib import Path
 
 import click
@@ -78,7 +79,7 @@ def run(
             probe_wall_s=wall, job_wall_s=wall * (len(probes) + 1), memory_bytes=memory * MIB,
             cpu_s=max(1, round(wall * (len(probes) + 1))),
         )  # fmt: skip
-        job = Job(Program(file.read_text(encoding="utf-8"), language), tuple(probes), limits)
+        job = Job(Program(_source(file, language), language), tuple(probes), limits)
         with Sandbox(1, interpreter) as box:
             result = box.check([job]).run_one(job)
     except (SandboxError, ValueError) as error:
@@ -96,6 +97,17 @@ def _language_of(file: Path) -> str:
     raise ProgramError(
         f"no language has the extension {file.suffix!r}; known: {known}. Name the language with --language"
     )
+
+
+def _source(file: Path, language: str) -> str:
+    """Read a program; the first lines of a Python file may name its encoding."""
+    if language != "python":
+        return file.read_text(encoding="utf-8")
+    try:
+        with tokenize.open(file) as opened:
+            return opened.read()
+    except SyntaxError as error:  # an encoding that does not exist, or is not that of the file
+        raise ProgramError(f"{file.name} cannot be read: {error.msg}") from None
 
 
 def _read_call(language: str, text: str) -> Probe:

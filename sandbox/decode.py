@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.jailed.canonical import MAX_DEPTH, Described, Generated, Mutated, float_text
+from sandbox.jailed.canonical import MAX_DEPTH, float_text
+from sandbox.jailed.stand_ins import Described, Generated, Mutated
 
 
 class Malformed(ValueError):

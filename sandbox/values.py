@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from sandbox import decode
 from sandbox.decode import Array, Enclosing, Malformed, Opaque
-from sandbox.jailed.canonical import Described, Generated, Mutated, encode
+from sandbox.jailed.canonical import encode
+from sandbox.jailed.stand_ins import Described, Generated, Mutated
 
 __all__ = ["Array", "Described", "Enclosing", "Generated", "Malformed", "Mutated", "Opaque", "Value"]
 

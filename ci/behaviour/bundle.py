@@ -34,7 +34,7 @@ def _load(modules, wanted):
         def exec_module(self, module):
             file, text = modules[module.__name__]
             module.__file__ = file
-            exec(compile(text, file, "exec"), module.__dict__)
+            exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
 
     sys.meta_path.insert(0, Finder())
     module = importlib.import_module(wanted)

@@ -9,6 +9,7 @@ one in a user namespace which allows no further ones.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -22,6 +23,9 @@ from sandbox.host.interpreter import SYSTEM_LIBRARIES, Interpreter
 JAIL_UID = 64_999
 """The dedicated user: no account of a usual system has this number, so it owns no file."""
 
+ZYGOTE_UIDS = range(64_500, 64_999)
+"""Users of the zygotes that root starts, one drawn for each: the kernel counts threads by user."""
+
 JAILED = Path(__file__).parents[1] / "jailed"
 JAILED_INSIDE = Path("/ucoder/sandbox/jailed")
 """The folder of the code that runs in a jail: on the host, and inside the jail."""
@@ -31,7 +35,10 @@ WARM = (
 )  # fmt: skip
 """Modules that candidates usually import, imported once in each zygote."""
 
-WARM_OUT_OF_REACH = ("asyncio", "decimal", "fractions", "statistics")
+WARM_OUT_OF_REACH = (
+    "asyncio", "decimal", "fractions", "statistics", "threading", "queue", "concurrent.futures.thread", "pathlib",
+    "pickle",
+)  # fmt: skip
 """Imported early as well where root starts tier 2: the dedicated user may be unable to read root's interpreter."""
 
 NO_BUBBLEWRAP = (
@@ -116,7 +123,7 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
     mounted = [*python.readable, *config.readable]
     readable = [*SYSTEM_LIBRARIES, "/dev/null", "/dev/zero", "/dev/urandom", *map(str, mounted)]
     path = [str(p) for p in (*config.path, *python.site_packages)]
-    uid = JAIL_UID if os.geteuid() == 0 else 0
+    uid = secrets.choice(ZYGOTE_UIDS) if os.geteuid() == 0 else 0
     warm = [*config.warm, *(WARM_OUT_OF_REACH if config.tier == 2 and uid else ())]
     root = str(home.parent.parent)
     start = (
@@ -128,7 +135,7 @@ def start_zygote(config: JailConfig) -> tuple[subprocess.Popen[bytes], socket.so
     environment = {
         "PYTHONHASHSEED": str(config.hash_seed), "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", "HOME": "/",
         "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/nowhere", "LD_BIND_NOW": "1",
-        # Numerical libraries start one thread per CPU on import; the jail has no threads.
+        # Numerical libraries start one thread per CPU on import, each with a stack of its own.
         "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     }  # fmt: skip
     if config.tier == 1:

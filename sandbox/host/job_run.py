@@ -25,6 +25,8 @@ MAX_CHILDREN = 8
 MAX_INFRA = 4
 """Failures of the sandbox itself before a job is completed as `infra`."""
 
+FORBIDDEN = "a forbidden system call: a program must not start processes, open sockets or send signals"
+
 _MISSING = functools.partial(operator.is_, None)
 """Tests for a missing outcome; `None in outcomes` would compare every outcome field by field."""
 
@@ -120,7 +122,7 @@ class JobRun:
         if self._ended:
             raise ProtocolError("a frame after the end")
         first, self._begun = not self._begun, True
-        if not frame.outcomes and frame.kind != b"E":
+        if not frame.outcomes and frame.kind not in (b"E", b"T"):
             self._record_state(frame.kind, first)
         elif frame.kind == b"L":
             if self._loaded:
@@ -138,6 +140,11 @@ class JobRun:
                 raise ProtocolError("an answer to another probe")
             self.outcomes[self._at : end] = frame.outcomes
             self._at = end
+        elif frame.kind == b"T":
+            # Without progress a program could use up any number of children.
+            if not self._first < self._at < self._stop:
+                raise ProtocolError("threads left, but not between two probes")
+            self._ended = True
         else:
             if self._at < self._stop:
                 raise ProtocolError("an end before the last answer")
@@ -252,7 +259,7 @@ def classify(status: int, cpu_s: float, timed_out: bool, job: Job) -> Outcome:
         return Outcome(Status.NO_RESULT, message=f"the process exited with code {os.WEXITSTATUS(status)}")
     number = os.WTERMSIG(status)
     if number == signal.SIGSYS:
-        return Outcome(Status.SECCOMP, message="a forbidden system call")
+        return Outcome(Status.SECCOMP, message=FORBIDDEN)
     if number == signal.SIGXCPU or (number == signal.SIGKILL and cpu_s >= job.limits.cpu_s):
         return Outcome(Status.CPU, message=f"more than {job.limits.cpu_s} s of CPU time")
     if number == signal.SIGKILL:

@@ -24,7 +24,10 @@ class PythonRuntime(Runtime):
     """Hands Python runs to the supervisor of the zygotes."""
 
     extensions = (".py",)
-    compiler = "def check(source):\n    compile(source, '<program>', 'exec')\n"
+    compiler = (
+        "def check(source):\n    start = source[:1] == '\\ufeff'\n"
+        "    compile(source[start:], '<program>', 'exec', dont_inherit=True)\n"
+    )
 
     def __init__(self, config: JailConfig, workers: int, prefork: int) -> None:
         self._encoded: dict[int, tuple[tuple[Probe, ...], EncodedForPython]] = {}

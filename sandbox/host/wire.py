@@ -35,6 +35,7 @@ class Frame:
     * L: the program has loaded;
     * P: answers, the first to probe `index`;
     * C: from now on each answer is sent at once;
+    * T: the end before the last probe, because threads of the program are left: the rest needs a fresh child;
     * E: the end.
     """
 
@@ -83,9 +84,9 @@ def _parse(payload: bytes) -> Frame:
     if at + n_value + n_exception + n_message + n_stdout != len(payload):
         raise ProtocolError("a frame whose parts do not add up")
     status = _STATUSES.get(code)
-    if kind not in (b"S", b"L", b"P", b"C", b"E") or status is None:
+    if kind not in (b"S", b"L", b"P", b"C", b"T", b"E") or status is None:
         raise ProtocolError("a frame of unknown kind")
-    if kind in (b"S", b"C", b"E"):
+    if kind in (b"S", b"C", b"T", b"E"):
         return Frame(kind, index, [])
     value = payload[at : at + n_value]
     at += n_value

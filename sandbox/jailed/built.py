@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Tuple
 
 from sandbox.jailed import canonical
+from sandbox.jailed.stand_ins import Frozen, Mutated
 
 Packed = Tuple[str, Tuple[str, ...]]
 """The source of (args, kwargs), and the modules that it needs."""
@@ -32,9 +33,9 @@ def with_changes(result: object, fresh: "tuple[Any, Any]", used: "tuple[Any, Any
     kwargs = {name: _change(value, used[1][name], limit) for name, value in fresh[1].items()}
     if all(value is ... for value in (*args, *kwargs.values())):
         return result
-    return canonical.Mutated(result, args, kwargs)
+    return Mutated(result, args, kwargs)
 
 
 def _change(before: object, after: object, limit: int) -> object:
     state = canonical.encode(after, limit, True)
-    return ... if state == canonical.encode(before, limit, True) else canonical.Frozen(state)
+    return ... if state == canonical.encode(before, limit, True) else Frozen(state)

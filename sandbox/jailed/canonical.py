@@ -11,6 +11,8 @@ written outside with the same code. Two values are equal exactly when their byte
 * Sets and dicts are written in the order of their encoded members, independent of insertion and hash order.
 * A container that holds itself is written once. Within it, only the distance upwards is written.
 * numpy scalars count as the Python number they hold. An array keeps its dtype, shape and elements.
+* Iterators that the interpreter or an extension made count as the items they yield; those of a class are opaque.
+* The keys and items of a dict count as sets, its values as an iterator, and a match of `re` as its groups and span.
 
 What is not covered: exact floats (arguments travel in another encoding), and honesty. Bytes that a hostile child wrote
 need not be what its program returned. Reading them is bounded and yields only data; nothing more is promised.
@@ -21,85 +23,30 @@ from __future__ import annotations
 import sys
 from abc import ABCMeta
 from collections import OrderedDict
-from types import GeneratorType, MemberDescriptorType
+from itertools import count
+from types import MemberDescriptorType
 from typing import Any
 
 from sandbox.jailed.known import content_of
+from sandbox.jailed.stand_ins import (
+    READ_AS,
+    Described,
+    Frozen,
+    Generated,
+    Mutated,
+    Unordered,
+    is_iterator,
+    take,
+)
 
 MAX_DEPTH = 100
 """Deepest nesting that is written or read. Deeper values are opaque, and never exhaust the C stack."""
 
-MAX_GENERATED = 1000
-"""The items taken from a generator or another builtin iterator before it counts as endless."""
-
 TINY = 1e-12
-
-_ITERATORS: "tuple[type, ...]" = (
-    GeneratorType, map, filter, zip, enumerate, reversed,
-    type(iter([])), type(iter(())), type(iter({})), type(iter({}.items())), type(iter({}.values())),
-    type(iter(set())), type(iter("")), type(iter(b"")), type(iter(range(0))), type(iter(range(1 << 70))),
-)  # fmt: skip
 
 
 class TooLarge(Exception):
     """Raised when the encoding needs more bytes than allowed."""
-
-
-class Mutated:
-    """The result of a call together with the arguments it changed."""
-
-    __slots__ = ("args", "kwargs", "result")
-
-    def __init__(self, result: object, args: object, kwargs: object) -> None:
-        self.result, self.args, self.kwargs = result, args, kwargs
-
-    def __repr__(self) -> str:
-        changed = [repr(a) for a in self.args] if isinstance(self.args, (list, tuple)) else [repr(self.args)]
-        if isinstance(self.kwargs, dict):
-            changed += ["%s=%r" % item for item in self.kwargs.items()]
-        return "%r, leaving its arguments as (%s)" % (self.result, ", ".join(changed))
-
-
-class Frozen:
-    """Bytes that `encode` wrote earlier, inserted unchanged.
-
-    They hold the value as it was at that moment.
-    """
-
-    __slots__ = ("data",)
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-
-class Generated:
-    """The items of an iterator, and whether there were more."""
-
-    __slots__ = ("items", "more")
-
-    def __init__(self, items: list[object], more: bool) -> None:
-        self.items, self.more = items, more
-
-    def __repr__(self) -> str:
-        inner = ", ".join(map(repr, self.items))
-        return "<yields %s%s>" % (inner, ", ..." if self.more else "")
-
-
-class Described:
-    """The state of an instance: type name and attributes.
-
-    Its content as an instance of `dict`, `int` or another builtin type is under the key None, which cannot be an
-    attribute.
-    """
-
-    __slots__ = ("attributes", "name")
-
-    def __init__(self, name: str, attributes: "dict[str | None, object]") -> None:
-        self.name, self.attributes = name, attributes
-
-    def __repr__(self) -> str:
-        shown = ["%r" % (v,) if k is None else "%s=%r" % (k, v) for k, v in self.attributes.items()]
-        return "<%s %s>" % (self.name, ", ".join(shown))
 
 
 def encode(value: object, limit: int = 1 << 26, describe: bool = False) -> bytes:
@@ -204,8 +151,15 @@ class _Writer:
             self._put(v.data)
         elif v is Ellipsis:
             self._put(b"E")
-        elif kind in _ITERATORS:
-            self._container(_take(v), Generated)
+        elif kind is count and self.describe:
+            self.write(
+                Described("itertools.count", {"shown": repr(v)})
+            )  # the object goes on to count with it
+        elif is_iterator(kind):
+            self._container(take(v), Generated, id(v))
+        elif kind in READ_AS:
+            made = READ_AS[kind](v)
+            self._container(made, type(made), id(v))
         else:
             self._write_foreign(v, kind)
 
@@ -235,8 +189,9 @@ class _Writer:
         text = str(name)[:80].encode("utf-8", "replace")
         self._put(b"o%d:%b" % (len(text), text))
 
-    def _container(self, v: Any, kind: type) -> None:
-        ident = id(v)
+    def _container(self, v: Any, kind: type, of: "int | None" = None) -> None:
+        """Write a container; `of` is the identity of the object that it stands for."""
+        ident = id(v) if of is None else of
         if ident in self.path:
             self._put(b"y%d;" % (len(self.path) - self.path.index(ident)))
             return
@@ -348,20 +303,12 @@ def _state(v: Any, kind: type) -> "dict[str | None, object] | None":
     return state if room <= 0 and kind.__itemsize__ == base.__itemsize__ else None
 
 
-def _take(iterator: Any) -> Generated:
-    items: list[object] = []
-    for item in iterator:
-        if len(items) == MAX_GENERATED:
-            return Generated(items, True)
-        items.append(item)
-    return Generated(items, False)
-
-
 _CONTAINERS: dict[type, Any] = {
     list: _Writer._list,
     tuple: _Writer._tuple,
     dict: _Writer._dict,
     set: _Writer._set,
+    Unordered: _Writer._set,
     frozenset: _Writer._frozenset,
     Mutated: _Writer._mutated,
     Generated: _Writer._generated,

@@ -12,18 +12,20 @@ import builtins
 import io
 import struct
 import sys
-import types
 
 # `signal` itself turns numbers into enums and back: that costs 30 pages in a fresh fork.
 from _signal import ITIMER_REAL, SIGALRM, setitimer, signal  # type: ignore[import-not-found]
+from _thread import _count as count_threads
 from binascii import crc32
 from marshal import dumps, loads
 from os import _exit, read, write
-from resource import RLIMIT_AS, RLIMIT_CPU, setrlimit
+from resource import RLIMIT_AS, RLIMIT_CPU, RLIMIT_NPROC, setrlimit
 from time import perf_counter
 from typing import Any
 
-from sandbox.jailed import built, canonical
+from sandbox.jailed import built, canonical, program
+from sandbox.jailed.awaited import AWAITED, event_loop, settle
+from sandbox.jailed.stand_ins import Described, Frozen, Mutated
 from sandbox.jailed.streams import Captured, Discarded, Given, OutputLimit, Printed
 
 HEADER = struct.Struct("<II")
@@ -32,6 +34,7 @@ BODY = struct.Struct("<cIBdIIII")  # kind, index, status, wall, lengths of value
 pack_header, pack_body, pack_length, unpack_length = HEADER.pack, BODY.pack, LENGTH.pack, LENGTH.unpack_from
 SET_UP = BODY.pack(b"S", 0, 0, 0.0, 0, 0, 0, 0)
 END = BODY.pack(b"E", 0, 0, 0.0, 0, 0, 0, 0)
+THREADS_LEFT = BODY.pack(b"T", 0, 0, 0.0, 0, 0, 0, 0)
 CAREFUL = BODY.pack(b"C", 0, 0, 0.0, 0, 0, 0, 0)
 OK, EXCEPTION, MEMORY, OUTPUT = 0, 1, 2, 3
 MESSAGE_BYTES = 1000
@@ -39,6 +42,13 @@ BATCH = 128
 """Most answers in one frame."""
 BATCH_S = 0.003
 """Seconds after which answers are sent at once instead of in batches."""
+
+MAX_TASKS = 1024
+"""Most threads and processes of the jail's user. They are memory of the kernel, which no other limit counts.
+
+A program that holds so many leaves none to the others of its jail. Tier 2 started by an ordinary user counts all
+that this user runs.
+"""
 
 CHANNEL = 3
 """The only descriptor of the child."""
@@ -56,10 +66,6 @@ def f(xs):
 def g(*xs):
     return {"%s" % x: (x, {0.5}) for x in xs}
 """
-FILENAME = "<candidate>"
-LOOP_SOURCE = ""
-"""The text of `loop.py`, set by the zygote: a child cannot open files of the sandbox."""
-_loop_module: Any = None
 
 
 def receive() -> "tuple[Any, ...]":
@@ -102,7 +108,7 @@ class Child:
         # As in `site`, which the jail does not load.
         builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]
         signal(SIGALRM, self.on_alarm)
-        sys.stderr = Discarded(0)
+        sys.stderr = sys.__stderr__ = Discarded(0)  # type: ignore[misc, assignment]
 
     def serve(self) -> None:
         """Receive the job, set its limits, and perform it."""
@@ -110,6 +116,7 @@ class Child:
         setitimer(ITIMER_REAL, 0 if job[0] else BATCH_S)
         setrlimit(RLIMIT_AS, (memory, memory))
         setrlimit(RLIMIT_CPU, (cpu_s, cpu_s + 1))
+        setrlimit(RLIMIT_NPROC, (MAX_TASKS, MAX_TASKS))
         if job[6] is not None:
             self.connect(job[6])
         # Sent before anything of the program runs. A child that ends without this frame is a failure of the sandbox,
@@ -123,13 +130,14 @@ class Child:
         self.careful = self.announced = careful
         self.stdout_limit = stdout_limit
         self.captured.room = stdout_limit
+        last = END
         if script is not None:
             self.run_script(first, source)
         elif self.answer(b"L", 0, self.load, source):
-            self.answer_all(first, loads(probes)[first:])  # noqa: S302 - from the supervisor as well
+            last = self.answer_all(first, loads(probes)[first:])  # noqa: S302 - from the supervisor as well
         self.end_batch()
         self.announced = True  # no frame may follow the end
-        self.frame(END)
+        self.frame(last)
         self.flush()
 
     def rehearse(self) -> None:
@@ -143,19 +151,22 @@ class Child:
 
     def prepare(self) -> None:
         """Allocate the namespace and the streams before a job arrives."""
-        module = types.ModuleType("candidate")
-        self.namespace: dict[str, Any] = module.__dict__
-        sys.modules["candidate"] = module
+        self.namespace: dict[str, Any] = program.module("candidate").__dict__
         self.captured = sys.stdout = Captured(0)
 
     # -------------------------------------------------------------------------------- program and probes
 
     def load(self, source: str) -> None:
+        exec(self.code_of(source), self.namespace)
+
+    def code_of(self, source: str) -> Any:
+        """Compile the program, and provide what it needs beyond its code."""
         if "asyncio" in source:
             import asyncio
 
             asyncio.set_event_loop_policy(event_loop().JailPolicy())
-        exec(compile(source, FILENAME, "exec"), self.namespace)
+        program.shown[0] = source
+        return program.compiled(source)
 
     def connect(self, stdin: str) -> None:
         """Connect a script to its standard streams, by name and descriptor."""
@@ -163,22 +174,26 @@ class Child:
         given.mode = "r"  # type: ignore[misc]
         sys.stdin = sys.__stdin__ = given  # type: ignore[misc]
         self.captured = sys.__stdout__ = Printed()  # type: ignore[misc, assignment]
+        program.open_streams_by_path()
+        program.hide(2)
 
     def run_script(self, index: int, source: str) -> None:
-        main = types.ModuleType("__main__")
-        sys.modules["__main__"] = main
+        del sys.modules["candidate"]
+        main: Any = program.module("__main__")
+        main.__builtins__ = builtins
         code: list[Any] = []
-        if not self.answer(b"L", 0, lambda _: code.append(compile(source, FILENAME, "exec")), None):
+        if not self.answer(b"L", 0, lambda _: code.append(self.code_of(source)), None):
             return
         printed: Any = self.captured
 
         def run(_: object) -> str:
             try:
-                exec(code[0], main.__dict__)
+                exec(code.pop(), main.__dict__)
             except SystemExit as stop:
                 if stop.code not in (None, 0):
                     raise
             finally:
+                program.end_threads()
                 atexit._run_exitfuncs()  # as at the end of an interpreter
                 if sys.stdout is not printed:
                     sys.stdout.flush()
@@ -190,9 +205,9 @@ class Child:
     def probe(self, probe: tuple[Any, ...]) -> Any:
         kind = probe[0]
         if kind == "expression":
-            return settle(eval(compile(probe[1], "<probe>", "eval"), self.namespace))
+            return settle(eval(program.compiled(probe[1], "eval", "<probe>"), self.namespace))
         if kind == "check":
-            exec(compile(probe[1], "<probe>", "exec"), self.namespace)
+            exec(program.compiled(probe[1], "exec", "<probe>"), self.namespace)
             return None
         return self.sequence(probe[1], probe[2])
 
@@ -207,17 +222,17 @@ class Child:
             result = settle(result)
         if mutable and not same(arguments, args, kwargs):
             # Encoded before the comparison: an iterator's items may come from the arguments.
-            result = canonical.Frozen(canonical.encode(result, self.result_limit))
+            result = Frozen(canonical.encode(result, self.result_limit))
             before = canonical.encode(unpack(arguments))
             if canonical.encode((args, kwargs), self.result_limit * 4) != before:
-                return canonical.Mutated(result, args, kwargs)
+                return Mutated(result, args, kwargs)
         return result
 
     def call_with_objects(self, function: str, arguments: "built.Packed") -> Any:
         """Call with built arguments; the state of instances is compared, in the result and in the arguments."""
         args, kwargs = self.unpack(arguments)
         result = settle(self.find(function)(*args, **kwargs))
-        result = canonical.Frozen(canonical.encode(result, self.result_limit, True))
+        result = Frozen(canonical.encode(result, self.result_limit, True))
         # Built again: to encode an iterator or a file before the call would use it up.
         return built.with_changes(result, self.unpack(arguments), (args, kwargs), self.result_limit * 4)
 
@@ -250,23 +265,30 @@ class Child:
             result = settle(target(*args, **kwargs))
             # Encoded at once: a later step may change what this one returned.
             if result is obj:
-                result = canonical.Described("self", {})
-            results.append(canonical.Frozen(canonical.encode(result, self.result_limit, True)))
-        state = canonical.Frozen(canonical.encode(obj, self.result_limit, True))
+                result = Described("self", {})
+            results.append(Frozen(canonical.encode(result, self.result_limit, True)))
+        state = Frozen(canonical.encode(obj, self.result_limit, True))
         return [*results, state]
 
     # ----------------------------------------------------------------------------------------- answering
 
-    def answer_all(self, first: int, probes: "list[Any]") -> None:
+    def answer_all(self, first: int, probes: "list[Any]") -> bytes:
         """Answer probes in order; answers are collected and sent in batches.
+
+        Returns the end frame. Where a thread of the program is left, it must not disturb the next probe, which a fresh
+        child will answer.
 
         After `BATCH_S` an alarm sends the batch, so that a probe which hangs is not confused with one before it.
         From then on each answer is sent at once.
         """
+        last = first + len(probes) - 1
         for index, probe in enumerate(probes, first):
             self.answer(b"P", index, self.call if probe[0] == "call" else self.probe, probe)
+            if count_threads() and index < last:
+                return THREADS_LEFT
             if self.careful or index % BATCH == BATCH - 1:
                 self.flush()
+        return END
 
     def on_alarm(self, *_: object) -> None:
         """End batching: from here on the supervisor receives each answer at once."""
@@ -360,9 +382,9 @@ def unpack(arguments: "bytes | str") -> Any:
 
     They come as source where marshal would lose a type (bytearray, range).
     """
-    if type(arguments) is bytes:
+    if isinstance(arguments, bytes):
         return loads(arguments)  # noqa: S302 - from the supervisor
-    return eval(arguments, {"inf": float("inf"), "nan": float("nan")})
+    return eval(program.compiled(arguments, "eval"), {"inf": float("inf"), "nan": float("nan")})
 
 
 def same(arguments: "bytes | str", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> bool:
@@ -374,27 +396,3 @@ def same(arguments: "bytes | str", args: "tuple[Any, ...]", kwargs: "dict[str, A
         return dumps((args, kwargs), 2) == arguments
     except ValueError:
         return False
-
-
-AWAITED = (types.CoroutineType, types.AsyncGeneratorType)
-
-
-def settle(result: Any) -> Any:
-    """Await a coroutine, collect an async generator, and return anything else unchanged."""
-    if type(result) is types.CoroutineType:
-        return event_loop().run(result)
-    if type(result) is types.AsyncGeneratorType:
-        return canonical.Generated(*event_loop().collect(result, canonical.MAX_GENERATED))
-    return result
-
-
-def event_loop() -> Any:
-    """Load `sandbox.jailed.loop` on first use.
-
-    asyncio costs 30 ms, and few programs need it.
-    """
-    global _loop_module  # noqa: PLW0603 - a module, made once
-    if _loop_module is None:
-        _loop_module = types.ModuleType("loop")
-        exec(compile(LOOP_SOURCE, "<loop>", "exec"), _loop_module.__dict__)
-    return _loop_module

@@ -30,7 +30,7 @@ ARENA = 1 << 20
 """Bytes that Python's own allocator requests from the kernel at a time."""
 ROOM = 2 * HUGE
 """Bytes of arenas that the usual imports need."""
-MADV_COLLAPSE, PROT_NONE, MAP_PRIVATE_ANONYMOUS = 25, 0, 0x22
+MADV_COLLAPSE, PROT_NONE, MAP_PRIVATE_ANONYMOUS, M_ARENA_MAX = 25, 0, 0x22, -8
 
 _taken: "list[object]" = []
 _blocks: "list[int]" = []
@@ -45,6 +45,8 @@ def make_room() -> None:
     arena is not returned to the kernel.
     """
     libc = _libc()
+    # One heap for all threads of a program: glibc reserves 64 MiB of address space for each further one.
+    libc.mallopt(M_ARENA_MAX, 1)
     # malloc: its memory grows upwards, from the next boundary on. It accepts a program break that others move.
     end = libc.sbrk(0)
     libc.sbrk(-end % HUGE)

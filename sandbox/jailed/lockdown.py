@@ -2,7 +2,7 @@
 
 The jail's interpreter has none of this project's packages installed, so this module uses `ctypes` on libc and nothing
 else. The policy is in `sandbox.jailed.syscalls`. Two filters stack: the zygote's allow-list, which its children
-inherit, and the child's filter, which also removes fork, wait, kill and descriptor passing.
+inherit, and the child's filter, which also removes fork, wait, kill and descriptor passing, and leaves threads.
 
 What is not covered: bugs of the kernel itself, and side channels of shared hardware.
 """
@@ -113,8 +113,11 @@ _ARCHES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC.
 _FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030)
 
-# glibc's fork() is clone() with exactly these flags beside the signal; threads and namespaces need others.
+# glibc's fork() and pthread_create() are clone() with exactly these flags; processes and namespaces need others.
 _FORK_FLAGS = 0x01000000 | 0x00200000 | 17  # CHILD_SETTID | CHILD_CLEARTID | SIGCHLD
+# VM | FS | FILES | SIGHAND | THREAD | SYSVSEM | SETTLS | PARENT_SETTID | CHILD_CLEARTID
+_THREAD_FLAGS = 0x003D0F00
+PR_SET_NAME = 15
 
 
 def _architecture() -> tuple[int, int]:
@@ -167,7 +170,7 @@ def zygote_filter() -> bytes:
         body += _when(CALLS[name][column], _ret(ALLOW))
     body += _when(
         CALLS["clone"][column],
-        _load(low), _ins(0x15, 0, 1, _FORK_FLAGS), _ret(ALLOW), _ret(KILL),
+        _load(low), *(_ins(0x15, 0, 1, flags) + _ret(ALLOW) for flags in (_FORK_FLAGS, _THREAD_FLAGS)), _ret(KILL),
     )  # fmt: skip
     body += _when(  # prlimit64 for the caller only: lowering a sibling's limits would be sabotage
         CALLS["prlimit64"][column],
@@ -186,11 +189,21 @@ def zygote_filter() -> bytes:
 def child_filter() -> bytes:
     """Build the child's filter, on top of the zygote's.
 
-    It removes processes, waiting, signals and descriptor passing.
+    It removes processes, waiting, signals and descriptor passing. Threads of the same process are left. `clone3`, whose
+    flags a filter cannot read, does not exist for the zygote either; glibc then uses `clone`.
     """
     arch, column = _architecture()
+    low = 16  # offset of the first argument's lower half
     body = _prologue(arch, column)
-    for name in (*ZYGOTE_ONLY, "clone3"):
+    body += _when(
+        CALLS["clone"][column],
+        _load(low), _ins(0x15, 0, 1, _THREAD_FLAGS), _ret(ALLOW), _ret(KILL),
+    )  # fmt: skip
+    body += _when(  # the interpreter names its threads since Python 3.14
+        CALLS["prctl"][column],
+        _load(low), _ins(0x15, 0, 1, PR_SET_NAME), _ret(ALLOW), _ret(KILL),
+    )  # fmt: skip
+    for name in ZYGOTE_ONLY:
         body += _when(CALLS[name][column], _ret(KILL))
     return body + _ret(ALLOW)
 

@@ -1,33 +1,39 @@
-"""The asyncio event loop of the jail, without sockets, pipes or threads.
+"""The asyncio event loop of the jail, without sockets and pipes.
 
 asyncio's own loops wake themselves through a socket pair, which the seccomp filter forbids. The jail has no
-events from outside, only timers and callbacks, so the selector just sleeps until the next timer.
+events from outside, only timers, callbacks and threads, so the selector waits until the next timer or until a thread
+wakes it.
 
 The zygote reads this file as text, because importing asyncio costs 30 ms and few candidates need it.
 """
 
 from __future__ import annotations
 
+import _thread
 import asyncio
-import time
+import threading
 from typing import Any
 
 
 class _Sleeper:
-    """A selector without descriptors: it sleeps until the next timer."""
+    """A selector without descriptors: it waits for the next timer, or for a thread."""
+
+    def __init__(self) -> None:
+        self.woken = threading.Event()
 
     def select(self, timeout: float | None) -> list[Any]:
-        if timeout is None:
+        if timeout is None and not _thread._count() and not self.woken.is_set():
             raise RuntimeError("deadlock: every task waits and no timer is set")
-        if timeout > 0:
-            time.sleep(timeout)
+        if timeout is None or timeout > 0:
+            self.woken.wait(timeout)
+        self.woken.clear()
         return []
 
 
 class JailLoop(asyncio.BaseEventLoop):
-    """Runs tasks and timers, without descriptors or threads.
+    """Runs tasks, timers and threads, without descriptors.
 
-    Anything that needs one of them fails.
+    Anything that needs a descriptor fails.
     """
 
     def __init__(self) -> None:
@@ -38,7 +44,7 @@ class JailLoop(asyncio.BaseEventLoop):
         pass
 
     def _write_to_self(self) -> None:
-        pass
+        self._selector.woken.set()
 
 
 class JailPolicy(asyncio.DefaultEventLoopPolicy):
@@ -55,6 +61,8 @@ def run(awaitable: Any) -> Any:
     try:
         return loop.run_until_complete(awaitable)
     finally:
+        if hasattr(loop, "shutdown_default_executor"):  # since Python 3.9
+            loop.run_until_complete(loop.shutdown_default_executor())
         asyncio.set_event_loop(None)
         loop.close()
 

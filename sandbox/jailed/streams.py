@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+from _thread import stack_size, start_new_thread
+from fcntl import F_SETFL, fcntl  # `os.set_blocking` uses ioctl, which the jail refuses
 from os import O_NONBLOCK, close, dup2, pipe2, read, write
 from typing import Any
 
 PIPE, PAGE = 1 << 16, 1 << 12
 """The capacity of a pipe in bytes, and the unit in which it is filled."""
+SMALL_STACK = 1 << 16
+"""Bytes of stack of the thread that feeds a pipe."""
 
 
 class OutputLimit(BaseException):
@@ -105,6 +109,9 @@ class Discarded(Captured):
     def take(self, data: bytes) -> None:
         pass
 
+    def fileno(self) -> int:
+        return 2
+
 
 class Printed(Captured):
     """The standard output of a script, also as descriptor 1.
@@ -141,22 +148,45 @@ class Printed(Captured):
 class Given(io.BytesIO):
     """The standard input of a script, also as descriptor 0.
 
-    The descriptor has it only where a pipe holds all of it.
-
-    For longer input, reading the descriptor fails: with empty input the program would give wrong answers.
+    What a pipe does not hold is written to it by a thread, while the script reads. Without memory for a thread, reading
+    the descriptor fails: with half of its input the program would give wrong answers.
     """
 
     name = "<stdin>"
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        reader, writer = pipe2(O_NONBLOCK)
-        complete = write(writer, data) == len(data)
-        if not complete and len(data) <= PIPE:
-            raise OSError("a pipe holds less than it should: too many pipes are open")
-        dup2(reader if complete else writer, 0)
+        reader, writer = pipe2(0)
+        fcntl(writer, F_SETFL, O_NONBLOCK)
+        rest = data[write(writer, data) :]
+        fcntl(writer, F_SETFL, 0)
+        dup2(reader if not rest or _feed(writer, rest) else writer, 0)
         close(reader)
-        close(writer)
+        if not rest:
+            close(writer)
 
     def fileno(self) -> int:
         return 0
+
+
+def _feed(writer: int, data: bytes) -> bool:
+    """Start to write the data into a pipe; returns whether the memory for a thread was there."""
+    usual = stack_size(SMALL_STACK)
+    try:
+        start_new_thread(_write_all, (writer, data))
+    except RuntimeError:
+        return False
+    finally:
+        stack_size(usual)
+    return True
+
+
+def _write_all(writer: int, data: bytes) -> None:
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[write(writer, rest) :]
+    except BrokenPipeError:
+        return  # the script has closed its input
+    finally:
+        close(writer)

@@ -23,7 +23,7 @@ from os import _exit, closerange, dup2
 from signal import set_wakeup_fd
 from typing import Any
 
-from sandbox.jailed import built, canonical, footprint, known, lockdown, streams
+from sandbox.jailed import awaited, built, canonical, footprint, known, lockdown, program, stand_ins, streams
 from sandbox.jailed import child as child_module
 from sandbox.jailed.child import CHANNEL
 
@@ -34,6 +34,9 @@ MOST_FORKS = 16
 """Most children requested in one message."""
 REHEARSALS = 20
 """Runs of a sample job in the zygote, so that the interpreter has specialised the child's code."""
+
+HIDDEN_FRAMES = 11
+"""Frames of this process below the frames of a program; a script has two more."""
 
 
 class Zygote:
@@ -140,7 +143,10 @@ def main(control_fd: int, uid: int, readable: list[str], root: str, path: list[s
     # 1. Read the sandbox's own files, which may be out of reach later. Each module follows those that it imports.
     with open(os.path.join(os.path.dirname(__file__), "loop.py")) as file:
         loop_source = file.read()
-    modules = (known, canonical, built, streams, child_module, sys.modules[__name__])
+    modules = (
+        *(known, stand_ins, program, awaited, canonical, built, streams),
+        *(child_module, sys.modules[__name__]),
+    )
     images = [(module, footprint.image(module)) for module in modules]
     # In tier 2 the dedicated user may be unable to read root's interpreter later.
     if not root.startswith("/ucoder"):
@@ -196,7 +202,8 @@ def lock_and_serve(control: _socket.socket, readable: list[str], loop_source: st
     abi = lockdown.restrict_files(readable)
     lockdown.install_filter(lockdown.load_filter(lockdown.zygote_filter()))
     INSTALL_CHILD_FILTER = lockdown.installer(lockdown.child_filter())
-    child_module.LOOP_SOURCE = loop_source
+    awaited.LOOP_SOURCE = loop_source
+    program.set_up(HIDDEN_FRAMES)
     CHILD = child_module.Child()
     for _ in range(REHEARSALS):
         CHILD.rehearse()

@@ -115,3 +115,19 @@ def test_run_refuses_a_call_that_is_not_an_expression(tmp_path: Path) -> None:
     refused = CliRunner().invoke(command, ["run", str(file), "--call", "f("])
     assert refused.exit_code == 2
     assert "'f(' is not a Python expression" in refused.output
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b"\xef\xbb\xbfdef f(): return 1\n", "f(): 1"),
+        (b"# coding: latin-1\ndef f(): return '\xe9'\n", "f(): 'é'"),
+        (b"# coding: none\ndef f(): return 1\n", "cannot be read: unknown encoding"),
+        (b"def f(): return '\xe9'\n", "Error: "),
+    ],
+    ids=["byte-order-mark", "latin-1", "unknown", "wrong"],
+)
+def test_run_reads_a_file_in_the_encoding_that_it_names(tmp_path: Path, data: bytes, shown: str) -> None:
+    file = tmp_path / "program.py"
+    file.write_bytes(data)
+    assert shown in CliRunner().invoke(command, ["run", str(file), "--call", "f()"]).output

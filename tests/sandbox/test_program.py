@@ -91,12 +91,24 @@ def test_scripts_use_their_descriptors_as_in_an_ordinary_process(box: Sandbox, s
     assert answers(box, source, Script("abc"), Script("abc")) == ["cba", "cba"]
 
 
-def test_a_script_reads_all_of_a_long_text_or_fails(box: Sandbox) -> None:
-    text = "0123456789" * 6_000
+@pytest.mark.parametrize("n", [0, 1, 4_096, 65_536, 65_537, 1_200_000])
+def test_a_script_reads_a_text_of_any_length(box: Sandbox, n: int) -> None:
+    text = ("0123456789" * (n // 10 + 1))[:n]
     both = "import os, sys\nprint(sys.stdin.read() == b''.join(iter(lambda: os.read(0, 999), b'')).decode())"
     assert answers(box, both, Script(text), Script("")) == ["True\n", "True\n"]
-    assert answers(box, both, Script(text * 2)) == [("exception", "OSError")]
-    assert answers(box, "import sys\nprint(len(sys.stdin.read()))", Script(text * 20)) == ["1200000\n"]
+    some = "import os, sys\nprint(os.read(0, 3).decode(), len(sys.stdin.read()))"
+    assert answers(box, some, Script(text)) == [f"{text[:3]} {n}\n"]
+
+
+def test_a_script_reads_all_of_its_input_or_fails_without_memory_for_it(box: Sandbox) -> None:
+    """A thread feeds a long text to descriptor 0, and needs a stack."""
+    job = Job(
+        Program("import os\nprint(len(open(0).read()))"),
+        (Script("x" * 100_000),),
+        Limits(memory_bytes=64 << 20),
+    )
+    outcome = box.run_one(job).outcomes[0]
+    assert outcome.value == Value.of("100000\n") or outcome.status in (Status.EXCEPTION, Status.MEMORY)
 
 
 def test_a_script_that_writes_too_much_to_its_descriptor_ends_as_output(box: Sandbox) -> None:
@@ -163,6 +175,54 @@ def test_numpy_arrays_are_values_where_numpy_is_installed() -> None:
     assert array.value is not None, array
     assert array.value.text() == "array([0, 1, 2, 3], shape=(2, 2), dtype=int64)"
     assert scalar.value == Value.of(0.5)
+
+
+NUMPY_VALUES = {
+    "array([float('nan'), -0.0, 1.0])": "array([nan, 0.0, 1.0], shape=(3,), dtype=float64)",
+    "float32(0.1)": "0.100000001",
+    "array([1, 2]) > 1": "array([False, True], shape=(2,), dtype=bool)",
+    "asfortranarray(arange(6).reshape(2, 3))": "array([0, 1, 2, 3, 4, 5], shape=(2, 3), dtype=int64)",
+    "arange(10)[::4]": "array([0, 4, 8], shape=(3,), dtype=int64)",
+    "arange(2).flat": "<yields 0, 1>",
+    "array([1, 'a', None], dtype=object)": "<ndarray>",
+    "matrix([[1]])": "<matrix>",
+    "ma.array([1], mask=[True])": "<MaskedArray>",
+    "datetime64('2020-01-01')": "<datetime64>",
+    "array([(1, 2.0)], dtype=[('a', int), ('b', float)])": "<ndarray>",
+}
+
+
+def test_values_of_numpy_are_read_or_opaque() -> None:
+    pytest.importorskip("numpy")
+    limits = Limits(probe_wall_s=30, job_wall_s=60, cpu_s=30, memory_bytes=4 << 30)
+    with Sandbox(1) as box:
+        probes = tuple(map(Expression, NUMPY_VALUES))
+        outcomes = box.run_one(Job(Program("from numpy import *"), probes, limits)).outcomes
+    shown = [outcome.value.text() if outcome.value is not None else outcome for outcome in outcomes]
+    assert shown == [*NUMPY_VALUES.values()]
+    opaque = [outcome.value.opaque for outcome in outcomes if outcome.value is not None]
+    assert opaque == [text.startswith("<") and "yields" not in text for text in NUMPY_VALUES.values()]
+
+
+LARGE_AND_ODD = {
+    "10 ** 30": str(10**30),
+    "10 ** 5000": f"<{len(f'{10**5000:x}') + 2} bytes of data>",
+    "-0.0": "0.0",
+    "{float('nan')}": "{nan}",
+    "(1, 1.0, True)": "(1, 1.0, True)",
+    "...": "Ellipsis",
+    "(range(10), slice(1, 2))": "(range(0, 10), <slice>)",
+    "(bytearray(b'\\x00'), memoryview(b'ab'))": "(bytearray(b'\\x00'), <memoryview>)",
+    "NotImplemented": "<NotImplementedType>",
+    "int": "<type>",
+}
+
+
+@pytest.mark.parametrize(("source", "text"), LARGE_AND_ODD.items())
+def test_large_and_odd_values_are_shown(box: Sandbox, source: str, text: str) -> None:
+    outcome = box.run_one(Job(Program(""), (Expression(source),))).outcomes[0]
+    assert outcome.value is not None, outcome
+    assert outcome.value.text() == text
 
 
 @pytest.mark.parametrize("module", ["asyncio", "decimal", "fractions", "statistics"])

@@ -30,7 +30,7 @@ from trainer.stages.served_prompts import MAX_TOKENS, served_prompts
 from trainer.stages.solutions import Candidates
 
 STAGE = Stage("own answers")
-RUNS = Stage("own answers, run")
+RUNS = Stage("own answers, run", version=2)
 LIMITS = Limits(probe_wall_s=2.0, job_wall_s=3.0, cpu_s=3, memory_bytes=512 * MIB)
 
 

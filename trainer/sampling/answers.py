@@ -3,8 +3,9 @@
 The program is the first code block that defines the function, cut to what the function needs. Small models add tests,
 prints and second definitions after a good function, and those override or break it. (The commonest failures beside a
 wrong body are a renamed function, appended tests and a second definition.) So imports, constants and definitions are
-kept up to the end of the first complete definition of the requested function. A renamed function gets the requested
-name as an alias only where the answer has no other function.
+kept up to the end of the first complete definition of the requested function, and every statement that binds what they
+need (`trainer.sampling.needs`). A renamed function gets the requested name as an alias only where the answer has no
+other function.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sandbox.inputs.target import parse_quietly
+from trainer.sampling.needs import definition, needed
 
 FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
 MAX_ANSWER = 40_000
@@ -140,29 +142,35 @@ def _cut(source: str, function: str, prelude: str, *, allow_renamed: bool) -> st
     tree = _longest_parse(source)
     if tree is None:
         return None
-    definitions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    named = [node for node in definitions if node.name == function]
-    alias = ""
-    if named:
-        target = named[0]
-    elif allow_renamed and len(definitions) == 1:
-        target = definitions[0]
-        alias = f"\n\n{function} = {target.name}"
-    else:
-        return None
-    kept: list[ast.stmt] = []
-    for node in tree.body:
-        if _is_support(node) and (node.lineno <= target.lineno or _is_other_definition(node, function)):
-            kept.append(node)
+    target = definition(tree.body, function)
+    name, alias = function, ""
+    if target is None:
+        definitions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        if not allow_renamed or len(definitions) != 1:
+            return None
+        target, name = definitions[0], definitions[0].name
+        alias = f"\n\n{function} = {name}"
+    kept = [
+        node
+        for node in tree.body
+        if _is_support(node) and (node.lineno <= target.lineno or _is_other_definition(node, function))
+    ]
     try:
+        chosen = needed(tree.body, target, name, kept)
+        first = [node for node in chosen if prelude and _is_future(node)]  # before the imports of the task
+        program = "\n\n".join(ast.unparse(node) for node in chosen if node not in first)
         return (
-            (prelude + "\n" if prelude else "")
-            + "\n\n".join(ast.unparse(node) for node in kept)
+            "".join(f"{line}\n" for line in (*map(ast.unparse, first), prelude) if line)
+            + program
             + alias
             + "\n"
         )
     except (RecursionError, ValueError):
         return None
+
+
+def _is_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
 def _longest_parse(source: str) -> ast.Module | None:

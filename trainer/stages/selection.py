@@ -32,7 +32,7 @@ from trainer.stages.problems import Problem
 from trainer.stages.solutions import Candidates, Solution
 from trainer.stages.tests import probes_for
 
-STAGE = Stage("selection", version=2)
+STAGE = Stage("selection", version=3)
 LIMITS = Limits(probe_wall_s=1.0, job_wall_s=6.0, cpu_s=6, memory_bytes=512 * MIB)
 """Generous on a busy machine: a time-out that comes and goes would change the data set."""
 MAX_ASSERT_CHARS = 160

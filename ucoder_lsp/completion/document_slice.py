@@ -17,6 +17,7 @@ from parso.python.tree import Module
 from pyflakes import checker, messages
 
 from ucoder_lsp.completion.context import CompletionContext, Shape
+from ucoder_lsp.completion.hints import with_safe_hints
 
 
 class Tier(StrEnum):
@@ -62,7 +63,7 @@ def prepare(text: str, context: CompletionContext) -> Runnable:
         return Runnable(Tier.BROKEN, "", text)
     tier = Tier.PARSES if _unresolved(tree, target) else Tier.RESOLVES
     own = ast.unparse(target) if target is not None else text
-    return Runnable(tier, ast.unparse(_slice(tree)), own)
+    return Runnable(tier, ast.unparse(with_safe_hints(_slice(tree))), own)
 
 
 def parses_without_cursor_line(context: CompletionContext) -> bool:

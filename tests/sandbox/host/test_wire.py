@@ -6,6 +6,7 @@ No damage turns a wrong answer into the right one.
 from __future__ import annotations
 
 import binascii
+import itertools
 import signal
 import struct
 
@@ -225,3 +226,37 @@ def test_failures_of_the_sandbox_are_retried_and_then_reported() -> None:
 def test_frames_larger_than_any_answer_are_refused_before_they_are_read() -> None:
     with pytest.raises(ProtocolError):
         FrameReader(0, JOB).feed(struct.pack("<II", 1 << 30, 0))
+
+
+def part(seed: int, first: int, stop: int) -> bytes:
+    """Answers to some of the probes."""
+    values = [Value.of(n).canonical for n in range(first, stop)]
+    batch = struct.pack(f"<{len(values)}I", *map(len, values)) + b"".join(values)
+    return frame(seed, b"B", first, batch, count=len(values)) if values else b""
+
+
+@given(st.sets(st.integers(1, 3)))
+def test_after_threads_were_left_the_rest_is_answered_by_another_child(stops: set[int]) -> None:
+    """Each child answers some probes; all but the last one then report threads."""
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
+    bounds = [0, *sorted(stops), 4]
+    for first, stop in itertools.pairwise(bounds):
+        run.begin()
+        assert run.reader is not None
+        seed = run.reader.seed
+        end = frame(seed, b"E" if stop == 4 else b"T")
+        run.feed(frame(seed, b"S") + frame(seed, b"L") + part(seed, first, stop) + end)
+        assert run.child_ended(0, 0.0, False) is (stop == 4)
+    assert [outcome.value for outcome in run.result().outcomes] == EXPECTED
+
+
+@pytest.mark.parametrize("stop", [0, 4], ids=["without an answer", "after the last one"])
+def test_threads_are_left_between_two_probes_only(stop: int) -> None:
+    run = JobRun(JOB, ENCODED, 1, lambda _: None)
+    run.begin()
+    assert run.reader is not None
+    seed = run.reader.seed
+    run.feed(frame(seed, b"S") + frame(seed, b"L") + part(seed, 0, stop) + frame(seed, b"T"))
+    assert run.faulty
+    assert run.child_ended(0, 0.0, False)
+    assert {outcome.status for outcome in run.result().outcomes} == {Status.PROTOCOL}
