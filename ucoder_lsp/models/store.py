@@ -3,6 +3,7 @@
     DATA/models/
         NAME.gguf               a file of the catalogue, or the user's own
         NAME.gguf.json          the record that it was verified: its hash, size and time
+        .MODEL-1d9614638d18/    what of a download is here; removed when the file is in its place
 
 A file of the catalogue counts as installed when its record fits it. The record is written after the whole file was
 hashed; a file that changed since no longer fits, and is not used until `ucoder models verify` has hashed it again.
@@ -10,6 +11,7 @@ hashed; a file that changed since no longer fits, and is not used until `ucoder 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,6 +49,11 @@ def path_of(entry: CatalogueEntry, data_dir: Path) -> Path:
     return embedded_model() if entry.carried else models_dir(data_dir) / entry.file
 
 
+def unfinished_dir(entry: CatalogueEntry, data_dir: Path) -> Path:
+    """Return the folder of an unfinished download."""
+    return models_dir(data_dir) / f".{entry.name}-{entry.sha256[:12]}"
+
+
 def installed(entries: Mapping[str, CatalogueEntry], data_dir: Path) -> dict[str, Path]:
     """Return the files of the catalogue that are here and were verified, by name.
 
@@ -72,9 +79,13 @@ def is_verified(entry: CatalogueEntry, path: Path) -> bool:
     return (record.sha256, record.bytes, record.mtime_ns) == (entry.sha256, stat.st_size, stat.st_mtime_ns)
 
 
-def record_verified(path: Path, sha256: str, source: str) -> None:
-    """Write the record beside a file whose content was hashed just now."""
-    stat = path.stat()
+def record_verified(path: Path, sha256: str, source: str, stat: os.stat_result | None = None) -> None:
+    """Write the record beside a file.
+
+    Args:
+        stat: of the file before it was hashed, so that the record does not fit one that changed meanwhile.
+    """
+    stat = stat or path.stat()
     write_atomically(record_of(path), to_json(VerifiedFile(sha256, stat.st_size, stat.st_mtime_ns, source)))
 
 
@@ -116,13 +127,14 @@ def verify(entry: CatalogueEntry, data_dir: Path) -> None:
     """
     path = path_of(entry, data_dir)
     try:
+        stat = path.stat()
         sha256 = file_sha256(path)
         if sha256 != entry.sha256:
             if not entry.carried:
                 remove(record_of(path))
             raise ModelError(_mismatch(entry, path, sha256))
         if not entry.carried and not is_verified(entry, path):
-            record_verified(path, sha256, "a file that was here")
+            record_verified(path, sha256, "a file that was here", stat)
     except FileNotFoundError:
         raise ModelError(
             f"The model {entry.name} is not on this machine: run `ucoder models get {entry.name}`."
