@@ -97,81 +97,98 @@ class Offer:
     """Ends what hangs."""
 
 
+class OfferServer(ThreadingHTTPServer):
+    """Serves one offer on a free port."""
+
+    daemon_threads = True
+
+    def __init__(self, offer: Offer) -> None:
+        super().__init__(("127.0.0.1", 0), OfferHandler)
+        self.offer = offer
+
+
+class OfferHandler(BaseHTTPRequestHandler):
+    """Answers as the offer of its server says."""
+
+    server: OfferServer
+
+    def do_HEAD(self) -> None:
+        offer = self.server.offer
+        self._note()
+        self.send_response(offer.status)
+        self.send_header("Content-Type", offer.content_type)
+        self.send_header("Content-Length", str(len(offer.content)))
+        self.send_header("ETag", f'"{hashlib.sha256(offer.content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", "0" * 40)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        offer = self.server.offer
+        self._note()
+        if self.path.startswith("/wheels/"):
+            self._wheel(self.path.removeprefix("/wheels/"))
+        elif offer.redirect_to and self.path != offer.redirect_to:
+            self.send_response(302)
+            self.send_header("Location", offer.redirect_to)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        else:
+            self._file()
+
+    def _file(self) -> None:
+        offer = self.server.offer
+        begin, status = 0, offer.status
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if asked and offer.ranges and status == 200:
+            begin, status = int(asked[1]), 206
+            if begin >= len(offer.content):
+                self.send_error(416)
+                return
+        body = offer.content[begin:]
+        self.send_response(status)
+        self.send_header("Content-Type", offer.content_type)
+        if offer.states_length:
+            self.send_header("Content-Length", str(len(body)))
+        if status == 206:
+            last, total = len(offer.content) - 1, len(offer.content)
+            self.send_header("Content-Range", f"bytes {begin}-{last}/{total}")
+        self.end_headers()
+        self.wfile.write(body[: offer.stop_after if offer.hang_after is None else offer.hang_after])
+        self.wfile.flush()
+        if offer.hang_after is not None:
+            offer.release.wait()
+        self.close_connection = True
+
+    def _wheel(self, name: str) -> None:
+        offer = self.server.offer
+        assert offer.wheels is not None
+        if not name:
+            body = "".join(
+                f'<a href="{p.name}">{p.name}</a>' for p in sorted(offer.wheels.iterdir())
+            ).encode()
+            kind = "text/html"
+        else:
+            if name == offer.hang_on:
+                offer.release.wait()
+                return
+            body, kind = (offer.wheels / name).read_bytes(), "application/octet-stream"
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _note(self) -> None:
+        self.server.offer.requests.append((self.command, self.path, self.headers.get("Range", "")))
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
 @contextmanager
 def serving(offer: Offer) -> Iterator[str]:
     """Serve an offer; yield the base URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self._note()
-            self.send_response(offer.status)
-            self.send_header("Content-Type", offer.content_type)
-            self.send_header("Content-Length", str(len(offer.content)))
-            self.send_header("ETag", f'"{hashlib.sha256(offer.content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", "0" * 40)
-            self.end_headers()
-
-        def do_GET(self) -> None:
-            self._note()
-            if self.path.startswith("/wheels/"):
-                self._wheel(self.path.removeprefix("/wheels/"))
-            elif offer.redirect_to and self.path != offer.redirect_to:
-                self.send_response(302)
-                self.send_header("Location", offer.redirect_to)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-            else:
-                self._file()
-
-        def _file(self) -> None:
-            begin, status = 0, offer.status
-            asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-            if asked and offer.ranges and status == 200:
-                begin, status = int(asked[1]), 206
-                if begin >= len(offer.content):
-                    self.send_error(416)
-                    return
-            body = offer.content[begin:]
-            self.send_response(status)
-            self.send_header("Content-Type", offer.content_type)
-            if offer.states_length:
-                self.send_header("Content-Length", str(len(body)))
-            if status == 206:
-                last, total = len(offer.content) - 1, len(offer.content)
-                self.send_header("Content-Range", f"bytes {begin}-{last}/{total}")
-            self.end_headers()
-            self.wfile.write(body[: offer.stop_after if offer.hang_after is None else offer.hang_after])
-            self.wfile.flush()
-            if offer.hang_after is not None:
-                offer.release.wait()
-            self.close_connection = True
-
-        def _wheel(self, name: str) -> None:
-            assert offer.wheels is not None
-            if not name:
-                body = "".join(
-                    f'<a href="{p.name}">{p.name}</a>' for p in sorted(offer.wheels.iterdir())
-                ).encode()
-                kind = "text/html"
-            else:
-                if name == offer.hang_on:
-                    offer.release.wait()
-                    return
-                body, kind = (offer.wheels / name).read_bytes(), "application/octet-stream"
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def _note(self) -> None:
-            offer.requests.append((self.command, self.path, self.headers.get("Range", "")))
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = OfferServer(offer)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

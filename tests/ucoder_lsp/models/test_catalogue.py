@@ -92,7 +92,7 @@ def test_a_good_entry_stands_beside_a_wrong_one(tmp_path: Path) -> None:
 
 @given(
     st.text(max_size=200)
-    | st.lists(st.sampled_from(GOOD.splitlines() + ["x = 1", "[models]", "bytes = 1.5"]))
+    | st.lists(st.sampled_from([*GOOD.splitlines(), "x = 1", "[models]", "bytes = 1.5"]))
 )
 def test_no_file_stops_the_program(tmp_path_factory: pytest.TempPathFactory, text: str | list[str]) -> None:
     folder = tmp_path_factory.mktemp("config")

@@ -68,7 +68,7 @@ def test_a_server_without_ranges_begins_again(tmp_path: Path) -> None:
 def test_a_server_that_always_breaks_off_is_given_up(tmp_path: Path) -> None:
     with (
         serving(offer := Offer(stop_after=0)) as base,
-        pytest.raises(SourceError, match="no connection|broke off"),
+        pytest.raises(SourceError, match=r"no connection|broke off"),
     ):
         deliver(base, tmp_path)
     assert len(offer.requests) <= url_module.RETRIES
@@ -111,7 +111,7 @@ def test_a_file_that_became_shorter_is_noticed(tmp_path: Path) -> None:
 def test_an_address_without_a_server_is_one_clause(tmp_path: Path, url: str) -> None:
     with socket.socket() as taken:  # bound and not listening: refuses every connection
         taken.bind(("127.0.0.1", 0))
-        with pytest.raises(SourceError, match="no connection|cannot be used"):
+        with pytest.raises(SourceError, match=r"no connection|cannot be used"):
             deliver(url.format(closed=taken.getsockname()[1]), tmp_path)
 
 
@@ -120,7 +120,7 @@ def test_a_wrong_proxy_is_one_clause(tmp_path: Path, proxy: str, monkeypatch: py
     monkeypatch.setenv("HTTP_PROXY", proxy)
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.delenv("no_proxy", raising=False)
-    with pytest.raises(SourceError, match="no connection|proxy cannot be used"):
+    with pytest.raises(SourceError, match=r"no connection|proxy cannot be used"):
         deliver("http://models.example/x", tmp_path)
 
 
