@@ -38,7 +38,7 @@ class LocalSource:
         part = folder / "copy.part"
         part.unlink(missing_ok=True)
         check_room(folder, size)
-        meter.start(f"Copying {entry.file}", size)
+        meter.start(f"Copying {entry.name}", size)
         try:
             with source.open("rb") as reader, part.open("wb") as writer:
                 while chunk := reader.read(CHUNK):
