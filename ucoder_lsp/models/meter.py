@@ -55,7 +55,11 @@ class DownloadMeter:
 def download_meter(console: Console) -> Iterator[DownloadMeter]:
     """Yield a meter; its bar disappears at the end."""
     columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         yield DownloadMeter(bars)
