@@ -162,6 +162,8 @@ def test_a_disk_that_fills_up_is_one_sentence_and_the_next_try_works(tmp_path: P
         ):
             fetch(ENTRY, tmp_path / "data", places, FillsUp(1000), lambda text: None)
         assert installed({"small": ENTRY}, tmp_path / "data") == {}
+        kept = [path.name[:3] for path in unfinished_dir(ENTRY, tmp_path / "data").iterdir()]
+        assert kept == (["url"] if source == "url" else []), "what cannot be continued takes no space"
         assert fetch(ENTRY, tmp_path / "data", places, NoMeter(), lambda text: None).read_bytes() == CONTENT
 
 
