@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +134,21 @@ def test_a_wrong_file_of_the_user_is_refused(tmp_path: Path, content: bytes | No
     with pytest.raises(ModelError, match=r"could not be fetched \(.*given\.gguf"):
         fetch(ENTRY, tmp_path / "data", sources(str(file), ""), NoMeter(), lambda text: None)
     assert installed({"small": ENTRY}, tmp_path / "data") == {}
+
+
+def test_a_file_that_may_not_be_read_is_one_clause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "given.gguf"
+    file.write_bytes(CONTENT)
+    opened = Path.open
+
+    def refusing(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == file:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # root may read everything
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    with pytest.raises(ModelError, match=r"given\.gguf cannot be copied \(Permission denied\)"):
+        fetch(ENTRY, tmp_path / "data", sources(str(file), ""), NoMeter(), lambda text: None)
 
 
 # The disk.

@@ -45,7 +45,7 @@ class LocalSource:
                     writer.write(chunk)
                     meter.at(writer.tell())
         except OSError as error:
-            part.unlink()  # a copy begins again, so half of it only takes space
+            part.unlink(missing_ok=True)  # a copy begins again, so half of it only takes space
             if error.errno in FULL:
                 raise
             raise SourceError(f"{source} cannot be copied ({error.strerror})") from error
