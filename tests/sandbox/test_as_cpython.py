@@ -58,10 +58,10 @@ PROGRAMS = {
     "error stream": "import sys, warnings\nwarnings.warn('no')\n"
     "print(sys.stderr.fileno(), sys.stderr is sys.__stderr__)",
     "exit": "import sys\nprint(1)\nsys.exit()\nprint(2)",
-    "threads at the end": "import threading, time\ndef late():\n    time.sleep(0.05)\n    print('late')\n"
+    "threads at the end": "import threading, time\ndef late():\n    time.sleep(0.5)\n    print('late')\n"
     "threading.Thread(target=late).start()\nprint('main')",
     "exit functions after threads": "import atexit, threading, time\natexit.register(print, 'exit')\n"
-    "threading.Thread(target=lambda: (time.sleep(0.05), print('thread'))).start()",
+    "threading.Thread(target=lambda: (time.sleep(0.5), print('thread'))).start()",
     "an executor left open": "from concurrent.futures import ThreadPoolExecutor\np = ThreadPoolExecutor(2)\n"
     "print(p.submit(pow, 2, 5).result())",
     "a deep stack": "import sys, threading\nsys.setrecursionlimit(10 ** 6)\nthreading.stack_size(1 << 27)\n"

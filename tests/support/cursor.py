@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ucoder_lsp.completion.context import CompletionContext, context_at
 from ucoder_lsp.completion.forms import Form, Question
-from ucoder_lsp.completion.prompt import Prompt
+from ucoder_lsp.completion.prompt import AssembledPrompt
 
 
 def split(marked: str) -> tuple[str, int, int]:
@@ -21,7 +21,9 @@ def at(marked: str) -> CompletionContext:
     return context_at(*split(marked))
 
 
-def asked(context: CompletionContext, *, form: Form = Form.CHAT, begun_line: str | None = None) -> Prompt:
+def asked(
+    context: CompletionContext, *, form: Form = Form.CHAT, begun_line: str | None = None
+) -> AssembledPrompt:
     """Return a prompt without tokens, to read answers with."""
     dedent = (context.margin or "") if form is Form.CHAT else ""
-    return Prompt((), Question(form), dedent, begun_line)
+    return AssembledPrompt((), Question(form), dedent, begun_line)

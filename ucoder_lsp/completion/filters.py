@@ -11,7 +11,7 @@ import re
 
 from sandbox.inputs.brackets import CLOSING, first_unopened, n_open
 from ucoder_lsp.completion.context import CompletionContext, Shape, leading_space
-from ucoder_lsp.completion.prompt import Prompt
+from ucoder_lsp.completion.prompt import AssembledPrompt
 from ucoder_lsp.completion.stops import (
     block_end,
     expected_indent,
@@ -24,7 +24,7 @@ _DOCSTRING = re.compile(r"""\A('{3}|"{3})(?s:.*?)\1[ \t]*(?:\n\s*|\Z)""")
 """A docstring at the start of a body; chat models often repeat the one in the document."""
 
 
-def insertion(raw: str, context: CompletionContext, prompt: Prompt) -> str | None:
+def insertion(raw: str, context: CompletionContext, prompt: AssembledPrompt) -> str | None:
     """Return the text to insert for a raw continuation of the prompt, or None.
 
     None means that it does not fit: it continues a word that white space has already ended, is empty, or belongs
@@ -71,7 +71,7 @@ def _not_left_of(indent: str, text: str) -> str:
     return "\n".join([first, *(missing + line if line.strip() else line for line in lines)])
 
 
-def _block(raw: str, context: CompletionContext, prompt: Prompt) -> str | None:
+def _block(raw: str, context: CompletionContext, prompt: AssembledPrompt) -> str | None:
     leading = leading_space(raw)
     own = own_indent(raw, context, prompt)
     if not (_begins_line(leading, context, prompt) and _is_inside(own, context, prompt)):
@@ -84,7 +84,7 @@ def _block(raw: str, context: CompletionContext, prompt: Prompt) -> str | None:
     return _lead(indent, context) + _in_style(body, own, indent, context)
 
 
-def _begins_line(leading: str, context: CompletionContext, prompt: Prompt) -> bool:
+def _begins_line(leading: str, context: CompletionContext, prompt: AssembledPrompt) -> bool:
     """Return whether a text with this white space in front begins a new line of code.
 
     Where the prompt ends with the last code, a text may also continue that line.
@@ -98,7 +98,7 @@ def _begins_line(leading: str, context: CompletionContext, prompt: Prompt) -> bo
     )
 
 
-def _is_inside(own: str, context: CompletionContext, prompt: Prompt) -> bool:
+def _is_inside(own: str, context: CompletionContext, prompt: AssembledPrompt) -> bool:
     """Return whether code with this indentation belongs to the cursor's block.
 
     Code at the function's margin is the next definition. Code as deep as an enclosing statement ends the block. A text

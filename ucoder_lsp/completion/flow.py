@@ -22,7 +22,7 @@ from ucoder_lsp.completion.explain import Explanation, Timings, explain
 from ucoder_lsp.completion.forms import family_of
 from ucoder_lsp.completion.insertable import DroppedSample, Insertable, insertable_texts
 from ucoder_lsp.completion.probing import REQUEST_LIMITS, REQUEST_RULE, RequestInputs
-from ucoder_lsp.completion.prompt import Prompt, assemble
+from ucoder_lsp.completion.prompt import AssembledPrompt, assemble
 from ucoder_lsp.completion.stops import stopper
 from ucoder_lsp.config import Settings
 from ucoder_lsp.engine import chat
@@ -121,7 +121,7 @@ class Completer:
         longest = min(self.settings.max_tokens, self.engine.n_ctx // 2)
         return min(longest, LINE_TOKENS) if context.shape is Shape.LINE else longest
 
-    def _prompt(self, context: CompletionContext) -> Prompt:
+    def _prompt(self, context: CompletionContext) -> AssembledPrompt:
         engine = self.engine
         return assemble(
             context,
@@ -133,7 +133,7 @@ class Completer:
         )
 
     async def _sample(
-        self, context: CompletionContext, prompt: Prompt, inputs: RequestInputs | None
+        self, context: CompletionContext, prompt: AssembledPrompt, inputs: RequestInputs | None
     ) -> Generation:
         settings = self.settings
         k = 1 if settings.temperature == 0 else settings.candidates

@@ -9,7 +9,7 @@ from sandbox.consensus.election import Ballot
 from ucoder_lsp.completion import filters
 from ucoder_lsp.completion.context import CompletionContext
 from ucoder_lsp.completion.document_slice import Runnable, Tier, parses_without_cursor_line, prepare
-from ucoder_lsp.completion.prompt import Prompt
+from ucoder_lsp.completion.prompt import AssembledPrompt
 from ucoder_lsp.engine.types import Candidate, Finish
 
 CANCELLED = "cancelled by early stopping"
@@ -60,14 +60,14 @@ class DroppedSample:
 
 
 def insertable_texts(
-    candidates: Sequence[Candidate], context: CompletionContext, prompt: Prompt
+    candidates: Sequence[Candidate], context: CompletionContext, prompt: AssembledPrompt
 ) -> tuple[Insertable, list[DroppedSample]]:
     """Split the samples of one request into insertable and dropped ones.
 
     Samples that were cut off are left out where another one ended. Where none ended, they are cut back to their last
     whole statement.
     """
-    reader = _Reader(context, prompt)
+    samples = _Samples(context, prompt)
     kept: list[tuple[str, float]] = []
     cut_off: list[Candidate] = []
     dropped: list[DroppedSample] = []
@@ -84,23 +84,23 @@ def insertable_texts(
         elif candidate.finish in CUT_OFF:
             cut_off.append(candidate)
         else:
-            keep(candidate, *reader.read(candidate.text))
+            keep(candidate, *samples.read(candidate.text))
     finished = bool(kept) or not cut_off
     for candidate in cut_off:
-        keep(candidate, None if finished else reader.whole_statements(candidate.text), UNFINISHED)
+        keep(candidate, None if finished else samples.whole_statements(candidate.text), UNFINISHED)
     texts = list(dict.fromkeys(text for text, _ in kept))
     position = {text: at for at, text in enumerate(texts)}
     return Insertable(
-        tuple(DistinctText(text, reader.runnable(text)) for text in texts),
+        tuple(DistinctText(text, samples.runnable(text)) for text in texts),
         tuple((position[text], log_probability) for text, log_probability in kept),
         finished,
     ), dropped
 
 
-class _Reader:
+class _Samples:
     """Reads the samples of one request; equal texts are put into the document once."""
 
-    def __init__(self, context: CompletionContext, prompt: Prompt) -> None:
+    def __init__(self, context: CompletionContext, prompt: AssembledPrompt) -> None:
         self._context = context
         self._prompt = prompt
         self._must_parse = not context.prose and parses_without_cursor_line(context)

@@ -44,7 +44,7 @@ class Tokenize(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class AssembledPrompt:
     """The tokens of a question, and what its answer must be read with."""
 
     tokens: tuple[int, ...]
@@ -64,7 +64,7 @@ def assemble(
     fim: FimTokens | None,
     chat: Chat | None = None,
     budget: int,
-) -> Prompt:
+) -> AssembledPrompt:
     """Return the prompt of the first question that can be asked, at most `budget` tokens.
 
     Args:
@@ -88,21 +88,27 @@ def assemble(
 
 def _fill(
     context: CompletionContext, tokenize: Tokenize, question: Question, fim: FimTokens, budget: int
-) -> Prompt:
+) -> AssembledPrompt:
     text, begun_line = _before_cursor(context.prefix, context, question)
     after = tokenize(context.suffix)[: budget // SUFFIX_SHARE]
     before = _newest(tokenize(text or LANGUAGE), budget - len(after) - 3)
-    return Prompt((fim.prefix, *before, fim.suffix, *after, fim.middle), question, begun_line=begun_line)
+    return AssembledPrompt(
+        (fim.prefix, *before, fim.suffix, *after, fim.middle), question, begun_line=begun_line
+    )
 
 
-def _continuation(context: CompletionContext, tokenize: Tokenize, question: Question, budget: int) -> Prompt:
+def _continuation(
+    context: CompletionContext, tokenize: Tokenize, question: Question, budget: int
+) -> AssembledPrompt:
     text, begun_line = _before_cursor(context.prefix, context, question)
-    return Prompt(tuple(_newest(tokenize(text or LANGUAGE), budget)), question, begun_line=begun_line)
+    return AssembledPrompt(
+        tuple(_newest(tokenize(text or LANGUAGE), budget)), question, begun_line=begun_line
+    )
 
 
 def _chat_turn(
     context: CompletionContext, tokenize: Tokenize, question: Question, chat: Chat, budget: int
-) -> Prompt | None:
+) -> AssembledPrompt | None:
     """Return the user turn and the beginning of the answer.
 
     None where the budget is too small or the template omits the user's text.
@@ -125,7 +131,7 @@ def _chat_turn(
     if room < min(len(stated), 2 * CHUNK):  # the cut in steps could leave less than half of it
         return None
     tokens = (*head, *_newest(stated, room), *tail)
-    return Prompt(tokens, question, dedent=context.margin or "", begun_line=begun_line)
+    return AssembledPrompt(tokens, question, dedent=context.margin or "", begun_line=begun_line)
 
 
 def _before_cursor(text: str, context: CompletionContext, question: Question) -> tuple[str, str | None]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from sandbox.inputs.brackets import n_open
 from ucoder_lsp.completion.context import CompletionContext, Shape, leading_space
-from ucoder_lsp.completion.prompt import Prompt
+from ucoder_lsp.completion.prompt import AssembledPrompt
 
 RUNAWAY = ("\n```", "\n# Test", "\n# Example", "\nif __name__", "\n>>>")
 """The beginnings of text that a small model adds after a complete function."""
@@ -26,7 +26,7 @@ LEAVES_BLOCK = ("return", "raise", "continue", "break")
 """The statements behind which code of the same block is never reached."""
 
 
-def stopper(context: CompletionContext, prompt: Prompt) -> Callable[[str], int | None]:
+def stopper(context: CompletionContext, prompt: AssembledPrompt) -> Callable[[str], int | None]:
     """Return a function that finds where a growing text is complete.
 
     It returns the index, or None while the text is incomplete.
@@ -49,7 +49,7 @@ def line_end(text: str) -> int | None:
     return end if end >= 0 else None
 
 
-def block_end(text: str, context: CompletionContext, prompt: Prompt) -> int | None:
+def block_end(text: str, context: CompletionContext, prompt: AssembledPrompt) -> int | None:
     """Return the end of a block, or None.
 
     It ends at a line left of it, behind a statement that leaves it, at blank lines, at the document's next line, and at
@@ -85,7 +85,7 @@ def block_end(text: str, context: CompletionContext, prompt: Prompt) -> int | No
     return min(ends) if ends else None
 
 
-def own_indent(text: str, context: CompletionContext, prompt: Prompt) -> str:
+def own_indent(text: str, context: CompletionContext, prompt: AssembledPrompt) -> str:
     """Return the indentation of the model's first line of code."""
     leading = leading_space(text)
     if "\n" in leading:
@@ -93,7 +93,7 @@ def own_indent(text: str, context: CompletionContext, prompt: Prompt) -> str:
     return expected_indent(context, prompt) if prompt.begun_line is None else prompt.begun_line + leading
 
 
-def expected_indent(context: CompletionContext, prompt: Prompt) -> str:
+def expected_indent(context: CompletionContext, prompt: AssembledPrompt) -> str:
     """Return the indentation of the cursor's block as the prompt shows it."""
     return context.indent.removeprefix(prompt.dedent)
 

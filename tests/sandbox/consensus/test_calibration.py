@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,8 +24,10 @@ from sandbox.consensus.calibration import (
     fit,
     fit_confidence,
     fit_weights,
+    read_rows,
     shipped,
     task_key,
+    write_rows,
 )
 from sandbox.consensus.evaluation import RuleResult, bootstrap_difference
 from sandbox.consensus.replay import RecordingError, cut_body, load
@@ -108,6 +112,53 @@ def test_fitted_confidence_is_the_share_that_was_right():
     confidence = fit_confidence(inputs, right, np.ones(2000))
     assert confidence(confidence_inputs(0.5, 1.0, 1)) == pytest.approx(0.8, abs=0.06)
     assert confidence(confidence_inputs(0.5, 0.0, 1)) == pytest.approx(0.2, abs=0.06)
+
+
+@given(st.lists(st.tuples(st.floats(-50, 50), st.floats(0, 1), st.floats(-9, 0)), min_size=1, max_size=6))
+def test_written_rows_are_read_again(clusters: list[tuple[float, float, float]]):
+    features, right, fluent = (np.round(column, 4) for column in zip(*clusters, strict=True))
+    row = Row("a" * 12, np.column_stack([features, features]), right, 0.3333, 8, fluent, 0.5)
+    with tempfile.TemporaryDirectory() as folder:
+        write_rows(Path(folder, "rows.jsonl"), [row, replace(row, log_probability=None)])
+        first, second = read_rows(Path(folder, "rows.jsonl"))
+    assert (first.task, first.weight, first.n_candidates, first.examples) == ("a" * 12, 0.3333, 8, 0.5)
+    assert first.log_probability is not None
+    for read, written in (
+        (first.features, row.features),
+        (first.right, right),
+        (first.log_probability, fluent),
+    ):
+        assert np.array_equal(read, written)
+    assert second.log_probability is None
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "3", '{"task": "a"}', '{"task": "a", "features": "x"}'])
+def test_a_damaged_row_is_named(line: str, tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"{line}\n")
+    with pytest.raises(ValueError, match=r"rows.jsonl, line 1 is no election"):
+        read_rows(path)
+
+
+def test_a_confidence_learns_what_kept_examples_are_worth():
+    """Among equal winners, those that keep the examples are right twice as often."""
+    generator = np.random.default_rng(0)
+    data = [
+        Row(
+            task_key(f"task {i}"),
+            np.zeros((1, 2)),
+            np.array([float(generator.random() < p)]),
+            1.0,
+            8,
+            None,
+            kept,
+        )
+        for i in range(2000)
+        for p, kept in [(0.9, 1.0) if i % 2 else (0.45, 0.0)]
+    ]
+    confidence = fit(data, [row.task for row in data], FEATURES).everything.confidence
+    assert confidence(confidence_inputs(1.0, 0.0, 8, examples=1.0)) == pytest.approx(0.9, abs=0.07)
+    assert confidence(confidence_inputs(1.0, 0.0, 8)) == pytest.approx(0.45, abs=0.07)
 
 
 def test_calibration_error_of_a_certain_but_wrong_rule_is_one():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.cursor import at
 from ucoder_lsp.completion.context import CompletionContext
 from ucoder_lsp.completion.forms import Ending, Form, Question, family_of
-from ucoder_lsp.completion.prompt import CHUNK, LANGUAGE, REQUEST, Chat, Prompt, assemble
+from ucoder_lsp.completion.prompt import CHUNK, LANGUAGE, REQUEST, AssembledPrompt, Chat, assemble
 from ucoder_lsp.engine.vocab import FimTokens
 
 
@@ -36,13 +36,13 @@ def ask(
     fim: FimTokens | None = None,
     chat: Chat | None = None,
     budget: int = 1000,
-) -> Prompt:
+) -> AssembledPrompt:
     """Ask these questions, or those of an unknown model."""
     asked = questions or family_of("some model").questions[context.shape]
     return assemble(context, tokenize, questions=asked, fim=fim, chat=chat, budget=budget)
 
 
-def shown(prompt: Prompt) -> str:
+def shown(prompt: AssembledPrompt) -> str:
     return "".join(chr(abs(token)) for token in prompt.tokens)
 
 
