@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
+from pygls.protocol import LanguageServerProtocol
 
 from ucoder_lsp.completion.context import CursorError
 from ucoder_lsp.completion.explain import Explanation
@@ -27,6 +29,23 @@ from ucoder_lsp.server.service import ServerStatus, Service
 log = logging.getLogger(__name__)
 
 
+class AnsweringProtocol(LanguageServerProtocol):
+    """pygls's protocol, which also answers requests that it cannot read.
+
+    A client may wait for every answer. pygls only shows a message for a request with, say, a negative line.
+    """
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        """Return a message as its type; a request that has no such form is answered with an error."""
+        try:
+            return super().structure_message(data)
+        except JsonRpcException:
+            if "method" in data and "id" in data:
+                invalid = JsonRpcInvalidParams(f"The parameters of {data['method']} are not valid.")
+                self._send_response(data["id"], error=invalid.to_response_error())
+            raise
+
+
 class UCoderServer(LanguageServer):
     """A pygls server with one service.
 
@@ -34,7 +53,7 @@ class UCoderServer(LanguageServer):
     """
 
     def __init__(self, settings: Settings, problems: list[str], version: str) -> None:
-        super().__init__("ucoder", version)
+        super().__init__("ucoder", version, protocol_cls=AnsweringProtocol)
         self.settings = settings
         self.problems = problems
         self.service: Service | None = None

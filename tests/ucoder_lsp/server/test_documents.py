@@ -147,7 +147,9 @@ def test_a_document_without_text_is_one_sentence(name: str, tmp_path: Path) -> N
         document.cursor(types.Position(0, 0))
 
 
-@pytest.mark.parametrize("uri", ["", "untitled:pyproject.toml", "pyproject.toml", "http://[", "file://[", "%00"])
+@pytest.mark.parametrize(
+    "uri", ["", "untitled:pyproject.toml", "pyproject.toml", "http://[", "file://[", "%00"]
+)
 def test_a_uri_that_is_not_open_and_not_a_file_is_one_sentence(uri: str) -> None:
     with pytest.raises(DocumentError):
         workspace().document(uri).cursor(types.Position(0, 0))
