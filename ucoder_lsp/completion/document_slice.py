@@ -122,9 +122,12 @@ def _parse(document: str) -> ast.Module | None:
 
 
 def _without_broken_statements(document: str) -> str:
-    """Return the document with empty lines for the top-level statements that contain a syntax error."""
+    """Return the document with empty lines for its broken top-level statements.
+
+    The rest of a line, or of a block, that parso reads as a statement after an error goes with it.
+    """
     module: Module = parso.parse(document)
-    codes = ((child.get_code(), _has_error(child)) for child in module.children)
+    codes = [(child.get_code(), _has_error(child) or child.start_pos[1] > 0) for child in module.children]
     return "".join("\n" * code.count("\n") if broken else code for code, broken in codes)
 
 

@@ -92,10 +92,12 @@ def _run_to(statement: ast.stmt, target: Definition) -> list[ast.stmt]:
         case ast.Try() | ast.TryStar():
             return [*statement.body, *statement.orelse, *suite]
         case ast.With():
-            return [ast.With(items=statement.items, body=passing), *suite]
+            block = ast.With(items=statement.items, body=passing)
+            return [ast.copy_location(block, statement), *suite]
         case ast.For():  # the loop variable gets its first value
             head: list[ast.stmt] = [ast.Break()] if suite is statement.body else statement.body
-            return [ast.For(target=statement.target, iter=statement.iter, body=head, orelse=[]), *suite]
+            loop = ast.For(target=statement.target, iter=statement.iter, body=head, orelse=[])
+            return [ast.copy_location(loop, statement), *suite]
         case ast.Match():
             cases = [
                 ast.match_case(pattern=case.pattern, guard=case.guard, body=passing)

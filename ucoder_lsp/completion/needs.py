@@ -116,13 +116,21 @@ class Definitions:
     """The functions and classes of a module, with what calling each of them changes."""
 
     def __init__(self, body: list[ast.stmt]) -> None:
-        self._changes: dict[str, set[str]] = {}
-        self._calls: dict[str, set[str]] = {}
+        self._nodes: dict[str, list[Definition]] = {}
         for statement in statements(body):
             if isinstance(statement, Definition):
-                changes, calls = _effects(statement)
-                self._changes.setdefault(statement.name, set()).update(changes)
-                self._calls.setdefault(statement.name, set()).update(calls)
+                self._nodes.setdefault(statement.name, []).append(statement)
+        self._effects: dict[str, tuple[set[str], set[str]]] = {}
+
+    def effects(self, name: str) -> tuple[set[str], set[str]]:
+        """Return the global names that calling this name changes, and the names that it calls."""
+        if name not in self._effects:
+            found = [_effects(node) for node in self._nodes.get(name, ())]
+            self._effects[name] = (
+                set().union(*(each[0] for each in found)),
+                set().union(*(each[1] for each in found)),
+            )
+        return self._effects[name]
 
     def called(self, names: Iterable[str]) -> set[str]:
         """Return the names and all that calling them calls."""
@@ -131,12 +139,12 @@ class Definitions:
             name = waiting.pop()
             if name not in found:
                 found.add(name)
-                waiting += self._calls.get(name, ())
+                waiting += self.effects(name)[1]
         return found
 
     def changed(self, facts: Facts) -> set[str]:
         """Return the global names that a statement with these facts binds or changes."""
-        by_calls = (self._changes.get(name, set()) for name in self.called(facts.calls))
+        by_calls = (self.effects(name)[0] for name in self.called(facts.calls))
         return facts.binds | facts.changes | set().union(*by_calls)
 
 
@@ -144,21 +152,18 @@ def _effects(definition: Definition) -> tuple[set[str], set[str]]:
     """Return the global names that a function or any method changes, and the names that it calls."""
     changes: set[str] = set()
     calls: set[str] = set()
-    for scope in ast.walk(definition):
+    nodes = list(ast.walk(definition))
+    declared = {name for each in nodes if isinstance(each, ast.Global) for name in each.names}
+    for scope in nodes:
         if not isinstance(scope, Function | ast.ClassDef):
             continue
         facts = Facts(*scope.body)
-        declared = {name for each in scope.body for part in ast.walk(each) for name in _declared(part)}
         local = facts.binds - declared
         if isinstance(scope, Function):
             local |= {each.arg for each in ast.walk(scope.args) if isinstance(each, ast.arg)}
         changes |= (facts.changes - local) | (facts.binds & declared)
         calls |= facts.calls
     return changes, calls
-
-
-def _declared(node: ast.AST) -> list[str]:
-    return node.names if isinstance(node, ast.Global) else []
 
 
 def roots(node: ast.expr) -> set[str]:
@@ -181,7 +186,7 @@ def bound_by(alias: ast.alias) -> str:
 
 def used_by(statement: ast.stmt) -> set[str]:
     """Return the global names that a statement uses, nested functions and text annotations included."""
-    table = symtable.symtable(_text(statement), "<slice>", "exec")
+    table = symtable.symtable(ast.unparse(statement), "<slice>", "exec")
     found = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_referenced()}
     waiting = list(table.get_children())
     while waiting:
@@ -191,10 +196,6 @@ def used_by(statement: ast.stmt) -> set[str]:
     for annotation in _annotations(statement):
         found |= _names_in(annotation)
     return found
-
-
-def _text(statement: ast.stmt) -> str:
-    return ast.unparse(ast.fix_missing_locations(statement))
 
 
 def _annotations(statement: ast.stmt) -> list[ast.expr]:
@@ -226,15 +227,15 @@ def needed(body: list[ast.stmt], target: Definition) -> list[ast.stmt]:
     """
     reducer = _Reducer(body, target)
     names = used_by(target)
-    used: dict[str, set[str]] = {}
+    seen: set[ast.stmt] = {target}
     while True:
         kept = [each if each is target else reducer.reduced(each, _wanted(names)) for each in body]
         found = [each for each in kept if each is not None]
         before = len(names)
         for each in found:
-            if each is not target and (text := _text(each)) not in used:
-                used[text] = used_by(each)
-                names = names | used[text]
+            if each not in seen:  # a reduced statement is a new one each time
+                seen.add(each)
+                names = names | used_by(each)
         if len(names) == before:
             return found
 
@@ -269,7 +270,8 @@ class _Reducer:
             case ast.If():
                 return self._if(statement, wanted)
             case ast.With():
-                return ast.With(items=statement.items, body=self._suite(statement.body, wanted))
+                reduced = ast.With(items=statement.items, body=self._suite(statement.body, wanted))
+                return ast.copy_location(reduced, statement)
             case ast.Match():
                 cases = [
                     ast.match_case(each.pattern, each.guard, self._suite(each.body, wanted))

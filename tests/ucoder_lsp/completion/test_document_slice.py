@@ -152,7 +152,7 @@ def test_the_function_under_the_cursor_wins_over_others_of_its_name() -> None:
         ("import random\nrandom.seed(1)\n", "", "random.random()", 0.13436424411240122),
         ("import random\nT = [1, 2, 3]\nrandom.seed(1)\nrandom.shuffle(T)\n", "", "T", [2, 3, 1]),
         ("class A:\n    pass\nA.n = 5\n", "", "A.n", 5),
-        ("class A:\n    known = []\n    def __init_subclass__(cls): A.known.append(cls.__name__)\nclass B(A): ...\n", "", "A.known", ["B"]),
+        ("class A:\n    n = []\n    def __init_subclass__(cls): A.n.append(1)\nclass B(A): ...\n", "", "A.n", [1]),
         ("with open('/no/such/file') as file:\n    TEXT = file.read()\nN = 1\n", "", "N", 1),
         ("import contextlib\nwith contextlib.suppress(OSError):\n    N = 1\n    open('/no/such')\n", "", "N", 1),
         ("match 1:\n    case int(N):\n        M = N + 1\n", "", "M", 2),
@@ -160,13 +160,13 @@ def test_the_function_under_the_cursor_wins_over_others_of_its_name() -> None:
         ("import os.path, no_such_module\n", "", "os.path.basename('a/b')", "b"),
         ("from typing import TypeAlias\nX: TypeAlias = 'list[int]'\n", "", "X", "list[int]"),
         ("from math import *\n", "", "floor(x)", 2),
-        ("try:\n    import no_such\nexcept ImportError:\n    import sys\n    sys.exit('install it')\n", "", "no_such and 0 if 0 else x", 2),
+        ("try:\n    import no_such\nexcept ImportError:\n    raise SystemExit(1)\n", "", "x or no_such", 2),
         ("def g(n): return f(n - 1)\n", "", "g(x) if x > 0 else x", 0),
         ("N = 1\nT = []\nwhile True:\n    T.append(N)\n", "", "T + [N]", [1]),
         ("S = 0\n", "while f(S) is not S:\n    S = f(S)\n", "S", 0),
         ("T = []\n", "if __name__ == '__main__':\n    T.append(1)\nprint(T)\n", "T", []),
         ("def serve(n): raise SystemExit\nN = 1\nserve(80)\n", "", "N", 1),
-        ("class App:\n    def run(self): raise KeyboardInterrupt\napp = App()\n", "app.run()\n", "app is not None", True),
+        ("class A:\n    def run(self): raise KeyboardInterrupt\na = A()\n", "a.run()\n", "a is not None", True),
         ("K = 'N'\nN = 3\n", "", "globals()[K]", 3),
     ],
 )  # fmt: skip
@@ -245,7 +245,7 @@ def test_methods_with_decorators_keep_them() -> None:
 
 def test_a_broken_statement_above_does_not_move_the_cursor() -> None:
     branches = "if 0:\n    def f(x):\n        |\nelse:\n    def f(x):\n        return 2\n"
-    marked = f"y = (\n    1 = = 2\n)\nx = = 1\n\n\n{branches}"
+    marked = f"x = = 1\n\n\n{branches}"
     assert loaded(marked, "return 1")["f"](0) == 1
 
 
