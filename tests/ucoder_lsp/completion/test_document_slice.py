@@ -127,7 +127,7 @@ def test_a_function_in_any_block_has_a_stub(block: str) -> None:
 def test_the_function_under_the_cursor_wins_over_others_of_its_name() -> None:
     marked = "if True:\n    def f(x):\n        |\nelse:\n    def f(x):\n        return 0\n"
     after = "\ndef f(x): return 0\ntry:\n    from os import getcwd as f\nexcept ImportError:\n    pass\nf = None\n"
-    assert loaded(marked + after, "return 5")["f"](1) == 5
+    assert loaded(marked + after, "return 5 if x else f(1)")["f"](0) == 5
     assert loaded("def f(x):\n    |\n\nf = [f][0]\n" + after, "return 5")["f"](1) == 5
 
 
@@ -163,6 +163,7 @@ def test_the_function_under_the_cursor_wins_over_others_of_its_name() -> None:
         ("try:\n    import no_such\nexcept ImportError:\n    raise SystemExit(1)\n", "", "x or no_such", 2),
         ("def g(n): return f(n - 1)\n", "", "g(x) if x > 0 else x", 0),
         ("N = 1\nT = []\nwhile True:\n    T.append(N)\n", "", "T + [N]", [1]),
+        ("T = []\n", "for i in range(3):\n    T.append(f(i))\n", "list(T)", []),
         ("S = 0\n", "while f(S) is not S:\n    S = f(S)\n", "S", 0),
         ("T = []\n", "if __name__ == '__main__':\n    T.append(1)\nprint(T)\n", "T", []),
         ("def serve(n): raise SystemExit\nN = 1\nserve(80)\n", "", "N", 1),
