@@ -1,14 +1,16 @@
 """The program of a candidate: the runnable slice of its document.
 
 The candidate is inserted into the document. Most documents cannot run as they are (imports that start servers,
-unfinished functions, code at module level). So the sandbox gets a slice: definitions, assignments and guarded imports.
+unfinished functions, code at module level). So the sandbox gets a slice: the function, and what it needs (`needs`).
+A statement that fails there loses only its own names.
 Each candidate reaches a *tier*: it parses, its names resolve, it runs, it agrees.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+import builtins
+import copy
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,7 +19,11 @@ from parso.python.tree import Module
 from pyflakes import checker, messages
 
 from ucoder_lsp.completion.context import CompletionContext, Shape
-from ucoder_lsp.completion.hints import with_safe_hints
+from ucoder_lsp.completion.hoist import Definition, Function, Path, hoisted, locate
+from ucoder_lsp.completion.needs import needed
+
+SAFE_DECORATORS = ("staticmethod", "classmethod", "property")
+"""Decorators that need nothing from the document."""
 
 
 class Tier(StrEnum):
@@ -40,7 +46,7 @@ class Runnable:
 
     tier: Tier
     source: str
-    """The program for the sandbox; empty when the candidate does not parse."""
+    """The program for the sandbox; empty when the candidate does not parse or no function can be called."""
     function: str
     """Source of the enclosing function alone, to detect near-duplicates; the inserted text outside functions."""
 
@@ -58,12 +64,16 @@ def prepare(text: str, context: CompletionContext) -> Runnable:
     if tree is None and not parses_without_cursor_line(context):
         document = _without_broken_statements(document)
         tree = _parse(document)
-    target = _find(tree, context.function) if tree is not None else None
-    if tree is None or (context.function is not None and target is None):
+    path = locate(tree, context.function, _line(context)) if tree is not None else ()
+    if tree is None or (context.function is not None and not path) or _breaks(tree, context):
         return Runnable(Tier.BROKEN, "", text)
-    tier = Tier.PARSES if _unresolved(tree, target) else Tier.RESOLVES
-    own = ast.unparse(target) if target is not None else text
-    return Runnable(tier, ast.unparse(with_safe_hints(_slice(tree))), own)
+    target = path[-1] if path else None
+    undefined = _undefined(tree)
+    tier = Tier.PARSES if _unresolved(undefined, target) else Tier.RESOLVES
+    if target is None:
+        return Runnable(tier, "", text)
+    own = ast.unparse(target)
+    return Runnable(tier, ast.unparse(_program(tree, path, {name for name, _ in undefined})), own)
 
 
 def parses_without_cursor_line(context: CompletionContext) -> bool:
@@ -72,6 +82,22 @@ def parses_without_cursor_line(context: CompletionContext) -> bool:
     Only then must a candidate parse. In brackets the line may be left out, or hold an expression.
     """
     return any(_parse(_with_line_replaced(context, filler)) is not None for filler in ("pass", "", "None"))
+
+
+def _breaks(tree: ast.Module, context: CompletionContext) -> bool:
+    """Return whether a document compiled before and no longer does, as with a `return` outside its function."""
+    if _compiles(tree):
+        return False
+    before = _parse(_with_line_replaced(context, "pass"))
+    return before is not None and _compiles(before)
+
+
+def _compiles(tree: ast.Module) -> bool:
+    try:
+        compile(tree, "<document>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def stub(context: CompletionContext) -> str:
@@ -88,9 +114,15 @@ def stub(context: CompletionContext) -> str:
     for document in documents:
         for text in (document, _without_broken_statements(document)):
             tree = _parse(text)
-            if tree is not None and _find(tree, context.function) is not None:
-                return ast.unparse(_slice(tree))
+            path = locate(tree, context.function, _line(context)) if tree is not None else ()
+            if tree is not None and path:
+                return ast.unparse(_module(tree, needed(hoisted(tree.body, path), path[0])))
     return ""
+
+
+def _line(context: CompletionContext) -> int:
+    """Return the cursor's 1-based line."""
+    return context.prefix.count("\n") + 1
 
 
 def _with_line_replaced(context: CompletionContext, statement: str) -> str:
@@ -106,10 +138,13 @@ def _parse(document: str) -> ast.Module | None:
 
 
 def _without_broken_statements(document: str) -> str:
-    """Return the document without the top-level statements that contain a syntax error."""
+    """Return the document with empty lines for its broken top-level statements.
+
+    The rest of a line, or of a block, that parso reads as a statement after an error goes with it.
+    """
     module: Module = parso.parse(document)
-    kept = [child.get_code() for child in module.children if not _has_error(child)]
-    return "".join(kept)
+    codes = [(child.get_code(), _has_error(child) or child.start_pos[1] > 0) for child in module.children]
+    return "".join("\n" * code.count("\n") if broken else code for code, broken in codes)
 
 
 def _has_error(node: object) -> bool:
@@ -118,56 +153,139 @@ def _has_error(node: object) -> bool:
     return any(_has_error(child) for child in getattr(node, "children", ()))
 
 
-def _find(tree: ast.Module, dotted: str | None) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
-    """Return the function of that dotted name, or None.
-
-    The last definition wins, as when the module runs.
-    """
-    if dotted is None:
-        return None
-    body: Sequence[ast.stmt] = tree.body
-    found: ast.stmt | None = None
-    for name in dotted.split("."):
-        found = next((s for s in reversed(body) if getattr(s, "name", None) == name), None)
-        if found is None:
-            return None
-        body = getattr(found, "body", ())
-    return found if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef) else None
-
-
-def _unresolved(tree: ast.Module, target: ast.FunctionDef | ast.AsyncFunctionDef | None) -> bool:
-    """Return True if the target uses an undefined name.
-
-    Without a target the whole program is checked.
-    """
-    first, last = (target.lineno, target.end_lineno or target.lineno) if target is not None else (0, 10**9)
-    found = checker.Checker(tree).messages
+def _undefined(tree: ast.Module) -> list[tuple[str, tuple[int, int]]]:
+    """Return each use of an undefined name, with its line and column."""
     kinds = (messages.UndefinedName, messages.UndefinedLocal)
-    return any(isinstance(message, kinds) and first <= message.lineno <= last for message in found)
+    found = [each for each in checker.Checker(tree).messages if isinstance(each, kinds)]
+    return [(str(each.message_args[0]), (each.lineno, each.col)) for each in found]
 
 
-def _slice(tree: ast.Module) -> ast.Module:
-    """Keep definitions, assignments and imports of the top level.
+def _unresolved(undefined: list[tuple[str, tuple[int, int]]], target: Definition | None) -> bool:
+    """Return True if the body of the target uses an undefined name.
 
-    A failing import loses only its own names.
+    Its signature is not the candidate's. Without a target the whole program is checked.
     """
-    body: list[ast.stmt] = []
-    for statement in tree.body:
-        match statement:
-            case ast.ImportFrom(module="__future__"):
-                body.append(statement)
-            case ast.Import() | ast.ImportFrom():
-                body.append(_guarded(statement, "ImportError"))
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                body.append(statement)
-            case ast.Assign() | ast.AnnAssign():
-                # A constant that cannot be computed here (a path, a connection) loses only its own name.
-                body.append(_guarded(statement, "Exception"))
-            case _:
-                pass
-    return ast.fix_missing_locations(ast.Module(body=body, type_ignores=[]))
+    if target is None:
+        return bool(undefined)
+    first, last = (
+        (target.body[0].lineno, target.body[0].col_offset),
+        (target.end_lineno or target.lineno, 10**9),
+    )
+    return any(first <= position <= last for _, position in undefined)
 
 
-def _guarded(statement: ast.stmt, exception: str) -> ast.Try:
-    handler = ast.ExceptHandler(type=ast.Name(id=exception, ctx=ast.Load()), name=None, body=[ast.Pass()])
+def _program(tree: ast.Module, path: Path, undefined: set[str]) -> ast.Module:
+    """Return the program that the sandbox runs: the function and what it needs, guarded."""
+    body = needed(hoisted(tree.body, path), path[0])
+    deferred = any(_is_future(each, "annotations") for each in tree.body)
+    if not deferred:
+        for each in body:
+            _TextAnnotations(undefined).visit(each)
+    return _module(tree, _guard_all(body, path, deferred))
+
+
+def _module(tree: ast.Module, body: list[ast.stmt]) -> ast.Module:
+    """Return a module that begins with the `from __future__` lines of the document."""
+    future = [each for each in tree.body if _is_future(each)]
+    return ast.fix_missing_locations(ast.Module(body=[*future, *body], type_ignores=[]))
+
+
+def _is_future(statement: ast.stmt, name: str | None = None) -> bool:
+    if not isinstance(statement, ast.ImportFrom) or statement.module != "__future__":
+        return False
+    return name is None or any(alias.name == name for alias in statement.names)
+
+
+def _guard_all(body: list[ast.stmt], path: Path, deferred: bool) -> list[ast.stmt]:
+    """Guard the statements of a scope; what is on the path to the function is always defined."""
+    found: list[ast.stmt] = []
+    for each in body:
+        if each is not path[0]:
+            found.append(_guarded(each))
+        elif isinstance(each, ast.ClassDef):
+            each.body = _guard_all(each.body, path[1:], deferred)
+            found.append(each)
+        else:
+            found.append(_always_defined(path[0], deferred))
+    return found
+
+
+def _guarded(statement: ast.stmt, otherwise: ast.stmt | None = None) -> ast.stmt:
+    """Return the statement such that its failure loses only its own names."""
+    match statement:
+        case ast.If():
+            statement.orelse = [_guarded(each) for each in statement.orelse]
+            statement.body = [_guarded(each) for each in statement.body]
+        case ast.With():
+            statement.body = [_guarded(each) for each in statement.body]
+        case ast.Pass() | ast.Raise() | ast.Break() | ast.Continue() | ast.Expr(value=ast.Constant()):
+            return statement
+        case ast.FunctionDef() if otherwise is None and _is_plain(statement):
+            return statement
+    # A program that ends here, with `sys.exit` after a failed import, is not the function's failure.
+    failures = ast.Tuple([ast.Name("Exception", ast.Load()), ast.Name("SystemExit", ast.Load())], ast.Load())
+    handler = ast.ExceptHandler(type=failures, name=None, body=[otherwise or ast.Pass()])
     return ast.Try(body=[statement], handlers=[handler], orelse=[], finalbody=[])
+
+
+def _always_defined(function: Definition, deferred: bool) -> ast.stmt:
+    """Return a function that exists also where a decorator or an annotation fails."""
+    assert isinstance(function, Function)
+    if _is_plain(function, deferred):
+        return function
+    bare = copy.deepcopy(function)
+    bare.decorator_list = [each for each in bare.decorator_list if _is_safe(each)]
+    _TextAnnotations(None).visit(bare)
+    return _guarded(function, otherwise=bare)
+
+
+def _is_plain(function: Function, deferred: bool = False) -> bool:
+    """Return whether neither decorators nor annotations nor defaults can fail."""
+    arguments = function.args
+    parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    parameters += [each for each in (arguments.vararg, arguments.kwarg) if each is not None]
+    notes = [each.annotation for each in parameters if each.annotation is not None]
+    notes += [function.returns] if function.returns is not None else []
+    evaluated = [each for each in (*arguments.defaults, *arguments.kw_defaults) if each is not None]
+    evaluated += [] if deferred else notes
+    names = {part.id for each in evaluated for part in ast.walk(each) if isinstance(part, ast.Name)}
+    calls = any(isinstance(part, ast.Call | ast.Attribute) for each in evaluated for part in ast.walk(each))
+    safe = all(_is_safe(each) for each in function.decorator_list)
+    return safe and not calls and all(hasattr(builtins, name) for name in names)
+
+
+def _is_safe(decorator: ast.expr) -> bool:
+    return isinstance(decorator, ast.Name) and decorator.id in SAFE_DECORATORS
+
+
+class _TextAnnotations(ast.NodeTransformer):
+    """Turn annotations with an undefined name into text, which is not evaluated; with None, all of them.
+
+    Annotations of local variables are never evaluated.
+    """
+
+    def __init__(self, undefined: set[str] | None) -> None:
+        self._undefined = undefined
+
+    def visit_FunctionDef(self, node: Function) -> Function:
+        for argument in ast.walk(node.args):
+            if isinstance(argument, ast.arg):
+                argument.annotation = self._text(argument.annotation)
+        node.returns = self._text(node.returns)
+        return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
+        annotation = self._text(node.annotation)
+        assert annotation is not None
+        node.annotation = annotation
+        return node
+
+    def _text(self, annotation: ast.expr | None) -> ast.expr | None:
+        if annotation is None or isinstance(annotation, ast.Constant):
+            return annotation
+        names = {part.id for part in ast.walk(annotation) if isinstance(part, ast.Name)}
+        if self._undefined is not None and names.isdisjoint(self._undefined):
+            return annotation
+        return ast.Constant(ast.unparse(annotation))

@@ -14,17 +14,36 @@ from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
-from pygls.workspace import PositionCodec
+from pygls.protocol import LanguageServerProtocol
 
 from ucoder_lsp.completion.context import CursorError
 from ucoder_lsp.completion.explain import Explanation
 from ucoder_lsp.config import Settings
 from ucoder_lsp.engine.errors import EngineError
+from ucoder_lsp.server.documents import DocumentError, SyncedWorkspace
 from ucoder_lsp.server.protocol import EXPLAIN_LAST, EXPLAIN_REQUEST, STATUS
 from ucoder_lsp.server.service import ServerStatus, Service
 
 log = logging.getLogger(__name__)
+
+
+class AnsweringProtocol(LanguageServerProtocol):
+    """pygls's protocol, which also answers requests that it cannot read.
+
+    A client may wait for every answer. pygls only shows a message for a request with, say, a negative line.
+    """
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        """Return a message as its type; a request that has no such form is answered with an error."""
+        try:
+            return super().structure_message(data)
+        except JsonRpcException:
+            if "method" in data and "id" in data:
+                invalid = JsonRpcInvalidParams(f"The parameters of {data['method']} are not valid.")
+                self._send_response(data["id"], error=invalid.to_response_error())
+            raise
 
 
 class UCoderServer(LanguageServer):
@@ -34,7 +53,7 @@ class UCoderServer(LanguageServer):
     """
 
     def __init__(self, settings: Settings, problems: list[str], version: str) -> None:
-        super().__init__("ucoder", version)
+        super().__init__("ucoder", version, protocol_cls=AnsweringProtocol)
         self.settings = settings
         self.problems = problems
         self.service: Service | None = None
@@ -58,11 +77,12 @@ class UCoderServer(LanguageServer):
 
 
 def _initialize(ls: UCoderServer, params: types.InitializeParams) -> None:
+    ls.protocol._workspace = SyncedWorkspace.like(ls.workspace)  # pygls has no hook for it
     options = params.initialization_options
     if isinstance(options, dict):
         ls.settings, problems = ls.settings.overlay(options, "the editor's settings")
         ls.problems += problems
-    elif options is not None:
+    elif options:  # an empty Lua table is sent as [], and some clients send "" or null
         ls.problems.append("The editor's initializationOptions are ignored: they must be an object.")
 
 
@@ -120,10 +140,11 @@ async def _completion(ls: UCoderServer, params: types.CompletionParams) -> types
     capabilities = ls.client_capabilities.text_document
     if capabilities is not None and capabilities.inline_completion is not None:
         return nothing  # this client shows ghost text: do not offer the same text twice
+    word = _typed_word(ls, params)  # before waiting: the document may change meanwhile
     explanation = await _complete(ls, params.text_document.uri, params.position)
     if explanation is None or not explanation.text:
         return nothing
-    return types.CompletionList(is_incomplete=True, items=[_as_item(ls, params, explanation)])
+    return types.CompletionList(is_incomplete=True, items=[_as_item(params, word, explanation)])
 
 
 def _status(ls: UCoderServer, _params: Any) -> dict[str, Any]:
@@ -148,49 +169,39 @@ async def _complete(ls: UCoderServer, uri: str, position: types.Position) -> Exp
     """
     if ls.service is None:
         return None
-    # The editor converts the inserted text to the document's line endings.
-    text = ls.workspace.get_text_document(uri).source.replace("\r\n", "\n")
     try:
-        column = _column(ls.workspace.position_codec, text, position)
-        return await ls.service.complete(text, position.line, column)
-    except (CursorError, EngineError) as error:
+        # The text has \n line ends: the editor gives inserted text the line ends of its document.
+        text, line, column = _workspace(ls).document(uri).cursor(position)
+        return await ls.service.complete(text, line, column)
+    except (CursorError, DocumentError, EngineError) as error:
         message = f"No completion in {uri}: {error}"
         ls.window_log_message(types.LogMessageParams(types.MessageType.Warning, message))
         return None
 
 
-def _column(codec: PositionCodec, text: str, position: types.Position) -> int:
-    """Convert the client's column (UTF-16 units by default) to characters.
+def _workspace(ls: UCoderServer) -> SyncedWorkspace:
+    workspace = ls.workspace
+    assert isinstance(workspace, SyncedWorkspace)
+    return workspace
 
-    A column past the end of the line stays past it.
-    """
+
+def _typed_word(ls: UCoderServer, params: types.CompletionParams) -> str:
+    """Return the start of a word that stands left of the cursor."""
+    try:
+        text, line, column = _workspace(ls).document(params.text_document.uri).cursor(params.position)
+    except DocumentError:
+        return ""  # `_complete` reports it
     lines = text.split("\n")
-    if position.line >= len(lines):
-        return position.character
-    line = lines[position.line]
-    units = int(codec.client_num_units(line))
-    if position.character > units:
-        return len(line) + position.character - units
-    return int(codec.position_from_client_units([line], types.Position(0, position.character)).character)
+    before = lines[line][:column] if 0 <= line < len(lines) else ""
+    return before[len(before.rstrip("_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")) :]
 
 
-def _as_item(
-    ls: UCoderServer, params: types.CompletionParams, explanation: Explanation
-) -> types.CompletionItem:
+def _as_item(params: types.CompletionParams, word: str, explanation: Explanation) -> types.CompletionItem:
     """Return an item for the plain completion list.
 
-    Label and filter start with the word being typed.
+    Label and filter start with the word being typed, which is ASCII.
     """
-    document = ls.workspace.get_text_document(params.text_document.uri)
-    line = document.lines[params.position.line] if params.position.line < len(document.lines) else ""
-    column = _column(
-        ls.workspace.position_codec, line.rstrip("\r\n"), types.Position(0, params.position.character)
-    )
-    before = line[:column]
-    word = before[len(before.rstrip("_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")) :]
-    start = types.Position(
-        params.position.line, params.position.character - ls.workspace.position_codec.client_num_units(word)
-    )
+    start = types.Position(params.position.line, params.position.character - len(word))
     return types.CompletionItem(
         label=(word + explanation.text.strip("\n")).split("\n", 1)[0].strip(),
         kind=types.CompletionItemKind.Snippet,
