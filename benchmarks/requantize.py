@@ -23,8 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ucoder_lsp.engine.context import Context, LoadedModel, Logits, default_threads
+from ucoder_lsp.engine.context import Context, LoadedModel, Logits
 from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.engine.threads import default_threads
 from ucoder_lsp.models.prepare import prepare_model
 
 WINDOW = 512

@@ -17,6 +17,7 @@ from pathlib import Path
 import platformdirs
 
 ENVIRONMENT_PREFIX = "UCODER_"
+AUTO = "auto"
 EMBEDDED = "embedded"
 
 
@@ -28,7 +29,11 @@ class Settings:
     """
 
     model: str = field(
-        default=EMBEDDED, metadata={"help": "Model to serve: 'embedded', or the path of a GGUF file."}
+        default=AUTO,
+        metadata={
+            "help": "Model to serve: 'auto' (the largest one here that answers in time), 'embedded', a name of "
+            "`ucoder models list`, or the path of a GGUF file."
+        },
     )
     candidates: int = field(
         default=8, metadata={"help": "Number of candidates sampled per completion.", "range": (1, 32)}
