@@ -52,11 +52,15 @@ def test_only_the_speed_is_measured_on_request(tiny_model: Path, text: Path) -> 
 
 def test_an_unknown_architecture_is_one_sentence(tmp_path: Path, text: Path) -> None:
     strange = write_model(tmp_path / "strange.gguf", architecture="nosuch")
-    with pytest.raises(EngineError, match=r"cannot load .*unknown model architecture: 'nosuch'.*use a complete"):
+    with pytest.raises(
+        EngineError, match=r"cannot load .*unknown model architecture: 'nosuch'.*use a complete"
+    ):
         run_trial(strange, text, n_threads=1)
 
 
-@pytest.mark.parametrize(("name", "hint"), [("SIGSEGV", r"SIGSEGV\."), ("SIGKILL", "SIGKILL, .*memory is short")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("SIGSEGV", r"SIGSEGV\."), ("SIGKILL", "SIGKILL, .*memory is short")]
+)
 def test_a_killed_trial_is_one_sentence(tiny_model: Path, text: Path, name: str, hint: str) -> None:
     command = python(f"import os, signal; os.kill(os.getpid(), signal.{name})")
     with pytest.raises(EngineError, match=rf"llama.gguf was ended by {hint}"):
@@ -77,7 +81,9 @@ def test_a_measurement_is_a_positive_number(value: float) -> None:
         Trial(False, 1.0, 1.0, 1.0, value)
 
 
-def test_the_trial_ends_with_the_process_that_started_it(tiny_model: Path, text: Path, tmp_path: Path) -> None:
+def test_the_trial_ends_with_the_process_that_started_it(
+    tiny_model: Path, text: Path, tmp_path: Path
+) -> None:
     pid = tmp_path / "pid"
     child = (
         "import os, pathlib, sys, threading; from ucoder_lsp.engine import trial\n"

@@ -75,7 +75,9 @@ def test_the_reason_is_given_in_words() -> None:
     assert "`ucoder models measure large` looks for a faster kind" in (
         choose([small, replace(large, complete=False)]).reason
     )
-    assert "large does not run here: No memory." in choose([small, replace(large, problem="No memory.")]).reason
+    assert (
+        "large does not run here: No memory." in choose([small, replace(large, problem="No memory.")]).reason
+    )
     assert "No model answers within 3 s here; large is the fastest" in (
         choose([replace(small, line_s=9.0), large]).reason
     )

@@ -18,7 +18,9 @@ positive = st.floats(0.01, 1e4)
 
 
 def test_a_record_is_read_as_it_was_kept(tmp_path: Path) -> None:
-    record = Measurement(SHA, "q8_0", (measured.kind("as-is"), measured.kind("q8_0", 0.5, None)), False, ("x",))
+    record = Measurement(
+        SHA, "q8_0", (measured.kind("as-is"), measured.kind("q8_0", 0.5, None)), False, ("x",)
+    )
     keep_measurement(record, tmp_path, 2)
     assert read_measurement(SHA, tmp_path, 2) == record
     assert read_measurement(SHA, tmp_path, 3) is None, "another number of threads is another machine"

@@ -51,5 +51,7 @@ class HubSource:
         if _SHA256.fullmatch(published.etag or "") and published.etag != entry.sha256:
             raise SourceError(f"{entry.hub_repo} has another file under this name now")
         token = get_token()
-        headers = {"Authorization": f"Bearer {token}"} if token else {}  # dropped when the hub redirects elsewhere
+        headers = (
+            {"Authorization": f"Bearer {token}"} if token else {}
+        )  # dropped when the hub redirects elsewhere
         return UrlSource(url, headers).deliver(entry, folder, meter)
