@@ -17,6 +17,8 @@ from pathlib import Path
 import platformdirs
 
 ENVIRONMENT_PREFIX = "UCODER_"
+NOT_SETTINGS = ("UCODER_CONFIG", "UCODER_MODELS_MIRROR")
+"""Variables with the prefix that are read elsewhere."""
 AUTO = "auto"
 EMBEDDED = "embedded"
 
@@ -173,7 +175,7 @@ def load(
     own = {
         name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(ENVIRONMENT_PREFIX) and name != ENVIRONMENT_PREFIX + "CONFIG"
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in NOT_SETTINGS
     }
     settings, found = settings.overlay(own, "the environment (UCODER_*)")
     problems += found

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from ucoder_lsp.config import Settings, load
+from ucoder_lsp.config import Settings
 from ucoder_lsp.models.choose import LIMIT_S
-from ucoder_lsp.models.errors import ModelError
 from ucoder_lsp.models.measurements import Measurement
 from ucoder_lsp.models.served import ModelHere, find_model, models_here
+from ucoder_lsp.models.shelf import Shelf, reports_errors
 from ucoder_lsp.models.trial import measure
 
 
 @click.command("measure")
 @click.argument("models", nargs=-1, metavar="[NAME|FILE]...")
-@click.option("--again", is_flag=True, help="measure again what was measured on this CPU before")
-def measure_command(models: tuple[str, ...], again: bool) -> None:
+@click.option("--again", is_flag=True, help="Measure again what was measured on this CPU before.")
+@click.pass_obj
+@reports_errors
+def measure_command(shelf: Shelf, models: tuple[str, ...], again: bool) -> None:
     """Find the kind of weights in which each model is fastest here, and keep it.
 
     Tries the published file, IQ4_NL, Q4_0 and Q8_0 for about a second each, and scores a text with each. The
     fastest kind is served from the next start on, if its perplexity is within 2 % of the published file's.
-    Without a name, every model on this machine is measured.
+    Without a name, every model on this machine is measured. The exit status is 1 if one does not run here.
     """
-    settings, problems = load({})
-    console = Console()
-    for problem in problems:
-        click.echo(problem, err=True)
-    try:
-        named = [find_model(name, settings) for name in models] or list(models_here(settings).values())
-        runs = [show_measured(model, settings, console, again=again) for model in named]
-    except ModelError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
-    if not all(runs):
-        sys.exit(1)
+    settings = shelf.settings
+    named = [find_model(name, settings) for name in models] or list(models_here(settings).values())
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120)  # a log does not wrap its lines
+    run = [show_measured(model, settings, console, again=again) for model in named]
+    if not all(run):
+        raise SystemExit(1)
 
 
 def show_measured(model: ModelHere, settings: Settings, console: Console, *, again: bool = False) -> bool:
@@ -55,14 +51,14 @@ def show_measured(model: ModelHere, settings: Settings, console: Console, *, aga
     if record.kinds:
         console.print(table(model.name, record, settings.candidates))
     for remark in record.remarks:
-        console.print(remark, markup=False, highlight=False)
+        console.print(remark, markup=False, soft_wrap=True)
     return record.best is not None
 
 
 def table(name: str, record: Measurement, candidates: int) -> Table:
     """Tabulate what was measured of a model."""
     shown = Table(
-        title=f"{name} on this CPU (→ served; a line must take at most {LIMIT_S:g} s for model = auto)",
+        title=f"{name} on this CPU (→ served; auto chooses models with at most {LIMIT_S:g} s for a line)",
         title_justify="left",
     )
     columns = ("kind", "MB", "prefill tok/s", "ms/step K=1", "ms/step K=8", "perplexity", "ratio", "line, s")

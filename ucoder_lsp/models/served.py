@@ -94,6 +94,18 @@ def served_models(
     return ServedModels(models, reason)
 
 
+def described(settings: Settings) -> str:
+    """Return what the setting `model` means on this machine, in words.
+
+    Nothing is measured for it.
+    """
+    try:
+        served = served_models(settings, measuring=False)
+    except ModelError as error:
+        return f"not usable: {error}"
+    return " ".join([*(f"{model.name}." for model in served.models[:1]), *filter(None, [served.reason])])
+
+
 def models_here(settings: Settings) -> dict[str, ModelHere]:
     """Return the models of the catalogue that can be served, by name, the largest first.
 

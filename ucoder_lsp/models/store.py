@@ -11,16 +11,19 @@ hashed; a file that changed since no longer fits, and is not used until `ucoder 
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ucoder_lsp.config import EMBEDDED
 from ucoder_lsp.files import file_sha256, read_json, remove, to_json, write_atomically
 from ucoder_lsp.models.catalogue import CatalogueEntry
 from ucoder_lsp.models.errors import ModelError
-from ucoder_lsp.models.gguf import check_gguf
+from ucoder_lsp.models.gguf import check_gguf, remembered_sha256
 from ucoder_lsp.models.prepare import embedded_model
 
 
@@ -69,6 +72,17 @@ def installed(entries: Mapping[str, CatalogueEntry], data_dir: Path) -> dict[str
     return found
 
 
+def own_files(entries: Mapping[str, CatalogueEntry], data_dir: Path) -> list[Path]:
+    """Return the GGUF files of the store that no entry names, sorted: the user put them there."""
+    known = {entry.file for entry in entries.values()}
+    folder = models_dir(data_dir)
+    return sorted(
+        path
+        for path in folder.glob("*.gguf")
+        if path.is_file() and path.name[0] != "." and path.name not in known
+    )
+
+
 def is_verified(entry: CatalogueEntry, path: Path) -> bool:
     """Return whether the record beside a file fits the file and the entry."""
     try:
@@ -100,7 +114,7 @@ def resolve(name_or_path: str, entries: Mapping[str, CatalogueEntry], data_dir: 
     Raises:
         ModelError: a name that is not installed, or a path that is not a GGUF file.
     """
-    if name_or_path == "embedded":
+    if name_or_path == EMBEDDED:
         return embedded_model()
     if name_or_path in entries:
         path = installed({name_or_path: entries[name_or_path]}, data_dir).get(name_or_path)
@@ -117,6 +131,85 @@ def resolve(name_or_path: str, entries: Mapping[str, CatalogueEntry], data_dir: 
         )
     check_gguf(path)
     return path.absolute()
+
+
+@contextmanager
+def exclusive(entry: CatalogueEntry, data_dir: Path, busy: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of an entry's files.
+
+    Args:
+        busy: called when another process holds it; raises, or returns in order to wait.
+
+    Raises:
+        OSError: the store cannot be written.
+    """
+    folder = models_dir(data_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{entry.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            busy()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def remove_model(name: str, entries: Mapping[str, CatalogueEntry], data_dir: Path, cache_dir: Path) -> int:
+    """Delete a model: its file, its record, an unfinished download and its prepared variants.
+
+    Args:
+        name: of the catalogue, or the file name of the user's own file in the store.
+
+    Returns:
+        The bytes that this freed.
+
+    Raises:
+        ModelError: nothing of it is here, it is the carried model, it is being fetched, or it cannot be deleted.
+    """
+    entry = entries.get(name)
+    if name == EMBEDDED or (entry is not None and entry.carried):
+        raise ModelError(
+            f"{name} comes with the installation and cannot be removed: choose another model with `ucoder models use`."
+        )
+
+    def busy() -> None:
+        raise ModelError(f"Another process fetches {name}: stop it first.")
+
+    try:
+        with exclusive(entry, data_dir, busy) if entry is not None else nullcontext():
+            doomed = [path for path in _belongings(name, entries, data_dir, cache_dir) if path.exists()]
+            if not doomed:
+                raise ModelError(f"The model {name} is not on this machine: nothing was removed.")
+            freed = sum(_size(path) for path in doomed)
+            for path in doomed:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except OSError as error:
+        raise ModelError(
+            f"{name} cannot be removed ({error.strerror or error}): check the permissions of {models_dir(data_dir)}."
+        ) from error
+    return freed
+
+
+def _belongings(
+    name: str, entries: Mapping[str, CatalogueEntry], data_dir: Path, cache_dir: Path
+) -> list[Path]:
+    """Return every path of a model, present or not."""
+    if name in entries:
+        entry = entries[name]
+        path, sha256 = models_dir(data_dir) / entry.file, entry.sha256
+        found = [path, record_of(path), unfinished_dir(entry, data_dir)]
+    else:
+        own = {path.name: path for path in own_files(entries, data_dir)}
+        if name not in own:
+            raise ModelError(f"There is no model {name!r}: `ucoder models list` shows what is here.")
+        path, sha256 = own[name], remembered_sha256(own[name], cache_dir)
+        found = [path, record_of(path)]
+    return [*found, *sorted((cache_dir / "models").glob(f"*-{sha256[:12]}-*"))]
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def verify(entry: CatalogueEntry, data_dir: Path) -> None:

@@ -65,28 +65,18 @@ def settings(**flags: object) -> None:
 
     The lines are in the format of the configuration file, so they can be copied into it.
     """
+    from ucoder_lsp.models.served import described
+
     current, problems = load(given(flags))
     path = config_path(os.environ)
     click.echo(f"# Configuration file: {path}{'' if path.exists() else ' (does not exist yet)'}")
     for field in fields(Settings):
         click.echo(f"{field.name:15} = {_toml(getattr(current, field.name)):40} # {field.metadata['help']}")
-    click.echo(f"# model is {_served(current)}")
+    click.echo(f"# model is {described(current)}")
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
         raise SystemExit(2)
-
-
-def _served(current: Settings) -> str:
-    """Return what the setting `model` means on this machine, without measuring anything."""
-    from ucoder_lsp.models.errors import ModelError
-    from ucoder_lsp.models.served import served_models
-
-    try:
-        served = served_models(current, measuring=False)
-    except ModelError as error:
-        return f"not usable: {error}"
-    return f"{served.models[0].name}. {served.reason}".rstrip() if served.models else served.reason
 
 
 def _toml(value: object) -> str:

@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.ucoder_lsp.models import measured
-from ucoder_lsp.config import Settings, config_path
-from ucoder_lsp.engine.threads import default_threads
+from tests.ucoder_lsp.models.machine import Machine
+from ucoder_lsp.config import Settings
 from ucoder_lsp.files import file_sha256
 from ucoder_lsp.models import served
 from ucoder_lsp.models.errors import ModelError
-from ucoder_lsp.models.measurements import Measurement, keep_measurement
+from ucoder_lsp.models.measurements import Measurement
 from ucoder_lsp.models.served import find_model, model_path, models_here, served_models
-from ucoder_lsp.models.store import models_dir, record_verified
-
-
-class Machine:
-    """A data and a cache folder with models of any size in the catalogue."""
-
-    def __init__(self, folder: Path, model: Path) -> None:
-        self.settings = Settings(data_dir=folder / "data", cache_dir=folder / "cache")
-        self._model = model
-        self._catalogue = config_path(os.environ).with_name("models.toml")
-        self._catalogue.parent.mkdir(parents=True)
-
-    def install(self, name: str, parameters: int, *, here: bool = True) -> Path:
-        """Add a model to the catalogue, and its file to the store; every one has another content."""
-        path = models_dir(self.settings.data_dir) / f"{name}.gguf"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(self._model.read_bytes() + name.encode())
-        sha256 = file_sha256(path)
-        with self._catalogue.open("a") as file:
-            file.write(
-                f'[models."{name}"]\nfile = "{path.name}"\nbytes = {path.stat().st_size}\n'
-                f'sha256 = "{sha256}"\nparameters = {parameters}\n'
-            )
-        if here:
-            record_verified(path, sha256, "a test")
-        else:
-            path.unlink()
-        return path
-
-    def measured(self, path: Path, seconds: float, **values: object) -> None:
-        """Keep a record of a model."""
-        self.keep(measured.record(file_sha256(path), seconds, **values))  # type: ignore[arg-type]
-
-    def keep(self, record: Measurement) -> None:
-        keep_measurement(record, self.settings.cache_dir, default_threads())
-
-    def order(self) -> list[str]:
-        """Return the names that `auto` would try, without measuring."""
-        return [model.name for model in served_models(self.settings, measuring=False).models]
+from ucoder_lsp.models.store import record_verified
 
 
 @pytest.fixture
@@ -145,8 +106,7 @@ def test_a_model_that_does_not_run_here_is_passed_over_in_words(machine: Machine
 
 def test_a_file_that_is_damaged_is_passed_over_in_words(machine: Machine) -> None:
     large = machine.install("large", 10**9)
-    content = b"html" + large.read_bytes()[4:]
-    large.write_bytes(content)
+    large.write_bytes(b"html" + large.read_bytes()[4:])
     record_verified(large, file_sha256(large), "a test")  # of another content than the catalogue's
     assert machine.order() == ["smollm2-135m"]
 

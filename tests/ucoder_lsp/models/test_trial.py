@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.support.tiny_gguf import write_model
 from tests.ucoder_lsp.models import measured
 from ucoder_lsp.engine.errors import EngineError
+from ucoder_lsp.engine.threads import default_threads
 from ucoder_lsp.engine.trial import Trial
 from ucoder_lsp.models.measurements import Measurement, read_measurement
 from ucoder_lsp.models.prepare import PreparedModel, prepare_model
@@ -118,7 +119,7 @@ def test_a_model_that_does_not_run_is_a_record_with_the_reason(tmp_path: Path) -
         record = run(strange, tmp_path / "cache")
         assert (record.chosen, record.kinds) == ("", ())
         assert "unknown model architecture: 'nosuch'" in record.remarks[0]
-        assert read_measurement(record.source_sha256, tmp_path / "cache", _threads()) == record
+        assert read_measurement(record.source_sha256, tmp_path / "cache", default_threads()) == record
 
 
 def test_nothing_is_requantized_for_a_gpu(tiny_model: Path, tmp_path: Path) -> None:
@@ -171,9 +172,3 @@ def test_the_progress_says_what_is_measured(tiny_model: Path, tmp_path: Path) ->
     assert "Measuring tiny on this CPU (as published)" in said
     assert "Preparing llama.gguf for this CPU" in said
     assert said[-1] == "Measuring tiny on this CPU (done)"
-
-
-def _threads() -> int:
-    from ucoder_lsp.engine.threads import default_threads
-
-    return default_threads()

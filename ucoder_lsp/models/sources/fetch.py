@@ -6,10 +6,8 @@ Two processes that fetch the same model take turns, and the second finds the fil
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ucoder_lsp.files import file_sha256, remove, sync_file, sync_folder
@@ -21,7 +19,14 @@ from ucoder_lsp.models.sources.local import LocalSource
 from ucoder_lsp.models.sources.space import FULL
 from ucoder_lsp.models.sources.types import Meter, Source
 from ucoder_lsp.models.sources.url import UrlSource
-from ucoder_lsp.models.store import is_verified, models_dir, path_of, record_verified, unfinished_dir
+from ucoder_lsp.models.store import (
+    exclusive,
+    is_verified,
+    models_dir,
+    path_of,
+    record_verified,
+    unfinished_dir,
+)
 
 Say = Callable[[str], None]
 """Called with one sentence for the user about what goes on."""
@@ -57,8 +62,12 @@ def fetch(entry: CatalogueEntry, data_dir: Path, places: Sequence[Source], meter
     target = path_of(entry, data_dir)
     if entry.carried:
         return target
+
+    def wait() -> None:
+        say(f"Another process fetches {entry.name}; waiting for it.")
+
     try:
-        with _one_at_a_time(entry, data_dir, say):
+        with exclusive(entry, data_dir, wait):
             if not _is_here(entry, target, meter):
                 source = _first_that_delivers(
                     entry, target, unfinished_dir(entry, data_dir), places, meter, say
@@ -68,19 +77,6 @@ def fetch(entry: CatalogueEntry, data_dir: Path, places: Sequence[Source], meter
     except OSError as error:
         raise ModelError(_disk_problem(entry, models_dir(data_dir), error)) from error
     return target
-
-
-@contextmanager
-def _one_at_a_time(entry: CatalogueEntry, data_dir: Path, say: Say) -> Iterator[None]:
-    folder = models_dir(data_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{entry.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"Another process fetches {entry.name}; waiting for it.")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _is_here(entry: CatalogueEntry, target: Path, meter: Meter) -> bool:
