@@ -183,10 +183,11 @@ def _perplexity(context: Context, tokens: tuple[int, ...], window: int) -> float
             chunk = part[start : min(start + CHUNK, len(part) - 1)]
             n = len(chunk)
             context.decode(chunk, range(start, start + n), [0] * n, [True] * n)
-            logits = context.logits(n).astype(np.float64)
+            logits = context.logits(n)
             targets = logits[np.arange(n), part[start + 1 : start + 1 + n]]
             peak = logits.max(axis=1)
-            total += float((peak + np.log(np.exp(logits - peak[:, None]).sum(axis=1)) - targets).sum())
+            norm = np.exp(logits - peak[:, None]).sum(axis=1, dtype=np.float64)
+            total += float((peak + np.log(norm) - targets).sum())
             count += n
     return math.exp(total / count)
 

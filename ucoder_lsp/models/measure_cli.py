@@ -81,12 +81,18 @@ def table(name: str, record: Measurement, candidates: int) -> Table:
 
 
 def _with_progress(model: ModelHere, settings: Settings) -> Measurement:
+    console = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"Measuring {model.name}", total=1.0)
+        said = ""
 
         def report(what: str, share: float) -> None:
+            nonlocal said
             bar.update(task, description=what, completed=share)
+            if bar.disable and what != said:  # a log gets one line per step
+                click.echo(what, err=True)
+            said = what
 
         return measure(
             model.path, settings.cache_dir, name=model.name, n_threads=settings.threads, progress=report
