@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import llama_cpp as C
 
-_GGML_ERROR = 4  # ggml.h; the comment in llama_cpp/_logger.py says 3, which is a warning
+_GGML_ERROR = 4  # of `ggml_log_level` in ggml.h; 3 is a warning
 _GGML_CONTINUE = 5
 
 _errors: deque[str] = deque(maxlen=8)

@@ -33,7 +33,10 @@ def write_choice(config: Path, model: str) -> None:
         document = tomlkit.parse(text)
         document["model"] = model
         changed = tomlkit.dumps(document)
-        if tomllib.loads(changed) != before | {"model": model}:
+        # A table [model] would lose what it holds.
+        if not isinstance(before.get("model", ""), str) or tomllib.loads(changed) != before | {
+            "model": model
+        }:
             raise ModelError(f"{config} cannot be changed without changing other settings: {by_hand}.")
         mode = target.stat().st_mode if target.exists() else None
         write_atomically(target, changed)

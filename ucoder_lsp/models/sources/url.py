@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx2
@@ -102,7 +103,7 @@ def _receive(
     if have:
         asked["Range"] = f"bytes={have}-"
     with client.stream("GET", url, headers=asked) as response:
-        if have and response.status_code == httpx2.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if have and response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink()
             raise SourceError("its file is shorter than the published one")
         if response.status_code >= 400:
@@ -133,7 +134,7 @@ def _check_answer(response: httpx2.Response, entry: CatalogueEntry, have: int) -
             "in a browser to see it"
         )
     offset, total = 0, response.headers.get("Content-Length")
-    if response.status_code == httpx2.codes.PARTIAL_CONTENT:
+    if response.status_code == HTTPStatus.PARTIAL_CONTENT:
         match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != have:
             raise SourceError("it answers with another part of the file than was asked for")
