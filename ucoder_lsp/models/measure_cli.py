@@ -29,15 +29,12 @@ def measure_command(shelf: Shelf, models: tuple[str, ...], again: bool) -> None:
     """
     settings = shelf.settings
     named = [find_model(name, settings) for name in models] or list(models_here(settings).values())
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)  # a log does not wrap its lines
-    run = [show_measured(model, settings, console, again=again) for model in named]
+    run = [show_measured(model, settings, again=again) for model in named]
     if not all(run):
         raise SystemExit(1)
 
 
-def show_measured(model: ModelHere, settings: Settings, console: Console, *, again: bool = False) -> bool:
+def show_measured(model: ModelHere, settings: Settings, *, again: bool = False) -> bool:
     """Measure a model, unless it was, and print the table.
 
     Returns whether the model runs here.
@@ -48,6 +45,9 @@ def show_measured(model: ModelHere, settings: Settings, console: Console, *, aga
     record = None if again else model.measurement(settings)
     if record is None or not record.complete or record.best is None:
         record = _with_progress(model, settings)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120)  # a log does not wrap its lines
     if record.kinds:
         console.print(table(model.name, record, settings.candidates))
     for remark in record.remarks:

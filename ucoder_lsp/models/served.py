@@ -106,6 +106,11 @@ def described(settings: Settings) -> str:
     return " ".join([*(f"{model.name}." for model in served.models[:1]), *filter(None, [served.reason])])
 
 
+def auto_model(settings: Settings) -> str:
+    """Return the name of the model that `auto` serves by what is measured; empty for none."""
+    return next((model.name for model in served_models(settings, measuring=False).models), "")
+
+
 def models_here(settings: Settings) -> dict[str, ModelHere]:
     """Return the models of the catalogue that can be served, by name, the largest first.
 
