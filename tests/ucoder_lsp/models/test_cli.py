@@ -141,7 +141,7 @@ def test_the_carried_model_needs_no_download(config: Path) -> None:
 
 def test_a_log_gets_plain_lines(config: Path, tmp_path: Path) -> None:
     (tmp_path / "given.gguf").write_bytes(CONTENT)
-    lines = call("get", "small", "--from", str(tmp_path / "given.gguf")).stderr.splitlines()
+    lines = call("get", "small", "--no-measure", "--from", str(tmp_path / "given.gguf")).stderr.splitlines()
     assert lines[:2] == [f"Copying {FILE} (0 MB)", f"Verifying {FILE} (0 MB)"]
 
 
@@ -163,7 +163,7 @@ def test_use_of_a_file_loads_it_once_and_writes_its_whole_path(
     config: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tiny_model.parent)
-    result = call("use", tiny_model.name)
+    result = call("use", tiny_model.name, "--no-measure")
     assert result.exit_code == 0, result.output
     assert tomllib.loads(config.read_text()) == {"model": str(tiny_model)}
 
@@ -172,7 +172,7 @@ def test_use_of_an_own_file_in_the_store(config: Path, data: Path, tiny_model: P
     models_dir(data).mkdir(parents=True)
     own = models_dir(data) / "mine.gguf"
     own.write_bytes(tiny_model.read_bytes())
-    assert call("use", "mine.gguf").exit_code == 0
+    assert call("use", "mine.gguf", "--no-measure").exit_code == 0
     assert tomllib.loads(config.read_text()) == {"model": str(own)}
 
 
@@ -327,7 +327,7 @@ def test_remove_says_what_was_freed_and_what_the_setting_names(small: Path, conf
 
 def test_a_fetched_file_replaces_the_one_that_was_damaged(small: Path, tmp_path: Path) -> None:
     small.write_bytes(CONTENT[:-1] + b"x")
-    assert call("get", "small", "--from", str(tmp_path / "given.gguf")).exit_code == 0
+    assert call("get", "small", "--no-measure", "--from", str(tmp_path / "given.gguf")).exit_code == 0
     assert call("verify", "small").exit_code == 0
 
 

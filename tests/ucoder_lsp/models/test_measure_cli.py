@@ -81,3 +81,14 @@ def test_an_unknown_name_is_one_sentence(machine: Machine) -> None:
     result = call(machine, "larg")
     assert result.exit_code == 1
     assert "did you mean large?" in result.output
+
+
+def test_a_model_is_measured_when_it_is_chosen_or_fetched(machine: Machine, runs: list[str]) -> None:
+    large = machine.install("large", 10**9)
+    folders = ["--data-dir", str(machine.settings.data_dir), "--cache-dir", str(machine.settings.cache_dir)]
+    chosen = CliRunner().invoke(models, [*folders, "use", "large"])
+    assert "→ q8_0" in chosen.stdout
+    assert len(runs) == 4
+    fetched = CliRunner().invoke(models, [*folders, "get", "large", "--from", str(large)])
+    assert "→ q8_0" in fetched.stdout
+    assert len(runs) == 4, "once"
