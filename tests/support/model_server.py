@@ -64,7 +64,10 @@ def write_wheels(folder: Path, content: bytes = CONTENT, members: Sequence[str] 
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
             wheel.writestr(f"small_part{n}/__init__.py", "raise SystemExit('a wheel was imported')")
             wheel.writestr(member, content[(n - 1) * third : n * third])
-            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: small-part{n}\nVersion: 1.0\n")
+            wheel.writestr(
+                f"{info}/METADATA",
+                f"Metadata-Version: 2.1\nName: small-part{n}\nVersion: 1.0\nRequires-Dist: is-nowhere\n",
+            )
             wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
             wheel.writestr(f"{info}/RECORD", "")
         paths.append(path)

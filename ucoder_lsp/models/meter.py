@@ -36,7 +36,9 @@ class DownloadMeter:
         self._task = self._bars.add_task(what, total=total)
         self._what, self._total, self._last_line = what, total, time.monotonic()
         if not self._bars.console.is_terminal:
-            self._bars.console.print(f"{what} ({total / 10**6:,.0f} MB)", highlight=False, soft_wrap=True)
+            self._bars.console.print(
+                f"{what} ({total / 10**6:,.0f} MB)", highlight=False, markup=False, soft_wrap=True
+            )
 
     def at(self, done: int) -> None:
         """Report the bytes that are here."""
@@ -46,14 +48,18 @@ class DownloadMeter:
         if not self._bars.console.is_terminal and now - self._last_line >= EVERY_S:
             self._last_line = now
             line = f"{self._what}: {done / 10**6:,.0f} of {self._total / 10**6:,.0f} MB"
-            self._bars.console.print(line, highlight=False, soft_wrap=True)
+            self._bars.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def download_meter(console: Console) -> Iterator[DownloadMeter]:
     """Yield a meter; its bar disappears at the end."""
     columns = (
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         yield DownloadMeter(bars)

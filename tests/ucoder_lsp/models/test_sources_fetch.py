@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,6 +136,21 @@ def test_a_wrong_file_of_the_user_is_refused(tmp_path: Path, content: bytes | No
     assert installed({"small": ENTRY}, tmp_path / "data") == {}
 
 
+def test_a_file_that_may_not_be_read_is_one_clause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "given.gguf"
+    file.write_bytes(CONTENT)
+    opened = Path.open
+
+    def refusing(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == file:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # root may read everything
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    with pytest.raises(ModelError, match=r"given\.gguf cannot be copied \(Permission denied\)"):
+        fetch(ENTRY, tmp_path / "data", sources(str(file), ""), NoMeter(), lambda text: None)
+
+
 # The disk.
 
 
@@ -162,6 +178,8 @@ def test_a_disk_that_fills_up_is_one_sentence_and_the_next_try_works(tmp_path: P
         ):
             fetch(ENTRY, tmp_path / "data", places, FillsUp(1000), lambda text: None)
         assert installed({"small": ENTRY}, tmp_path / "data") == {}
+        kept = [path.name[:3] for path in unfinished_dir(ENTRY, tmp_path / "data").iterdir()]
+        assert kept == (["url"] if source == "url" else []), "what cannot be continued takes no space"
         assert fetch(ENTRY, tmp_path / "data", places, NoMeter(), lambda text: None).read_bytes() == CONTENT
 
 

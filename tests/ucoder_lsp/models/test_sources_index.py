@@ -109,7 +109,7 @@ def test_a_record_that_does_not_fit_begins_again(
 def test_what_lies_behind_the_record_is_cut_off(placed: Callable[..., list[Path]], folder: Path) -> None:
     third = len(CONTENT) // 3 + 1
     placed()[0].unlink()
-    (folder / "index.part").write_bytes(CONTENT[:third] + b"half of the second part")
+    (folder / "index.part").write_bytes(CONTENT[:third] + b"half of the second part" * 40_000)
     (folder / "index.json").write_text(f'{{"wheels": 1, "bytes": {third}}}')
     assert deliver(folder).read_bytes() == CONTENT
 

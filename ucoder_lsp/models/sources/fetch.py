@@ -84,7 +84,7 @@ def _is_here(entry: CatalogueEntry, target: Path, meter: Meter) -> bool:
     if not target.is_file() or target.stat().st_size != entry.bytes:
         return False
     if not is_verified(entry, target):
-        meter.start(f"Verifying {entry.file}", entry.bytes)
+        meter.start(f"Verifying {entry.name}", entry.bytes)
         if file_sha256(target) != entry.sha256:
             return False
         record_verified(target, entry.sha256, "a file that was here")
@@ -124,7 +124,7 @@ def _accept(entry: CatalogueEntry, part: Path, meter: Meter) -> None:
     """
     size = part.stat().st_size
     if size == entry.bytes:
-        meter.start(f"Verifying {entry.file}", entry.bytes)
+        meter.start(f"Verifying {entry.name}", entry.bytes)
         sha256 = file_sha256(part)
         if sha256 == entry.sha256:
             return

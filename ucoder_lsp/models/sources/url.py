@@ -58,7 +58,7 @@ def download(url: str, part: Path, entry: CatalogueEntry, meter: Meter, headers:
     """
     have = part.stat().st_size if part.exists() else 0
     check_room(part.parent, entry.bytes - have)
-    meter.start(f"Downloading {entry.file}", entry.bytes)
+    meter.start(f"Downloading {entry.name}", entry.bytes)
     failures = 0
     try:
         with httpx2.Client(follow_redirects=True, timeout=TIMEOUT) as client:
