@@ -26,8 +26,14 @@ help: ## Show this list
 # --- Use -------------------------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: $(STAMPS)/installed ## Complete the example workspace through the real server and explain each choice
+demo: $(STAMPS)/installed ## Get Qwen2.5-Coder 0.5B (491 MB, once), then complete the examples through the real server and explain each choice
+	@case "$${UCODER_MODEL:-auto}" in auto | qwen2.5-coder-0.5b) $(GET_DEMO_MODEL) ;; esac
 	@$(BIN)/ucoder demo
+
+# Another value of UCODER_MODEL gets nothing: `UCODER_MODEL=embedded make demo` uses the carried model.
+DEMO_MODEL := qwen2.5-coder-0.5b
+GET_DEMO_MODEL := $(BIN)/ucoder models get $(DEMO_MODEL) || \
+  echo "$(DEMO_MODEL) cannot be had here: the demo goes on with the model that 'ucoder settings' shows."
 
 .PHONY: night
 night: $(STAMPS)/test-needs ## Train an adapter (tiny profile, minutes) while a server runs, serve it, measure before and after

@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from ucoder_lsp.engine.context import default_threads
 from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.engine.threads import default_threads
 from ucoder_lsp.engine.types import Generation, GenerationRequest, Sampling
 from ucoder_lsp.models.prepare import PreparedModel, prepare_model
 

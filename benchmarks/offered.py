@@ -55,6 +55,7 @@ from ucoder_lsp.engine import chat
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.types import Finish, GenerationRequest, Sampling
 from ucoder_lsp.models.prepare import KINDS, prepare_model
+from ucoder_lsp.models.served import model_path
 
 CHAT_TOKENS = 512
 """The most tokens of an answer in the chat, which holds the whole function."""
@@ -194,8 +195,8 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 def open_engine(arguments: argparse.Namespace, stack: ExitStack) -> RecordedEngine:
     """Load the model; the samples are kept in `--keep`, or in a temporary folder."""
-    configured = None if arguments.model == EMBEDDED else Path(arguments.model)
-    prepared = prepare_model(configured, Settings().cache_dir, quantization=arguments.quantization)
+    settings = replace(Settings(), model=arguments.model)
+    prepared = prepare_model(model_path(settings), settings.cache_dir, quantization=arguments.quantization)
     engine = Engine.load(
         prepared.path,
         n_ctx=4096,
@@ -212,7 +213,7 @@ def open_engine(arguments: argparse.Namespace, stack: ExitStack) -> RecordedEngi
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the model and of its samples."""
     parser.add_argument("--limit", type=int, help="so many places, evenly spread (default: all)")
-    parser.add_argument("--model", default=EMBEDDED, help="'embedded', or a GGUF file (default: embedded)")
+    parser.add_argument("--model", default=EMBEDDED, help="as the setting 'model' (default: embedded)")
     parser.add_argument("--quantization", choices=KINDS, default="auto", help="kind to serve (default: auto)")
     parser.add_argument("--candidates", type=int, default=Settings().candidates, help="K (default: 8)")
     parser.add_argument("--temperature", type=float, default=Settings().temperature, help="(default: 0.6)")

@@ -1,11 +1,12 @@
-"""Measure the quality and speed of requantizations of the embedded model.
+"""Measure the quality and speed of requantizations of a model, by default the embedded one.
 
     python benchmarks/requantize.py                    # about 4 minutes on 2 cores
     python benchmarks/requantize.py --tokens 4000      # a quick look
+    python benchmarks/requantize.py --model qwen2.5-coder-0.5b
 
 Quality is measured on Python source text: standard library files of this interpreter, in windows of 512 tokens. The
 figures are the perplexity, the share of positions with the shipped file's most probable token, and the
-Kullback-Leibler divergence from its distribution. The shipped file is itself quantized (Q4_1). So a divergence of 0
+Kullback-Leibler divergence from its distribution. The shipped file is itself quantized. So a divergence of 0
 means "no worse than the shipped file", not "as good as the original weights".
 
 Speed is that of the prefill of 1,024 tokens and of 32 decode steps of K rows, without sampling.
@@ -23,9 +24,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ucoder_lsp.engine.context import Context, LoadedModel, Logits, default_threads
+from ucoder_lsp.config import load
+from ucoder_lsp.engine.context import Context, LoadedModel, Logits
 from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.engine.threads import default_threads
 from ucoder_lsp.models.prepare import prepare_model
+from ucoder_lsp.models.served import find_model
+from ucoder_lsp.models.trial import VARIANTS
 
 WINDOW = 512
 ROWS = (1, 4, 8, 16)
@@ -52,13 +57,19 @@ def main() -> None:
     parser.add_argument(
         "--kinds",
         nargs="+",
-        default=["as-is", "q8_0", "q4_0"],
-        help="kinds of quantization; as-is must come first (default: as-is q8_0 q4_0)",
+        default=["as-is", *VARIANTS],
+        help=f"kinds of quantization; as-is must come first (default: as-is {' '.join(VARIANTS)})",
+    )
+    parser.add_argument(
+        "--model",
+        default="embedded",
+        help="a name of `ucoder models list`, or a GGUF file (default: embedded)",
     )
     parser.add_argument("--repeat", type=int, default=5, help="runs whose median is the speed (default: 5)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
-        paths = {kind: prepare_model(None, Path(cache), quantization=kind).path for kind in arguments.kinds}
+        source = find_model(arguments.model, load()[0]).path
+        paths = {kind: prepare_model(source, Path(cache), quantization=kind).path for kind in arguments.kinds}
         print("| file | MiB | perplexity | same top token | KL from as-is, nats |")
         print("|---|---|---|---|---|")
         for kind, quality in measure_quality(paths, arguments.tokens).items():

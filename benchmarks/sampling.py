@@ -31,8 +31,8 @@ from trainer.stages.context import SampleRequest
 from trainer.stages.exercises import Exercise, exercises, shot_set_of
 from trainer.stages.problems import Problem
 from ucoder_lsp.config import load
-from ucoder_lsp.engine.context import default_threads
 from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.engine.threads import default_threads
 from ucoder_lsp.models.prepare import PreparedModel, prepare_model
 
 PROFILE = PROFILES["small"]

@@ -19,6 +19,27 @@ def prepared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.fixture(scope="session")
+def models_here(request: pytest.FixtureRequest) -> Path:
+    """A data folder with Qwen2.5-Coder-0.5B, fetched once as `ucoder models get` does.
+
+    The folder is in the repository's .venv. Tests that need it are skipped where the model cannot be had.
+    """
+    from ucoder_lsp.models.catalogue import load_catalogue
+    from ucoder_lsp.models.errors import ModelError
+    from ucoder_lsp.models.sources.fetch import fetch, sources
+    from ucoder_lsp.models.sources.types import NoMeter
+
+    data = request.config.rootpath / ".venv" / "test-models"
+    entries, _ = load_catalogue(data)
+    mirror = os.environ.get("UCODER_MODELS_MIRROR", "")
+    try:
+        fetch(entries["qwen2.5-coder-0.5b"], data, sources("", mirror), NoMeter(), lambda text: None)
+    except ModelError as error:
+        pytest.skip(str(error))
+    return data
+
+
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path: Path, prepared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redirect the user's directories, and remove UCODER_* variables."""

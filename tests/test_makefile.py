@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -86,3 +87,46 @@ def test_the_engine_loads_exactly_the_libraries_that_were_built(
     assert {"libllama", "libggml", "libggml-base", "libggml-cpu"} <= loaded
     files = metadata.files("llama-cpp-python") or []
     assert {path.name.partition(".")[0] for path in files if ".so" in path.name} == loaded
+
+
+@pytest.mark.parametrize(
+    ("model", "fetched", "calls", "said"),
+    [
+        (None, True, ["models get qwen2.5-coder-0.5b", "demo"], ""),
+        (
+            None,
+            False,
+            ["models get qwen2.5-coder-0.5b", "demo"],
+            "goes on with the model that 'ucoder settings'",
+        ),
+        ("auto", True, ["models get qwen2.5-coder-0.5b", "demo"], ""),
+        ("embedded", True, ["demo"], ""),
+        ("/own/model.gguf", True, ["demo"], ""),
+    ],
+)
+def test_the_demo_gets_a_model_first_unless_another_is_set(
+    tmp_path: Path, model: str | None, fetched: bool, calls: list[str], said: str
+) -> None:
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("make is not on this machine")
+    log, ucoder, installed = tmp_path / "log", tmp_path / "ucoder", tmp_path / "installed"
+    status = 0 if fetched else 1
+    ucoder.write_text(f'#!/bin/sh\necho "$*" >>"{log}"\ntest "$1" != models || exit {status}\n')
+    ucoder.chmod(0o755)
+    installed.touch()
+    command = [
+        make,
+        "--no-print-directory",
+        "demo",
+        f"BIN={tmp_path}",
+        f"STAMPS={tmp_path}",
+        "-o",
+        str(installed),
+    ]
+    environment = {"PATH": os.environ["PATH"]} | ({} if model is None else {"UCODER_MODEL": model})
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert log.read_text().splitlines() == calls
+    assert said in result.stdout
+    assert bool(result.stdout) == bool(said)

@@ -22,9 +22,10 @@ from trainer.result import Result, finished_nights, read_result
 from trainer.run.folder import RunFolder, RunRecord
 from trainer.stages.decontamination import word_shingles
 from ucoder_lsp.adapters.errors import AdapterError
-from ucoder_lsp.config import Settings, load
+from ucoder_lsp.config import EMBEDDED, Settings, load
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.models.errors import ModelError
+from ucoder_lsp.models.served import model_path
 
 ARMS: tuple[Arm, ...] = ("consensus", "random")
 RUN_NAME = click.option(
@@ -52,7 +53,7 @@ def train() -> None:
 @click.option(
     "--base",
     metavar="PATH",
-    help="a GGUF file or a Hugging Face folder (default: the setting 'model', the embedded one if unset)",
+    help="a GGUF file or a Hugging Face folder (default: the model that is served)",
 )
 @click.option(
     "--served",
@@ -114,7 +115,7 @@ def run_command(
         options = Options(replace(PROFILES[profile], seed=seed), arm, qlora, shingles, another)
         with run.locked():
             reporter = ProgressReporter(run.progress, console)
-            model = prepare(base or settings.model, settings, reporter, served)
+            model = prepare(base or str(model_path(settings) or EMBEDDED), settings, reporter, served)
             result = train_run(run, model, options, settings, reporter)
     except (TrainerError, SandboxError, ModelError, EngineError, AdapterError) as error:
         click.echo(f"Error: {error}", err=True)

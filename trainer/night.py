@@ -48,7 +48,9 @@ from trainer.tuning.finetune import Tuned, Tuning, finetune
 from ucoder_lsp.adapters.errors import AdapterError
 from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.config import EMBEDDED, Settings
+from ucoder_lsp.models.errors import ModelError
 from ucoder_lsp.models.prepare import EMBEDDED_SHA256, PreparedModel, prepare_model
+from ucoder_lsp.models.served import model_path
 
 CONTEXT_TOKENS = 2048
 """The longest prompt of the stages has about 700 tokens."""
@@ -85,12 +87,15 @@ class ServedBase:
     def is_configured(self, settings: Settings) -> bool:
         """Return True if servers serve this base.
 
-        The setting `model` names this content, under whatever path.
+        The setting `model` means this content, under whatever name.
         """
-        if settings.model == EMBEDDED:
+        try:
+            configured = model_path(settings, measuring=False)
+        except ModelError:
+            return False
+        if configured is None:
             return self.setting == EMBEDDED
-        configured = Path(settings.model).expanduser()
-        return configured.is_file() and file_hash(configured) == self.prepared.source_sha256
+        return file_hash(configured) == self.prepared.source_sha256
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ import platformdirs
 ENVIRONMENT_PREFIX = "UCODER_"
 NOT_SETTINGS = ("UCODER_CONFIG", "UCODER_MODELS_MIRROR")
 """Variables with the prefix that are read elsewhere."""
+AUTO = "auto"
 EMBEDDED = "embedded"
 
 
@@ -30,13 +31,17 @@ class Settings:
     """
 
     model: str = field(
-        default=EMBEDDED, metadata={"help": "Model to serve: 'embedded', or the path of a GGUF file."}
+        default=AUTO,
+        metadata={
+            "help": "Model to serve: 'auto' (the largest one here that answers in time), 'embedded', a name of "
+            "`ucoder models list`, or the path of a GGUF file."
+        },
     )
     candidates: int = field(
         default=8, metadata={"help": "Number of candidates sampled per completion.", "range": (1, 32)}
     )
     max_tokens: int = field(
-        default=96, metadata={"help": "Maximum length of a candidate, in tokens.", "range": (1, 1024)}
+        default=256, metadata={"help": "Maximum length of a candidate, in tokens.", "range": (1, 1024)}
     )
     temperature: float = field(
         default=0.6,

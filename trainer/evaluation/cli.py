@@ -27,11 +27,12 @@ from trainer.sampling.engines import open_engines
 from trainer.sampling.sampler import Draw, Sampler
 from ucoder_lsp.adapters.errors import AdapterError
 from ucoder_lsp.adapters.registry import AdapterRegistry
-from ucoder_lsp.config import EMBEDDED, Settings, load
+from ucoder_lsp.config import Settings, load
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.files import aside_of, write_atomically
 from ucoder_lsp.models.errors import ModelError
 from ucoder_lsp.models.prepare import KINDS, prepare_model
+from ucoder_lsp.models.served import model_path
 
 CONTEXT_TOKENS = 4096
 
@@ -132,8 +133,7 @@ def _evaluate_model(
     quantization: str,
     adapter: str | None,
 ) -> Report:
-    configured = None if settings.model == EMBEDDED else Path(settings.model)
-    prepared = prepare_model(configured, settings.cache_dir, quantization=quantization)
+    prepared = prepare_model(model_path(settings), settings.cache_dir, quantization=quantization)
     with open_engines(
         prepared, n_ctx=CONTEXT_TOKENS, k_max=min(draw.n, 16), threads=settings.threads
     ) as engines:

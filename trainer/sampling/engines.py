@@ -19,8 +19,9 @@ from typing import TypeVar
 
 from trainer.hardware import engine_copies
 from trainer.sampling.batching import BatchedEngine
-from ucoder_lsp.engine.context import default_threads, offloads_to_gpu
+from ucoder_lsp.engine.context import offloads_to_gpu
 from ucoder_lsp.engine.engine import Engine
+from ucoder_lsp.engine.threads import default_threads
 from ucoder_lsp.models.prepare import PreparedModel
 
 T = TypeVar("T")

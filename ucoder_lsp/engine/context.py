@@ -28,14 +28,6 @@ Logits = NDArray[np.float32]
 """Shape (rows, vocabulary)."""
 
 
-def default_threads() -> int:
-    """Return the number of cores this process may use.
-
-    More threads than cores are slower.
-    """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
 def offloads_to_gpu() -> bool:
     """Return whether this build of llama.cpp computes on a GPU."""
     return bool(C.llama_supports_gpu_offload())

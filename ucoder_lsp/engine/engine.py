@@ -23,9 +23,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from ucoder_lsp.engine.context import MAX_SEQUENCES, Context, LoadedModel, Logits, default_threads
+from ucoder_lsp.engine.context import MAX_SEQUENCES, Context, LoadedModel, Logits
 from ucoder_lsp.engine.errors import EngineClosed, EngineError, PromptTooLong
 from ucoder_lsp.engine.runner import N_PROMPTS, PREFILL_CHUNK, SCORE_CHUNK, Runner
+from ucoder_lsp.engine.threads import default_threads
 from ucoder_lsp.engine.types import Finish, Generation, GenerationRequest
 from ucoder_lsp.files import file_sha256
 

@@ -92,7 +92,8 @@ def _killed_by(command: tuple[str, ...], model: Path, how: str) -> str | None:
 
 
 def _main() -> None:
-    from ucoder_lsp.engine.context import Context, LoadedModel, default_threads
+    from ucoder_lsp.engine.context import Context, LoadedModel
+    from ucoder_lsp.engine.threads import default_threads
 
     model = LoadedModel(Path(sys.argv[1]), extra_buffers=sys.argv[2] == "fast")
     context = Context(model, n_cells=64, n_seq=1, n_rows=1, n_batch=32, n_threads=default_threads())

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import click
 
-from ucoder_lsp.config import EMBEDDED
+from ucoder_lsp.config import AUTO, EMBEDDED
 from ucoder_lsp.models import store
 from ucoder_lsp.models.catalogue import CatalogueEntry, configured_mirror
 from ucoder_lsp.models.errors import ModelError
+from ucoder_lsp.models.measure_cli import measure_command, show_measured
+from ucoder_lsp.models.served import auto_model, described, find_model
 from ucoder_lsp.models.shelf import Shelf, open_shelf, reports_errors
 
 MIRROR_VARIABLE = "UCODER_MODELS_MIRROR"
-AUTO = "auto"
 
 
 @click.group("models", short_help="Fetch models, and choose the one that is served.")
@@ -54,24 +55,26 @@ def models(context: click.Context, data_dir: Path | None, cache_dir: Path | None
 def list_(shelf: Shelf, as_json: bool) -> None:
     """List the models of the catalogue, and your own in the store.
 
-    A star marks the one that the setting 'model' names. "not verified" means that a file is here whose content was
+    A star marks the one that is served. "not verified" means that a file is here whose content was
     not compared with the published hash: `ucoder models verify` does it.
     """
     from rich.console import Console
 
     from ucoder_lsp.models.listing import rows, table
 
-    found = rows(shelf.entries, shelf.data_dir, shelf.settings.cache_dir, shelf.settings.model)
+    settings = shelf.settings
+    in_use = auto_model(settings) if settings.model == AUTO else settings.model
+    found = rows(shelf.entries, shelf.data_dir, settings.cache_dir, in_use)
     if as_json:
-        value = {"model": shelf.settings.model, "models": [asdict(row) for row in found]}
+        value = {"model": settings.model, "models": [asdict(row) for row in found]}
         click.echo(json.dumps(value, indent=1, default=str))
         return
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=200)  # a log does not wrap its lines
     console.print(table(found))
-    if not any(row.in_use for row in found):
-        console.print(f"In use: {shelf.settings.model}", markup=False, soft_wrap=True)
+    if settings.model == AUTO or not any(row.in_use for row in found):
+        console.print(f"In use: {described(settings)}", markup=False, soft_wrap=True)
 
 
 @models.command()
@@ -79,9 +82,10 @@ def list_(shelf: Shelf, as_json: bool) -> None:
 @click.option(
     "--from", "place", default="", metavar="PLACE", help="A file, a folder or a URL; nothing else is tried."
 )
+@click.option("--no-measure", is_flag=True, help="Do not look for the kind of it that is fastest here.")
 @click.pass_obj
 @reports_errors
-def get(shelf: Shelf, name: str, place: str) -> None:
+def get(shelf: Shelf, name: str, place: str, no_measure: bool) -> None:
     """Fetch the model NAME of the catalogue.
 
     \b
@@ -90,8 +94,9 @@ def get(shelf: Shelf, name: str, place: str) -> None:
         ucoder models get qwen2.5-coder-0.5b --from https://models.example.org/gguf
         UCODER_MODELS_MIRROR=/mnt/models ucoder models get qwen2.5-coder-1.5b
 
-    A stopped download goes on where it ended when you run the command again. HF_ENDPOINT, HF_HUB_OFFLINE, the proxy
-    variables and the configuration of pip are honoured.
+    Then it is measured on this CPU, as `ucoder models measure` does. A stopped download goes on where it ended when
+    you run the command again. HF_ENDPOINT, HF_HUB_OFFLINE, the proxy variables and the configuration of pip are
+    honoured.
     """
     from rich.console import Console
 
@@ -114,15 +119,18 @@ def get(shelf: Shelf, name: str, place: str) -> None:
     except KeyboardInterrupt:
         raise click.ClickException("Stopped: run the command again to go on where it ended.") from None
     click.echo(f"{name} is here and verified: {path}")
+    if not no_measure:
+        show_measured(find_model(name, shelf.settings), shelf.settings)
     if shelf.settings.model not in (name, AUTO):
         click.echo(f"To serve it, run `ucoder models use {name}`.", err=True)
 
 
 @models.command()
 @click.argument("name_or_file", metavar="NAME|FILE")
+@click.option("--no-measure", is_flag=True, help="Do not look for the kind of it that is fastest here.")
 @click.pass_obj
 @reports_errors
-def use(shelf: Shelf, name_or_file: str) -> None:
+def use(shelf: Shelf, name_or_file: str, no_measure: bool) -> None:
     """Serve a model from the next start of the server on.
 
     It is a NAME of the list, any GGUF FILE, or `auto`: the largest model here that answers in time.
@@ -132,7 +140,8 @@ def use(shelf: Shelf, name_or_file: str) -> None:
         ucoder models use ~/models/my-model.gguf
         ucoder models use auto
 
-    This writes the setting 'model' into your configuration file and leaves the rest of it as it is.
+    This writes the setting 'model' into your configuration file and leaves the rest of it as it is. A model that was
+    not measured on this CPU is then measured, as `ucoder models measure` does.
     """
     from ucoder_lsp.models.choice import check_loads, write_choice
 
@@ -150,6 +159,8 @@ def use(shelf: Shelf, name_or_file: str) -> None:
             value, what = str(path), str(path)
     write_choice(shelf.config, value)
     click.echo(f"From its next start on, the server serves {what}.")
+    if value not in (AUTO, EMBEDDED) and not no_measure:
+        show_measured(find_model(value, shelf.settings), shelf.settings)
     if overriding := os.environ.get("UCODER_MODEL"):
         click.echo(f"But UCODER_MODEL={overriding} is set and overrides it: unset that variable.", err=True)
 
@@ -197,3 +208,6 @@ def remove(shelf: Shelf, name: str) -> None:
     click.echo(f"Removed {name}: {freed / 10**6:,.0f} MB freed.")
     if shelf.settings.model in (name, str(store.models_dir(shelf.data_dir) / name)):
         click.echo("The setting 'model' still names it: run `ucoder models use auto`.", err=True)
+
+
+models.add_command(measure_command)

@@ -98,9 +98,8 @@ def requantized(source: Path, sha256: str, kind: str, cache_dir: Path, progress:
     Raises:
         ModelError: the source is damaged, or the cache cannot hold the file.
     """
-    folder = cache_dir / "models"
-    target = folder / f"{source.stem}-{sha256[:12]}-{kind}.gguf"
-    record = target.with_suffix(".json")
+    target = _requantized_path(source, sha256, kind, cache_dir)
+    folder, record = target.parent, target.with_suffix(".json")
     if _is_intact(target, record, cache_dir):
         return target
     # Imported here because it loads llama.cpp, which a command-line call does not need.
@@ -111,7 +110,8 @@ def requantized(source: Path, sha256: str, kind: str, cache_dir: Path, progress:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_abandoned(folder)
-        _check_room(folder, 2 * source.stat().st_size)
+        if missing_bytes(source, cache_dir):
+            raise OSError(errno.ENOSPC, f"it needs {2 * source.stat().st_size // 2**20 + 1} MiB")
         quantize(
             source,
             aside,
@@ -138,6 +138,27 @@ def requantized(source: Path, sha256: str, kind: str, cache_dir: Path, progress:
     return target
 
 
+def remove_requantized(source: Path, sha256: str, kind: str, cache_dir: Path) -> None:
+    """Remove a requantized file and its record; a server that has it open keeps it."""
+    target = _requantized_path(source, sha256, kind, cache_dir)
+    target.with_suffix(".json").unlink(missing_ok=True)
+    target.unlink(missing_ok=True)
+
+
+def missing_bytes(source: Path, cache_dir: Path) -> int:
+    """Return how much space is missing to requantize a file; 0 when there is enough.
+
+    A requantized file is at most twice as large as its source of 4 bits or more.
+    """
+    folder = cache_dir / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    return max(0, 2 * source.stat().st_size - shutil.disk_usage(folder).free)
+
+
+def _requantized_path(source: Path, sha256: str, kind: str, cache_dir: Path) -> Path:
+    return cache_dir / "models" / f"{source.stem}-{sha256[:12]}-{kind}.gguf"
+
+
 def _is_intact(target: Path, record: Path, cache_dir: Path) -> bool:
     """Return whether the requantized file is what was written."""
     try:
@@ -145,8 +166,3 @@ def _is_intact(target: Path, record: Path, cache_dir: Path) -> bool:
         return target.stat().st_size == made.size and remembered_sha256(target, cache_dir) == made.sha256
     except (OSError, ValueError):
         return False  # missing or damaged
-
-
-def _check_room(folder: Path, n_bytes: int) -> None:
-    if shutil.disk_usage(folder).free < n_bytes:
-        raise OSError(errno.ENOSPC, f"it needs {n_bytes // 2**20 + 1} MiB")

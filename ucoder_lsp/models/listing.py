@@ -9,7 +9,10 @@ from pathlib import Path
 from rich.table import Table
 
 from ucoder_lsp.config import EMBEDDED
+from ucoder_lsp.engine.threads import default_threads
 from ucoder_lsp.models.catalogue import CARRIED, CatalogueEntry
+from ucoder_lsp.models.choose import LIMIT_S
+from ucoder_lsp.models.measurements import read_measurement
 from ucoder_lsp.models.store import installed, models_dir, own_files
 
 
@@ -83,11 +86,17 @@ NOT_MEASURED = "not measured"
 
 
 def measured(sha256: str, cache_dir: Path) -> tuple[str, str]:
-    """Return the speed of a model on this machine, and whether it answers in time, as text.
+    """Return the time of a line on this machine, and whether it is in time, as text.
 
     The measurements are of `ucoder models measure`.
     """
-    return NOT_MEASURED, NOT_MEASURED
+    record = read_measurement(sha256, cache_dir, default_threads())
+    if record is None:
+        return NOT_MEASURED, NOT_MEASURED
+    if record.best is None:
+        return "does not run", "no"
+    line_s = record.best.line_s()
+    return f"{line_s:.1f} s a line", "yes" if line_s <= LIMIT_S else "no"
 
 
 def _names(model: str, name: str, path: Path) -> bool:

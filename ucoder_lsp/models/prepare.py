@@ -9,10 +9,7 @@ Nothing here downloads anything.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
-import platform
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ from ucoder_lsp.engine.self_test import KernelCheck, check_kernels
 from ucoder_lsp.files import read_json, to_json, write_atomically
 from ucoder_lsp.models.errors import ModelError
 from ucoder_lsp.models.gguf import Progress, check_gguf, remembered_sha256, requantized
+from ucoder_lsp.models.measurements import machine_key
 
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -106,7 +104,7 @@ def _kernel_check(path: Path, model_id: str, cache_dir: Path, progress: Progress
 
     It is tested once per model, CPU and build of llama.cpp.
     """
-    record = cache_dir / "self-tests" / f"{_machine_key(model_id)}.json"
+    record = cache_dir / "self-tests" / f"{machine_key(model_id)}.json"
     with suppress(OSError, ValueError):
         return read_json(record, KernelCheck)
     if progress is not None:
@@ -128,19 +126,3 @@ def _kernel_check(path: Path, model_id: str, cache_dir: Path, progress: Progress
         record.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(record, to_json(check))
     return check
-
-
-def _machine_key(model_id: str) -> str:
-    """Return a key of the model, the llama.cpp build and the CPU."""
-    spec = importlib.util.find_spec("llama_cpp")
-    folders = (spec.submodule_search_locations or ()) if spec else ()
-    libraries = sorted(path for folder in folders for path in Path(folder, "lib").glob("*"))
-    build = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in libraries]
-    try:
-        cpu = Path("/proc/cpuinfo").read_text("utf-8").partition("\n\n")[0]
-        cpu = "\n".join(
-            line for line in cpu.splitlines() if line.startswith(("model name", "flags", "Features"))
-        )
-    except OSError:
-        cpu = platform.processor()
-    return hashlib.sha256(json.dumps([model_id, build, cpu]).encode()).hexdigest()[:24]

@@ -65,11 +65,14 @@ def settings(**flags: object) -> None:
 
     The lines are in the format of the configuration file, so they can be copied into it.
     """
+    from ucoder_lsp.models.served import described
+
     current, problems = load(given(flags))
     path = config_path(os.environ)
     click.echo(f"# Configuration file: {path}{'' if path.exists() else ' (does not exist yet)'}")
     for field in fields(Settings):
         click.echo(f"{field.name:15} = {_toml(getattr(current, field.name)):40} # {field.metadata['help']}")
+    click.echo(f"# model is {described(current)}")
     for problem in problems:
         click.echo(problem, err=True)
     if problems:

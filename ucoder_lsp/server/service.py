@@ -20,12 +20,13 @@ from ucoder_lsp.adapters.manifest import AdapterVersion
 from ucoder_lsp.adapters.registry import AdapterRegistry
 from ucoder_lsp.completion.explain import Explanation
 from ucoder_lsp.completion.flow import Completer
-from ucoder_lsp.config import EMBEDDED, Settings
+from ucoder_lsp.config import Settings
 from ucoder_lsp.engine.engine import Engine
 from ucoder_lsp.engine.errors import EngineError
 from ucoder_lsp.models.errors import ModelError
 from ucoder_lsp.models.gguf import Progress
 from ucoder_lsp.models.prepare import prepare_model
+from ucoder_lsp.models.served import ModelHere, served_models
 
 log = logging.getLogger(__name__)
 Notify = Callable[["ServerStatus"], None]
@@ -75,6 +76,8 @@ class Service:
         self._follower: AdapterFollower | None = None
         self._followed: tuple[AdapterVersion | None, str | None] = (None, None)
         """The adapter and the problem that `status` reports."""
+        self._choice = ""
+        """Which model is served and why, where that was decided here."""
         self._warning: str | None = None
         """A message to the user from the preparation of the model."""
         self._ready = asyncio.Event()
@@ -108,7 +111,7 @@ class Service:
         await self._completer.complete(WARM_UP, WARM_UP.count("\n"), 4)
         tier = self._sandbox.tier if self._sandbox is not None else None
         message = "Ready." if not why_no_sandbox else f"Ready, ranking without execution: {why_no_sandbox}"
-        message = " ".join(filter(None, [message, self._warning]))
+        message = " ".join(filter(None, [message, self._choice, self._warning]))
         self._set(ServerStatus("ready", message, model=engine.model_name, sandbox_tier=tier))
         await self._follow_adapter(self._completer)
 
@@ -170,9 +173,27 @@ class Service:
             self._set(replace(self.status, adapter=version, message=message))
 
     def _load_engine(self, progress: Progress) -> Engine:
+        """Load the model of the setting; under `auto` the next one if it cannot be loaded."""
+        served = served_models(self.settings, progress=progress)
+        failures: list[str] = []
+        for model in served.models:
+            try:
+                engine = self._load(model, progress)
+            except (ModelError, EngineError) as error:
+                if len(served.models) == 1:
+                    raise
+                failures.append(f"{model.name} could not be loaded: {error}")
+            else:
+                instead = [*failures, f"{model.name} is served instead."]
+                self._choice = " ".join(instead) if failures else served.reason
+                return engine
+        raise ModelError(" ".join(failures) or served.reason)
+
+    def _load(self, model: ModelHere, progress: Progress) -> Engine:
         settings = self.settings
-        configured = None if settings.model == EMBEDDED else Path(settings.model).expanduser()
-        prepared = prepare_model(configured, settings.cache_dir, progress=progress)
+        prepared = prepare_model(
+            model.path, settings.cache_dir, quantization=model.kind(settings), progress=progress
+        )
         progress("Loading the model", 0.0)
         engine = Engine.load(
             prepared.path,
