@@ -198,7 +198,7 @@ def _body_is_empty(function: Function) -> bool:
     first = function.get_doc_node()
     if first is not None:
         body = body.replace(first.get_code(), "", 1)
-    words = [line.split("#", 1)[0].strip(" \t;") for line in body.splitlines()]
+    words = [line.split("#", 1)[0].strip(" \t;") for line in body.split("\n")]
     return [word for word in words if word and word not in ("pass", "...")] == [HOLE]
 
 

@@ -104,7 +104,7 @@ def test_text_outside_functions_is_continued(marked: str) -> None:
 
 def test_an_unknown_model_with_fill_in_the_middle_gets_no_chat_turn() -> None:
     prompt = ask(at("def f(x):\n    |"), fim=FIM, chat=chat)
-    assert prompt.tokens == (-1, *tokenize("def f(x):\n"), -2, -3)
+    assert prompt.tokens == (-1, *tokenize("def f(x):\n   "), -2, -3)
 
 
 def test_an_empty_document_names_its_language() -> None:
