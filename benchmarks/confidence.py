@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -71,11 +71,15 @@ def row_of(choice: Choice, place: Place, judge: Judge, chosen: Sequence[int], we
     )
 
 
-async def rows_of(
-    places: Sequence[Place], completer: Completer, judge: Judge, reporter: ProgressReporter, what: str
-) -> list[Row]:
-    """Complete every place, and return its elections: of all candidates, and of fewer."""
-    rows: list[Row] = []
+async def observe(
+    places: Sequence[Place],
+    completer: Completer,
+    judge: Judge,
+    reporter: ProgressReporter,
+    what: str,
+    rows: list[Row],
+) -> None:
+    """Complete every place, and add its elections to `rows`: of all candidates, and of fewer."""
     with reporter.stage(what, len(places), "places") as step:
         for number, place in enumerate(places, 1):
             line, column = place.before.count("\n"), len(place.before.rpartition("\n")[2])
@@ -92,7 +96,6 @@ async def rows_of(
             found = (row_of(choice, place, judge, chosen, weight) for chosen, weight in draws)
             rows += [row for row in found if row is not None]
             step(number, "")
-    return rows
 
 
 def main() -> None:
@@ -121,11 +124,12 @@ def main() -> None:
             deadline_ms=60_000,
         )
         completer = Completer(cast(Engine, engine), sandbox, settings)
-        for description in arguments.places:
-            format_, cursor, file = description.split(":", 2)
-            places = load_places(Path(file), format_, cursor, arguments.limit)
-            judge = Judge([place.task for place in places], sandbox, reporter)
-            rows += asyncio.run(rows_of(places, completer, judge, reporter, f"{Path(file).name}, {cursor}"))
+        with suppress(KeyboardInterrupt):  # what was observed so far is written
+            for description in arguments.places:
+                format_, cursor, file = description.split(":", 2)
+                places = load_places(Path(file), format_, cursor, arguments.limit)
+                judge = Judge([place.task for place in places], sandbox, reporter)
+                asyncio.run(observe(places, completer, judge, reporter, f"{Path(file).name}, {cursor}", rows))
     write_rows(arguments.out, rows)
     print(f"Wrote {len(rows)} elections of {len({row.task for row in rows})} tasks to {arguments.out}.")
 
