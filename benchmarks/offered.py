@@ -8,8 +8,8 @@
 Each task becomes a document with a cursor. The flow of the language server completes it, on the model and with the
 settings that the server has. The cursor is in the empty body. With `--cursor block` the document already holds the
 first half of the reference's body. With `--cursor line` it holds the whole body up to the first word of the last line.
-Tasks whose reference has no such place are left out. Sentences (MBPP+'s format) become stubs with the parameters of the
-reference and the assert as an example. Infilling misses one line in the middle of a function.
+With `--cursor hole` one line is missing. Tasks whose reference has no such place are left out. Sentences (MBPP+'s
+format) become stubs with the parameters of the reference and the assert as an example.
 
 The benchmark's own tests judge, in the sandbox:
 
@@ -50,6 +50,7 @@ from trainer.sampling.answers import end_of_answer, extract_function
 from trainer.sampling.sampler import render
 from ucoder_lsp.completion.context import context_at
 from ucoder_lsp.completion.flow import Choice, Completer
+from ucoder_lsp.completion.forms import Ending, Form, Question
 from ucoder_lsp.config import EMBEDDED, Settings
 from ucoder_lsp.engine import chat
 from ucoder_lsp.engine.engine import Engine
@@ -183,6 +184,15 @@ def report(results: Results, greedy: Results, in_chat: Sequence[float] | None) -
     return "\n".join(f"| {name} | {value} |" for name, value in rows)
 
 
+def question(text: str) -> Question:
+    """Read a form and its details, such as `chat,docstring,newline`."""
+    form, *details = text.split(",")
+    endings = [detail for detail in details if detail in list(Ending)]
+    if form not in list(Form) or set(details) - {"docstring", "rest", *Ending} or len(endings) > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no question: try chat,docstring,newline")
+    return Question(Form(form), "docstring" in details, "rest" in details, Ending(*endings or ["code"]))
+
+
 def settings_of(arguments: argparse.Namespace) -> Settings:
     return replace(
         Settings(),
@@ -232,6 +242,13 @@ def main() -> None:
         "--cursor", choices=CURSORS, default="body", help="place of the cursor (default: body)"
     )
     add_engine_options(parser)
+    parser.add_argument(
+        "--question",
+        type=question,
+        metavar="FORM,...",
+        help="ask in this form: fill, chat or continue, then docstring, rest, newline or indent "
+        "(default: that of the model's family)",
+    )
     parser.add_argument("--chat", action="store_true", help="ask in the chat as well")
     arguments = parser.parse_args()
     places = load_places(arguments.file, arguments.benchmark, arguments.cursor, arguments.limit)
@@ -243,6 +260,8 @@ def main() -> None:
 
         def served(settings: Settings, what: str) -> Results:
             completer = Completer(cast(Engine, engine), sandbox, settings)
+            if arguments.question is not None:
+                completer.ask(arguments.question)
             return asyncio.run(complete_all(places, completer, judge, reporter, what))
 
         in_chat = ask_in_chat(places, engine, judge, reporter) if arguments.chat else None

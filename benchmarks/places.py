@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import gzip
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,11 @@ from trainer.progress import ProgressReporter
 from ucoder_lsp.completion.context import leading_space
 
 FORMATS = (*BENCHMARKS, "infilling")
-CURSORS = ("body", "block", "line")
+CURSORS = ("body", "block", "line", "hole")
+
+
+SHORTEST_BODY = 3
+"""Lines of a body in which one is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +69,32 @@ def load_places(file: Path, benchmark: str, cursor: str, limit: int | None) -> l
         places = [_infilling(row) for row in _rows(file)]
     else:
         tasks = load_benchmark(benchmark, file)
-        places = [Place(task, text) for task in tasks if (text := document(task, cursor)) is not None]
+        found = (hole(task) if cursor == "hole" else _at_end(task, cursor) for task in tasks)
+        places = [place for place in found if place is not None]
     if limit is None or limit >= len(places):
         return places
     return [places[number * len(places) // limit] for number in range(limit)]
+
+
+def _at_end(task: Task, cursor: str) -> Place | None:
+    text = document(task, cursor)
+    return None if text is None else Place(task, text)
+
+
+def hole(task: Task) -> Place | None:
+    """Return the reference without one of its lines, chosen by the task's name.
+
+    None where the body has fewer than three lines.
+    """
+    function = reference_function(task)
+    first = function.body[ast.get_docstring(function, clean=False) is not None].lineno - 1
+    lines = task.reference.rstrip("\n").split("\n")
+    of_code = [number for number in range(first, function.end_lineno or 0) if lines[number].strip()]
+    if len(of_code) < SHORTEST_BODY:
+        return None
+    missing = random.Random(task.id).choice(of_code)
+    before = "".join(f"{line}\n" for line in lines[:missing]) + leading_space(lines[missing])
+    return Place(task, before, "\n" + "\n".join(lines[missing + 1 :]) + "\n")
 
 
 def document(task: Task, cursor: str) -> str | None:
@@ -87,13 +114,18 @@ def reference_body(task: Task) -> list[str]:
 
     Its lines after the first are indented by four.
     """
-    function = next(
+    function = reference_function(task)
+    documented = ast.get_docstring(function, clean=False) is not None
+    return [ast.unparse(statement).replace("\n", "\n    ") for statement in function.body[documented:]]
+
+
+def reference_function(task: Task) -> ast.FunctionDef:
+    """Return the function of a task in its reference."""
+    return next(
         node
         for node in reversed(ast.parse(task.reference).body)
         if isinstance(node, ast.FunctionDef) and node.name == task.function
     )
-    documented = ast.get_docstring(function, clean=False) is not None
-    return [ast.unparse(statement).replace("\n", "\n    ") for statement in function.body[documented:]]
 
 
 def upper_half(body: Sequence[str]) -> str | None:

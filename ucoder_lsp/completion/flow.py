@@ -19,7 +19,7 @@ from ucoder_lsp.completion.cache import CompletionCache
 from ucoder_lsp.completion.context import CompletionContext, Shape, context_at
 from ucoder_lsp.completion.early_stop import Majority
 from ucoder_lsp.completion.explain import Explanation, Timings, explain
-from ucoder_lsp.completion.forms import family_of
+from ucoder_lsp.completion.forms import Question, family_of
 from ucoder_lsp.completion.insertable import DroppedSample, Insertable, insertable_texts
 from ucoder_lsp.completion.probing import REQUEST_LIMITS, REQUEST_RULE, RequestInputs
 from ucoder_lsp.completion.prompt import AssembledPrompt, assemble
@@ -116,6 +116,10 @@ class Completer:
         The engine must have loaded it.
         """
         self.adapter = identity
+
+    def ask(self, question: Question) -> None:
+        """Ask this question in every shape, instead of those of the model's family; for comparisons."""
+        self._family = replace(self._family, questions=dict.fromkeys(Shape, (question,)))
 
     def _max_tokens(self, context: CompletionContext) -> int:
         longest = min(self.settings.max_tokens, self.engine.n_ctx // 2)
