@@ -19,8 +19,9 @@ def build(arguments: Packed, namespace: "dict[str, Any]") -> "tuple[Any, Any]":
     """Build fresh (args, kwargs)."""
     names: "dict[str, Any]" = {name: __import__(name) for name in arguments[1]}
     names.update(inf=float("inf"), nan=float("nan"))
-    code = compile(arguments[0], "<arguments>", "eval", dont_inherit=True)
-    found: "tuple[Any, Any]" = eval(code, namespace, names)
+    found: "tuple[Any, Any]" = eval(
+        compile(arguments[0], "<arguments>", "eval", dont_inherit=True), namespace, names
+    )
     return found
 
 
