@@ -160,7 +160,7 @@ def test_every_compilation_is_without_the_flags_of_its_own_module() -> None:
             for call in re.finditer(r"(?<![\w.])(?:exec|eval)\(", text):
                 arguments = _in_brackets(text[call.end() :])
                 # The result of a call is code. A text would be compiled with the flags of the module.
-                found.append((file.name, arguments, re.match(r"[\w.]+\(", arguments) is not None))
+                found.append((file.name, arguments, re.match(r"\s*[\w.]+\(", arguments) is not None))
     assert len(found) > 6
     assert [where for *where, right in found if not right] == []
 
