@@ -22,6 +22,7 @@ from sandbox.consensus.election import (
     without_running,
 )
 from sandbox.consensus.rules import DEFAULT_RULE, RULES
+from sandbox.consensus.rules.joint import Joint
 from sandbox.inputs import ProbeSet, propose
 from sandbox.limits import Limits
 from sandbox.pool import Sandbox
@@ -58,6 +59,15 @@ def test_the_behaviour_of_most_wins_over_the_text_of_most(sandbox: Sandbox) -> N
     assert set(election.decision.clusters[0].members) == {2, 3, 4}
     assert election.probes == INPUTS.probes
     assert len(INPUTS.probes) == 16
+
+
+def test_a_guess_is_chosen_before_the_commonest_text(sandbox: Sandbox) -> None:
+    ballots = [Ballot(f"{STUB}    {body}\n") for body in (FIRST, FIRST, MAXIMUM, SORTED, LOOP)]
+    rule = Joint(least_confidence=1.0)
+    election = elect(ballots, INPUTS, sandbox=sandbox, rule=rule, limits=Limits())
+    assert not election.by_consensus
+    assert election.chosen == election.decision.guess
+    assert election.chosen in (2, 3, 4)
 
 
 def test_equal_programs_run_once_and_vote_each(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

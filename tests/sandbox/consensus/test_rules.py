@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.consensus.rules import DEFAULT_RULE, RULES
+from sandbox.consensus.rules.joint import Joint
 from sandbox.consensus.types import Decision, Evidence
 from sandbox.outcome import Outcome, Status
 from sandbox.program import Vote
@@ -240,6 +241,16 @@ def test_agreement_against_the_only_example_is_not_a_consensus():
     assert (found.winner, found.confidence) == (None, 0.0)
     assert found.reason == "No candidate passes an example of the docstring."
     assert [cluster.share for cluster in found.clusters] == [5 / 7, 2 / 7], "the clusters are still reported"
+
+
+def test_too_little_confidence_leaves_a_guess():
+    rows = [[ok(1), ok(2)]] * 3 + [[ok(3), ok(4)]] * 2
+    sure = RULES[DEFAULT_RULE].decide(evidence(rows))
+    unsure = Joint(least_confidence=sure.confidence + 0.01).decide(evidence(rows))
+    assert (unsure.winner, unsure.guess, unsure.best) == (None, sure.winner, sure.winner)
+    assert (unsure.clusters, unsure.confidence) == (sure.clusters, sure.confidence)
+    assert unsure.reason == f"Too little speaks for the best candidate: {sure.reason}"
+    assert Joint(least_confidence=sure.confidence).decide(evidence(rows)) == sure
 
 
 def test_passing_one_of_two_examples_is_enough_to_be_chosen():

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.consensus.election import elect, without_running
 from sandbox.consensus.rules import DEFAULT_RULE, RULES
+from sandbox.consensus.rules.joint import Joint
 from sandbox.errors import SandboxError
 from sandbox.pool import Sandbox
 from sandbox.program import probe_text
@@ -78,6 +79,55 @@ async def test_a_sandbox_that_fails_is_an_abstention_and_not_an_error(
         election = await Completer(engine, sandbox, Settings())._elect(context, insertable, inputs)
     assert "the jail is gone" in election.decision.reason
     assert (election.by_consensus, election.chosen) == (False, 0)
+
+
+@pytest.mark.parametrize(
+    ("marked", "finish", "reason"),
+    [
+        (
+            "def area(a: int, b: int) -> int:\n    # multiply |\n    return a * b\n",
+            Finish.EOS,
+            "changes no behaviour",
+        ),
+        ("def area(a: int, b: int) -> int:\n    |\n", Finish.LENGTH, "no candidate was finished"),
+    ],
+)
+async def test_what_running_cannot_show_is_never_a_consensus(
+    tmp_path: Path, marked: str, finish: Finish, reason: str
+) -> None:
+    context = at(marked)
+    inputs = RequestInputs(context, 16)
+    inputs.make()
+    samples = [Candidate("\n    c = a * b\n    return c", (), (), finish)] * 8
+    if context.prose:
+        samples = [Candidate("the sides", (), (), finish)] * 8
+    insertable, _ = insertable_texts(samples, context, asked(context))
+    assert len(insertable.texts) == 1
+    with (
+        Engine.load(tiny_gguf.write_model(tmp_path / "m.gguf"), n_ctx=256, k_max=1, n_threads=1) as engine,
+        Sandbox(workers=1) as sandbox,
+    ):
+        election = await Completer(engine, sandbox, Settings())._elect(context, insertable, inputs)
+    assert reason in election.decision.reason
+    assert (election.by_consensus, election.chosen) == (False, 0)
+
+
+def test_a_guess_is_called_a_guess() -> None:
+    context = at("def double(n: int) -> int:\n    |\n")
+    inputs = RequestInputs(context, 16)
+    inputs.make()
+    assert inputs.probe_set is not None
+    samples = [Candidate(f"\n    return {n}", (), (), Finish.EOS) for n in ("n * 2", "n + n", "n")]
+    insertable, dropped = insertable_texts(samples, context, asked(context))
+    with Sandbox(workers=1) as sandbox:
+        rule = Joint(least_confidence=1.0)
+        election = elect(
+            insertable.ballots(), inputs.probe_set, sandbox=sandbox, rule=rule, limits=REQUEST_LIMITS
+        )
+    explanation = explain(context, Generation(tuple(samples), None), insertable, dropped, election)
+    assert (explanation.decided_by, explanation.text) == ("guess", "return n * 2")
+    assert explanation.reason.startswith("Too little speaks for the best candidate: 2 of 3")
+    assert 0 < explanation.confidence < 1
 
 
 def test_an_unknown_type_lets_the_commonest_text_win_and_says_so() -> None:
