@@ -100,7 +100,7 @@ async def test_what_running_cannot_show_is_never_a_consensus(
     inputs.make()
     samples = [Candidate("\n    c = a * b\n    return c", (), (), finish)] * 8
     if context.prose:
-        samples = [Candidate("the sides", (), (), finish)] * 8
+        samples = [Candidate(" the sides", (), (), finish)] * 8
     insertable, _ = insertable_texts(samples, context, asked(context))
     assert len(insertable.texts) == 1
     with (
