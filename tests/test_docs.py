@@ -77,8 +77,16 @@ def test_commands_and_their_options_exist(page: Path) -> None:
             assert named <= options_of(words[1:]), f"{page.name} names {' '.join(words)}"
         elif words[:1] == ["python"] and (script := next((w for w in words if w.endswith(".py")), "")):
             # The benchmarks of the server pass other flags on to it.
-            known = {"--help", *re.findall(r'"(--[a-z-]+)"', (ROOT / script).read_text(encoding="utf-8"))}
+            known = {"--help", *options_in(ROOT / script)}
             assert named <= known | options_of(["serve"]), f"{page.name} names {' '.join(words)}"
+
+
+def options_in(script: Path) -> set[str]:
+    """Return the options of a script, with those of the benchmarks that it imports from."""
+    text = script.read_text(encoding="utf-8")
+    others = re.findall(r"^from benchmarks\.(\w+) import", text, re.MULTILINE)
+    inherited = [options_in(ROOT / "benchmarks" / f"{name}.py") for name in others]
+    return {*re.findall(r'"(--[a-z-]+)"', text)}.union(*inherited)
 
 
 def options_of(words: list[str]) -> set[str]:

@@ -26,6 +26,8 @@ RIDGE = 1.0
 """Precision of the Gaussian prior of each weight, for features of unit spread: pulls weights towards 0."""
 CONFIDENCE_RIDGE = 20.0
 """The same for the confidence. Stronger, because the draws of one task are not independent tasks."""
+CONSTANT = 1e-6
+"""A feature with a smaller spread is the same everywhere."""
 LEAST_LOG_PROBABILITY = -3.0
 """Less fluent winners are all alike."""
 CERTAIN = 1e-4
@@ -211,7 +213,8 @@ def fit_weights(rows: Sequence[Row], names: Sequence[str], steps: int = 300) -> 
     if not useful:
         return dict.fromkeys(names, 0.0)
     features = np.concatenate([row.features for row in useful])
-    spread = np.maximum(features.std(axis=0), 1e-9)
+    spread = features.std(axis=0)
+    spread = np.where(spread > CONSTANT, spread, np.inf)  # a feature that never differs gets the weight 0
     problem = _Problem(
         features / spread,
         np.concatenate([row.right for row in useful]),

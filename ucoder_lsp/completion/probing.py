@@ -15,8 +15,9 @@ REQUEST_LIMITS = Limits(probe_wall_s=0.25, job_wall_s=1.0, cpu_s=2)
 """Short limits, because a user waits: a candidate that takes longer on a small input is useless here."""
 
 REQUEST_RULE = Joint(least_confidence=0.6)
-"""Consensus is claimed from this confidence on; below it the best candidate is offered as a guess. On the development
-tasks nine in ten claims are right (docs/experiments/2026-12-01-confidence-on-a-code-model.md)."""
+"""Consensus is claimed from this confidence on; below it the best candidate is offered as a guess. Of 165 hard stub
+tasks on Qwen2.5-Coder-0.5B, 65 % of what is claimed is right, and 33 % of what is chosen altogether
+(docs/experiments/2026-12-01-confidence-on-a-code-model.md)."""
 
 
 def request_inputs(source: str, function: str, budget: int) -> ProbeSet:

@@ -63,6 +63,13 @@ def test_weights_do_not_depend_on_the_unit_of_a_feature():
     assert again["agreement"] == pytest.approx(once["agreement"], abs=1e-3)
 
 
+def test_a_feature_that_never_differs_gets_no_weight():
+    same = [
+        replace(row, features=np.column_stack([row.features[:, 0], np.full(6, -3.9)])) for row in rows(40)
+    ]
+    assert fit_weights(same, FEATURES)["agreement"] == 0.0
+
+
 def test_folds_are_fitted_without_their_tasks():
     data = rows(40)
     fitted = fit(data, [row.task for row in data], FEATURES)
