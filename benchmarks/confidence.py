@@ -15,14 +15,13 @@ import argparse
 import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from rich.console import Console
 
-from benchmarks.offered import add_engine_options, open_engine
+from benchmarks.offered import add_engine_options, open_engine, settings_of
 from benchmarks.places import CURSORS, FORMATS, Judge, Place, load_places
 from sandbox.consensus.calibration import Row, task_key, write_rows
 from sandbox.consensus.election import evidence, outcomes_of
@@ -30,9 +29,7 @@ from sandbox.consensus.rules import features
 from sandbox.consensus.signature import behaviour_of
 from sandbox.pool import Sandbox
 from trainer.progress import ProgressReporter
-from ucoder_lsp.completion.context import context_at
 from ucoder_lsp.completion.flow import Choice, Completer
-from ucoder_lsp.config import Settings
 from ucoder_lsp.engine.engine import Engine
 
 DRAWS = 3
@@ -82,8 +79,7 @@ async def observe(
     """Complete every place, and add its elections to `rows`: of all candidates, and of fewer."""
     with reporter.stage(what, len(places), "places") as step:
         for number, place in enumerate(places, 1):
-            line, column = place.before.count("\n"), len(place.before.rpartition("\n")[2])
-            choice = await completer.choose(context_at(place.before + place.after, line, column))
+            choice = await completer.choose(place.context)
             n = len(choice.insertable.drawn)
             generator = np.random.default_rng(number)
             draws = [(list(range(n)), 1.0)]
@@ -116,14 +112,7 @@ def main() -> None:
     rows: list[Row] = []
     with Sandbox(lowest_tier=1) as sandbox, ExitStack() as stack:
         engine = open_engine(arguments, stack)
-        settings = replace(
-            Settings(),
-            candidates=arguments.candidates,
-            temperature=arguments.temperature,
-            max_tokens=arguments.max_tokens or Settings().max_tokens,
-            deadline_ms=60_000,
-        )
-        completer = Completer(cast(Engine, engine), sandbox, settings)
+        completer = Completer(cast(Engine, engine), sandbox, settings_of(arguments))
         with suppress(KeyboardInterrupt):  # what was observed so far is written
             for description in arguments.places:
                 format_, cursor, file = description.split(":", 2)

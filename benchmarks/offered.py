@@ -48,7 +48,6 @@ from trainer.evaluation.statistics import Estimate, bootstrap_mean
 from trainer.progress import ProgressReporter
 from trainer.sampling.answers import end_of_answer, extract_function
 from trainer.sampling.sampler import render
-from ucoder_lsp.completion.context import context_at
 from ucoder_lsp.completion.flow import Choice, Completer
 from ucoder_lsp.completion.forms import Ending, Form, Question
 from ucoder_lsp.config import EMBEDDED, Settings
@@ -102,9 +101,7 @@ async def complete_all(
     results = Results()
     with reporter.stage(what, len(places), "places") as step:
         for number, place in enumerate(places, 1):
-            text = place.before + place.after
-            line, column = place.before.count("\n"), len(place.before.rpartition("\n")[2])
-            choice = await completer.choose(context_at(text, line, column))
+            choice = await completer.choose(place.context)
             results.add(choice, place, judge)
             step(number, f"{statistics.mean(results.offered):.1%} right")
     return results
@@ -189,7 +186,7 @@ def question(text: str) -> Question:
     form, *details = text.split(",")
     endings = [detail for detail in details if detail in list(Ending)]
     if form not in list(Form) or set(details) - {"docstring", "rest", *Ending} or len(endings) > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no question: try chat,docstring,newline")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a question: try chat,docstring,newline")
     return Question(Form(form), "docstring" in details, "rest" in details, Ending(*endings or ["code"]))
 
 

@@ -6,8 +6,6 @@ Not a benchmark: `offered.py` and `confidence.py` use it.
 from __future__ import annotations
 
 import ast
-import gzip
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +15,12 @@ from typing import Any
 from sandbox.outcome import Outcome
 from sandbox.pool import Sandbox
 from sandbox.program import Check
-from trainer.evaluation.benchmarks import BENCHMARKS, load_benchmark
+from trainer.evaluation.benchmarks import BENCHMARKS, json_lines, load_benchmark
 from trainer.evaluation.choice import stub_of
 from trainer.evaluation.evaluate import reference_results
 from trainer.evaluation.task import Task
 from trainer.progress import ProgressReporter
-from ucoder_lsp.completion.context import leading_space
+from ucoder_lsp.completion.context import CompletionContext, context_at, leading_space
 
 FORMATS = (*BENCHMARKS, "infilling")
 CURSORS = ("body", "block", "line", "hole")
@@ -43,6 +41,11 @@ class Place:
     def program(self, text: str) -> str:
         return self.before + text + self.after
 
+    @property
+    def context(self) -> CompletionContext:
+        line, column = self.before.count("\n"), len(self.before.rpartition("\n")[2])
+        return context_at(self.before + self.after, line, column)
+
 
 class Judge:
     """Judges documents by the benchmark's own tests; equal documents run once."""
@@ -55,7 +58,7 @@ class Judge:
         self._known: dict[tuple[str, str], bool] = {}
 
     def right(self, task: Task, program: str) -> bool:
-        """Return whether a document passes; that of no text does not run."""
+        """Return whether a document passes the task's own tests."""
         if (task.id, program) not in self._known:
             source = f"{task.prelude}\n{program}" if task.prelude else program
             (result,) = self._sandbox.run([task.job(source, task.probes)])
@@ -66,7 +69,7 @@ class Judge:
 def load_places(file: Path, benchmark: str, cursor: str, limit: int | None) -> list[Place]:
     """Return the places of a benchmark file, at most `limit` of them, evenly spread."""
     if benchmark == "infilling":
-        places = [_infilling(row) for row in _rows(file)]
+        places = [_infilling(row) for row in json_lines(file)]
     else:
         tasks = load_benchmark(benchmark, file)
         found = (hole(task) if cursor == "hole" else _at_end(task, cursor) for task in tasks)
@@ -177,8 +180,3 @@ def _infilling(row: dict[str, Any]) -> Place:
         probes=(Check(f"{row['test']}\ncheck({function})\n"),),
     )
     return Place(task, row["prompt"], "\n" + row["suffix"])
-
-
-def _rows(file: Path) -> list[dict[str, Any]]:
-    raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    return [json.loads(line) for line in raw.decode("utf-8").splitlines() if line.strip()]

@@ -193,7 +193,7 @@ def read_rows(path: Path) -> list[Row]:
                 **arrays,
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path.name}, line {number} is no election ({error!r})") from error
+            raise ValueError(f"{path.name}, line {number} is not an election ({error!r})") from error
         rows.append(row)
     return rows
 

@@ -73,5 +73,5 @@ def test_a_question_is_read_and_a_wrong_one_refused() -> None:
     assert question("fill") == Question(Form.FILL)
     assert question("chat,docstring,rest,indent") == Question(Form.CHAT, True, True, Ending.INDENT)
     for wrong in ("", "chat,code,indent", "fill,docs", "Chat"):
-        with pytest.raises(argparse.ArgumentTypeError, match="is no question"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a question"):
             question(wrong)

@@ -25,7 +25,7 @@ def load_benchmark(name: str, path: Path) -> list[Task]:
     Raises:
         BenchmarkError: the file is missing, damaged, empty or of another benchmark; one sentence.
     """
-    rows = _rows(path)
+    rows = json_lines(path)
     try:
         tasks = [BENCHMARKS[name](row) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
@@ -43,10 +43,15 @@ def statements(path: Path) -> list[str]:
     Raises:
         BenchmarkError: the file is missing or does not hold JSON lines.
     """
-    return [value for row in _rows(path) for value in row.values() if isinstance(value, str)]
+    return [value for row in json_lines(path) for value in row.values() if isinstance(value, str)]
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a JSON lines file, gzipped or not.
+
+    Raises:
+        BenchmarkError: the file is missing or does not hold JSON lines.
+    """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         return [dict(json.loads(line)) for line in raw.decode("utf-8").splitlines() if line.strip()]

@@ -143,7 +143,7 @@ def test_written_rows_are_read_again(clusters: list[tuple[float, float, float]])
 def test_a_damaged_row_is_named(line: str, tmp_path: Path):
     path = tmp_path / "rows.jsonl"
     path.write_text(f"{line}\n")
-    with pytest.raises(ValueError, match=r"rows.jsonl, line 1 is no election"):
+    with pytest.raises(ValueError, match=r"rows.jsonl, line 1 is not an election"):
         read_rows(path)
 
 
