@@ -195,10 +195,13 @@ class Service:
             model.path, settings.cache_dir, quantization=model.kind(settings), progress=progress
         )
         progress("Loading the model", 0.0)
+        longest = settings.context_tokens + settings.max_tokens + 8
         engine = Engine.load(
             prepared.path,
-            n_ctx=settings.context_tokens + settings.max_tokens + 8,
+            n_ctx=longest,
             k_max=settings.candidates,
+            # All candidates of the longest prompt are decoded together, beside another prompt in the cache.
+            n_cells=longest + (settings.candidates + 1) * settings.max_tokens,
             n_threads=settings.threads or None,
             model_id=prepared.model_id,
             extra_buffers=prepared.extra_buffers,
