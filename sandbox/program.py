@@ -23,7 +23,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Built:
-    """An argument that is no plain data: the jail builds it anew for every call.
+    """An argument that is not plain data. The jail builds it anew for every call.
 
     Nothing is evaluated outside the jail. Its repr is its text, so that a call reads as a person would write it.
     """

@@ -2,7 +2,7 @@
 
 Covered are dataclasses, named tuples, typed dicts, enums, exceptions, subclasses of builtin types, and classes with
 `__init__` or `__new__`. An abstract class or a protocol stands for the classes of the document that fit it.
-Classes made in other ways are unknown, and unknown stays unknown: there is no guess.
+Classes made in other ways are unknown. No input is guessed for them.
 """
 
 from __future__ import annotations
