@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -225,6 +227,26 @@ def test_an_entry_without_wheels_and_a_python_without_pip_are_one_clause(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SourceError, match="ensurepip"):
         deliver(folder)
+
+
+def test_the_meter_reads_a_folder_in_which_pip_removes_folders(tmp_path: Path) -> None:
+    (tmp_path / "part.whl").write_bytes(b"1234")
+    ended = threading.Event()
+
+    def make_and_remove() -> None:
+        while not ended.is_set():
+            for number in range(20):
+                (tmp_path / f"pip-{number}" / "inner").mkdir(parents=True)
+            for number in range(20):
+                shutil.rmtree(tmp_path / f"pip-{number}")
+
+    worker = threading.Thread(target=make_and_remove)
+    worker.start()
+    try:
+        assert {index_module._size(tmp_path) for _ in range(500)} == {4}
+    finally:
+        ended.set()
+        worker.join()
 
 
 def test_a_workspace_cannot_replace_pip(wheels: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

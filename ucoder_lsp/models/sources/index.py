@@ -144,11 +144,16 @@ def _run(command: list[str], folder: Path, arrived: Callable[[int], None]) -> tu
 
 
 def _size(folder: Path) -> int:
-    """Return the bytes of the wheel that pip is writing: while it copies the file, of the larger copy."""
+    """Return the bytes of the wheel that pip is writing: while it copies the file, of the larger copy.
+
+    pip makes and removes folders meanwhile. `os.walk` skips one that has gone; `Path.rglob` fails.
+    """
     largest = 0
-    for path in folder.rglob("*.whl"):
-        with suppress(OSError):  # moved in the meantime
-            largest = max(largest, path.stat().st_size)
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".whl"):
+                with suppress(OSError):  # moved in the meantime
+                    largest = max(largest, Path(parent, name).stat().st_size)
     return largest
 
 
