@@ -53,7 +53,7 @@ def block_end(text: str, context: CompletionContext, prompt: AssembledPrompt) ->
     """Return the end of a block, or None.
 
     It ends at a line left of it, behind a statement that leaves it, at blank lines, at the document's next line, and at
-    what small models add after a function.
+    what small models add after a function. Outside functions one paragraph or one definition is asked for.
     """
     ends = [at for marker in RUNAWAY if (at := text.find(marker)) >= 0]
     own = own_indent(text, context, prompt)
@@ -68,6 +68,9 @@ def block_end(text: str, context: CompletionContext, prompt: AssembledPrompt) ->
                 ends.append(max(offset - 1, 0))
                 break
             at_own_level = width == len(own.expandtabs())
+            if blanks and at_own_level and context.margin is None and _is_whole(text[:offset]):
+                ends.append(max(offset - 1, 0))
+                break
             if seen and not growing and at_own_level and line.strip() == next_line:
                 ends.append(max(offset - 1, 0))
                 break
@@ -121,6 +124,11 @@ def _parses(text: str, own: str) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
+
+
+def _is_whole(text: str) -> bool:
+    """Return whether neither a bracket nor a text is open at the end."""
+    return n_open(text) <= 0 and not _in_string(text)
 
 
 def _in_string(text: str) -> bool:

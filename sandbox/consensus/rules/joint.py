@@ -28,7 +28,8 @@ MINIMUM_ANSWERS = 0.1
 """Least share of inputs that the winner must answer.
 
 Candidates that agree on one input and crash on the rest prove little. In one recorded task 87 candidates lack the
-same import and agree on the empty string.
+same import and agree on the empty string. A kept example outweighs this: where only texts of a format have an answer
+(JSON, a date), generated inputs make the right candidates crash too.
 """
 
 
@@ -45,6 +46,8 @@ class Joint:
     """None: the parameters that come with the package."""
     least_confidence: float = 0.0
     """With less confidence the rule abstains, and its best candidate is only a guess."""
+    least_alike: int = 1
+    """The same with fewer candidates that behave like the best one."""
 
     def out_of_fold(self, prompt: str, fitted: Fitted | None = None) -> Joint:
         """Return this rule with parameters fitted without the task of `prompt`.
@@ -71,10 +74,11 @@ class Joint:
             scores = scores + EXAMPLE_BONUS * kept.mean(axis=1)
         best = int(scores.argmax())
         scored = [Scored(members, float(score)) for members, score in zip(clusters, scores, strict=True)]
+        keeps_example = bool(kept.shape[1]) and bool(kept[best].any())
         reason = None
-        if kept.shape[1] and not kept[best].any():  # the best passes the most, so no candidate passes one
+        if kept.shape[1] and not keeps_example:  # the best passes the most, so no candidate passes one
             reason = "No candidate passes an example of the docstring."
-        elif behaviour.n_probes and behaviour.answered[first[best]].mean() < MINIMUM_ANSWERS:
+        elif self._crashes(behaviour, int(first[best])) and not keeps_example:
             reason = f"The best candidates crash on more than {1 - MINIMUM_ANSWERS:.0%} of the inputs."
         if reason:
             scored.sort(key=lambda cluster: -cluster.score)
@@ -93,7 +97,12 @@ class Joint:
             confidence=lambda _: parameters.confidence(inputs),
             reason=lambda top: self._reason(top, behaviour),
         )
-        return decision if decision.confidence >= self.least_confidence else _as_guess(decision)
+        sure = decision.confidence >= self.least_confidence and len(clusters[best]) >= self.least_alike
+        return decision if sure else _as_guess(decision)
+
+    @staticmethod
+    def _crashes(behaviour: Behaviour, candidate: int) -> bool:
+        return behaviour.n_probes > 0 and behaviour.answered[candidate].mean() < MINIMUM_ANSWERS
 
     def _reason(self, top: Scored, behaviour: Behaviour) -> str:
         members, n = top.members, behaviour.n_candidates

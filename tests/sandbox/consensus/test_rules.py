@@ -262,3 +262,17 @@ def test_passing_one_of_two_examples_is_enough_to_be_chosen():
 def test_an_assert_counts_as_python_compares():
     rows = [[ok(True)], [ok(2)]]
     assert RULES["success-rate"].decide(evidence(rows, asserts=[(0, 1.0)])).winner == 0
+
+
+def test_a_kept_example_outweighs_crashes_on_the_other_inputs():
+    rows = [[ok(1), *[CRASH] * 15]] * 3
+    kept = RULES[DEFAULT_RULE].decide(evidence(rows, constraints=[(0, 1)]))
+    assert kept.winner is not None
+    assert RULES[DEFAULT_RULE].decide(evidence(rows)).winner is None
+
+
+def test_one_candidate_that_nobody_behaves_like_is_a_guess():
+    rows = [[ok(1), ok(2)], [CRASH, CRASH], [CRASH, CRASH]]
+    alone = Joint(least_alike=2).decide(evidence(rows, constraints=[(0, 1)]))
+    assert (alone.winner, alone.guess) == (None, 0)
+    assert Joint(least_alike=2).decide(evidence([*rows, rows[0]], constraints=[(0, 1)])).winner in (0, 3)

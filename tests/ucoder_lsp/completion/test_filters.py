@@ -104,6 +104,12 @@ def test_insertion(marked: str, raw: str, inserted: str | None) -> None:
         # the document's own unit of indentation
         ("def f(x):\n\tfor y in x:\n\t\t|\n", "\t\tif y:\n\t\t    z()\n", "if y:\n\t\t\tz()"),
         ("def f(x):\n  for y in x:\n    |\n", "    if y:\n        z()\n", "if y:\n      z()"),
+        # outside functions: one paragraph, or one definition
+        ("class A:\n    x: int\n    |\n\n    def f(self): ...\n", "    y: int\n\n    def f(self): ...\n", "y: int"),
+        ("|", "import os\n\nprint(os)\n", "import os"),
+        ("|", "def f():\n    x = 1\n\n    return x\n\ndef g(): ...\n", "def f():\n    x = 1\n\n    return x"),
+        ("x = 1\n|", "y = [\n\n1,\n\n2]\n", "y = [\n\n1,\n\n2]"),
+        ("x = 1\n|", 'y = """\n\na\n"""\n', 'y = """\n\na\n"""'),
         # an empty document has no line to end
         ("|", "import os\n", "import os"),
         ("|", "\nimport os\n", "import os"),
