@@ -25,8 +25,7 @@ from benchmarks.offered import add_engine_options, open_engine, settings_of
 from benchmarks.places import CURSORS, FORMATS, Judge, Place, load_places
 from sandbox.consensus.calibration import Row, task_key, write_rows
 from sandbox.consensus.election import evidence, outcomes_of
-from sandbox.consensus.rules import features
-from sandbox.consensus.signature import behaviour_of
+from sandbox.consensus.evaluation import election_row
 from sandbox.pool import Sandbox
 from trainer.progress import ProgressReporter
 from ucoder_lsp.completion.flow import Choice, Completer
@@ -46,26 +45,12 @@ def row_of(choice: Choice, place: Place, judge: Judge, chosen: Sequence[int], we
     ballots = choice.insertable.ballots()
     outcomes = outcomes_of([choice.election.results[i] for i in chosen], len(inputs.probes))
     seen = evidence([ballots[i] for i in chosen], outcomes, inputs)
-    behaviour = behaviour_of(seen)
-    clusters = features.clusters_of(behaviour, seen)
-    if not clusters:
-        return None
-    table = features.matrix(behaviour, seen, clusters)
-    first = [int(members[0]) for members in clusters]
-    kept = behaviour.constraints.passed[first]
-    examples = kept.mean(axis=1) if kept.shape[1] else np.zeros(len(clusters))
-    best = examples >= examples.max()
-    texts = [choice.insertable.texts[choice.insertable.drawn[chosen[i]][0]].text for i in first]
-    right = np.array([float(judge.right(place.task, place.program(text))) for text in texts])
-    return Row(
-        task_key(place.before + place.after),
-        table[best],
-        right[best],
-        weight,
-        len(chosen),
-        np.array(seen.log_probabilities)[first][best],
-        float(examples.max()),
-    )
+
+    def is_right(candidate: int) -> bool:
+        text = choice.insertable.texts[choice.insertable.drawn[chosen[candidate]][0]].text
+        return judge.right(place.task, place.program(text))
+
+    return election_row(task_key(place.before + place.after), seen, is_right, weight)
 
 
 async def observe(

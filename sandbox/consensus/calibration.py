@@ -48,6 +48,8 @@ class Confidence:
     """Per logit of the winner's softmax share."""
     agreement: float = 0.0
     """Per unit of the winner's mean agreement with the other candidates."""
+    alike: float = 0.0
+    """Per unit of the share of the candidates that behave like the winner."""
     log_candidates: float = 0.0
     """Per natural logarithm of the number of candidates."""
     examples: float = 0.0
@@ -60,16 +62,24 @@ class Confidence:
         return float(_logistic(self.intercept + inputs @ [getattr(self, name) for name in INPUTS]))
 
 
-INPUTS = ("share", "agreement", "log_candidates", "examples", "log_probability")
+INPUTS = ("share", "agreement", "alike", "log_candidates", "examples", "log_probability")
 """The inputs of the confidence, in order."""
 
 
 def confidence_inputs(
-    share: float, agreement: float, n_candidates: int, examples: float = 0.0, log_probability: float = 0.0
+    share: float,
+    agreement: float,
+    alike: float,
+    n_candidates: int,
+    examples: float = 0.0,
+    log_probability: float = 0.0,
 ) -> Floats:
     """Return the inputs of the confidence, shape (len(INPUTS),).
 
     Args:
+        share: of the winner in the softmax of the scores.
+        agreement: mean share of equal outputs of the winner and another candidate.
+        alike: share of the candidates that behave like the winner.
         examples: share of the docstring's examples that the winner keeps; 0 without examples.
         log_probability: of the winner; 0 where it was not recorded.
     """
@@ -78,7 +88,7 @@ def confidence_inputs(
         min(max(log_probability, LEAST_LOG_PROBABILITY), 0.0) if log_probability == log_probability else 0.0
     )
     return np.array(
-        [math.log(inside / (1 - inside)), agreement, math.log(max(n_candidates, 1)), examples, fluent]
+        [math.log(inside / (1 - inside)), agreement, alike, math.log(max(n_candidates, 1)), examples, fluent]
     )
 
 
@@ -141,10 +151,12 @@ class Row:
     """Shape (n_clusters, n_features)."""
     right: Floats
     """Share of right candidates in each cluster, shape (n_clusters,)."""
+    alike: Floats
+    """Share of the candidates that are in each cluster, shape (n_clusters,)."""
+    log_probability: Floats
+    """Mean log-probability of each cluster's first member, shape (n_clusters,); 0 where it was not recorded."""
     weight: float
     n_candidates: int
-    log_probability: Floats | None = None
-    """Mean log-probability of each cluster's first member, shape (n_clusters,); None where it was not recorded."""
     examples: float = 0.0
     """Share of the docstring's examples that these clusters keep: those that keep fewer are left out."""
 
@@ -161,9 +173,10 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
                 "task": row.task,
                 "features": plain(row.features),
                 "right": plain(row.right),
+                "alike": plain(row.alike),
+                "log_probability": plain(row.log_probability),
                 "weight": round(row.weight, 4),
                 "n_candidates": row.n_candidates,
-                "log_probability": None if row.log_probability is None else plain(row.log_probability),
                 "examples": round(row.examples, 4),
             }
         )
@@ -182,13 +195,12 @@ def read_rows(path: Path) -> list[Row]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             data = json.loads(line)
-            arrays = {name: np.array(data[name], dtype=np.float64) for name in ("features", "right")}
-            fluent = data["log_probability"]
+            names = ("features", "right", "alike", "log_probability")
+            arrays = {name: np.array(data[name], dtype=np.float64) for name in names}
             row = Row(
                 task=str(data["task"]),
                 weight=float(data["weight"]),
                 n_candidates=int(data["n_candidates"]),
-                log_probability=None if fluent is None else np.array(fluent, dtype=np.float64),
                 examples=float(data["examples"]),
                 **arrays,
             )
@@ -310,8 +322,14 @@ def _winner(row: Row, parameters: Parameters) -> tuple[Floats, float, float]:
     chance = softmax(parameters.score(row.features))
     best = int(chance.argmax())
     agreement = float(row.features[best, list(parameters.weights).index("agreement")])
-    fluent = 0.0 if row.log_probability is None else float(row.log_probability[best])
-    inputs = confidence_inputs(float(chance[best]), agreement, row.n_candidates, row.examples, fluent)
+    inputs = confidence_inputs(
+        float(chance[best]),
+        agreement,
+        float(row.alike[best]),
+        row.n_candidates,
+        row.examples,
+        float(row.log_probability[best]),
+    )
     return inputs, float(row.right[best]), row.weight
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from sandbox.consensus.replay import ReplayedTask
 from sandbox.consensus.rules import features
 from sandbox.consensus.rules.joint import Joint
 from sandbox.consensus.signature import behaviour_of
-from sandbox.consensus.types import Rule
+from sandbox.consensus.types import Evidence, Rule
 
 Floats = NDArray[np.float64]
 DRAWS = 6
@@ -133,12 +133,40 @@ def learn(tasks: Sequence[ReplayedTask], seed: int = 0, observed: Sequence[Row] 
         for n, weight in ((None, 1.0), (30, 1.0 / DRAWS), (8, 1.0 / DRAWS)):
             for chosen in samples_of(task, n, seed + 1):
                 evidence, correct = task.subset(chosen)
-                behaviour = behaviour_of(evidence)
-                clusters = features.clusters_of(behaviour, evidence)
-                matrix = features.matrix(behaviour, evidence, clusters)
-                right = np.array([float(correct[members[0]]) for members in clusters])
-                rows.append(Row(task_key(task.task.prompt), matrix, right, weight, len(correct)))
+                row = election_row(task_key(task.task.prompt), evidence, correct.__getitem__, weight)
+                rows += [row] if row is not None else []
     return fit(rows, list(dict.fromkeys(row.task for row in rows)), features.NAMES)
+
+
+def election_row(
+    key: str, evidence: Evidence, is_right: Callable[[int], bool], weight: float
+) -> Row | None:
+    """Return what the default rule sees of one election; None where it sees no cluster.
+
+    Clusters that keep fewer examples than others are left out, because they never win.
+
+    Args:
+        key: the `task_key` of the task.
+        is_right: whether a candidate is right; asked once per cluster.
+    """
+    behaviour = behaviour_of(evidence)
+    clusters = features.clusters_of(behaviour, evidence)
+    if not clusters:
+        return None
+    first = np.array([int(members[0]) for members in clusters])
+    kept = behaviour.constraints.passed[first]
+    examples = kept.mean(axis=1) if kept.shape[1] else np.zeros(len(clusters))
+    best = examples >= examples.max()
+    return Row(
+        key,
+        features.matrix(behaviour, evidence, clusters)[best],
+        right=np.array([float(is_right(int(candidate))) for candidate in first[best]]),
+        alike=np.array([len(members) / behaviour.n_candidates for members in clusters])[best],
+        log_probability=np.array(evidence.log_probabilities)[first[best]],
+        weight=weight,
+        n_candidates=behaviour.n_candidates,
+        examples=float(examples.max()),
+    )
 
 
 def plot(results: Sequence[RuleResult], default: str, path: Path) -> None:

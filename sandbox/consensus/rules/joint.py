@@ -86,6 +86,7 @@ class Joint:
         inputs = confidence_inputs(
             float(softmax(scores)[best]),
             float(table[best, features.NAMES.index("agreement")]),
+            len(clusters[best]) / behaviour.n_candidates,
             behaviour.n_candidates,
             float(kept[best].mean()) if kept.shape[1] else 0.0,
             evidence.log_probabilities[first[best]],

@@ -46,7 +46,8 @@ def rows(n: int) -> list[Row]:
         features = generator.normal(size=(6, 2))
         right = np.zeros(6)
         right[(features[:, 0] + 0.3 * generator.normal(size=6)).argmax()] = 1.0
-        found.append(Row(task_key(f"task {i}"), features, right, 1.0, 6))
+        same = np.zeros(6)
+        found.append(Row(task_key(f"task {i}"), features, right, same, same, 1.0, 6))
     return found
 
 
@@ -93,7 +94,7 @@ def test_shipped_parameters_fit_the_features():
     for parameters in (shipped().everything, *shipped().folds):
         assert tuple(parameters.weights) == NAMES
         sure, unsure = (
-            parameters.confidence(confidence_inputs(share, agreement, 100))
+            parameters.confidence(confidence_inputs(share, agreement, agreement, 100))
             for share, agreement in ((0.99, 0.9), (0.1, 0.05))
         )
         assert 0.0 <= unsure < 0.4
@@ -103,10 +104,10 @@ def test_shipped_parameters_fit_the_features():
 @settings(max_examples=50)
 @given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 1000), st.floats(0, 5), st.floats(0, 5))
 def test_confidence_stays_in_range_and_rises_with_the_share(share, agreement, n, by_share, by_agreement):
-    confidence = Confidence(-2.0, by_share, by_agreement, 0.2)
-    value = confidence(confidence_inputs(share, agreement, n))
+    confidence = Confidence(-2.0, by_share, by_agreement, log_candidates=0.2)
+    value = confidence(confidence_inputs(share, agreement, 0.5, n))
     assert 0.0 <= value <= 1.0
-    assert confidence(confidence_inputs(min(share + 0.1, 1.0), agreement, n)) >= value
+    assert confidence(confidence_inputs(min(share + 0.1, 1.0), agreement, 0.5, n)) >= value
 
 
 def test_fitted_confidence_is_the_share_that_was_right():
@@ -117,26 +118,21 @@ def test_fitted_confidence_is_the_share_that_was_right():
     inputs[:, INPUTS.index("agreement")] = agreement
     right = (generator.random(2000) < 0.2 + 0.6 * agreement).astype(float)
     confidence = fit_confidence(inputs, right, np.ones(2000))
-    assert confidence(confidence_inputs(0.5, 1.0, 1)) == pytest.approx(0.8, abs=0.06)
-    assert confidence(confidence_inputs(0.5, 0.0, 1)) == pytest.approx(0.2, abs=0.06)
+    assert confidence(confidence_inputs(0.5, 1.0, 0.0, 1)) == pytest.approx(0.8, abs=0.06)
+    assert confidence(confidence_inputs(0.5, 0.0, 0.0, 1)) == pytest.approx(0.2, abs=0.06)
 
 
 @given(st.lists(st.tuples(st.floats(-50, 50), st.floats(0, 1), st.floats(-9, 0)), min_size=1, max_size=6))
 def test_written_rows_are_read_again(clusters: list[tuple[float, float, float]]):
     features, right, fluent = (np.round(column, 4) for column in zip(*clusters, strict=True))
-    row = Row("a" * 12, np.column_stack([features, features]), right, 0.3333, 8, fluent, 0.5)
+    row = Row("a" * 12, np.column_stack([features, features]), right, right[::-1], fluent, 0.3333, 8, 0.5)
     with tempfile.TemporaryDirectory() as folder:
-        write_rows(Path(folder, "rows.jsonl"), [row, replace(row, log_probability=None)])
-        first, second = read_rows(Path(folder, "rows.jsonl"))
-    assert (first.task, first.weight, first.n_candidates, first.examples) == ("a" * 12, 0.3333, 8, 0.5)
-    assert first.log_probability is not None
-    for read, written in (
-        (first.features, row.features),
-        (first.right, right),
-        (first.log_probability, fluent),
-    ):
-        assert np.array_equal(read, written)
-    assert second.log_probability is None
+        write_rows(Path(folder, "rows.jsonl"), [row, row])
+        read, again = read_rows(Path(folder, "rows.jsonl"))
+    assert (read.task, read.weight, read.n_candidates, read.examples) == ("a" * 12, 0.3333, 8, 0.5)
+    for name in ("features", "right", "alike", "log_probability"):
+        assert np.array_equal(getattr(read, name), getattr(row, name))
+    assert again.task == read.task
 
 
 @pytest.mark.parametrize("line", ["{", "[]", "3", '{"task": "a"}', '{"task": "a", "features": "x"}'])
@@ -155,17 +151,18 @@ def test_a_confidence_learns_what_kept_examples_are_worth():
             task_key(f"task {i}"),
             np.zeros((1, 2)),
             np.array([float(generator.random() < p)]),
+            np.ones(1),
+            np.zeros(1),
             1.0,
             8,
-            None,
             kept,
         )
         for i in range(2000)
         for p, kept in [(0.9, 1.0) if i % 2 else (0.45, 0.0)]
     ]
     confidence = fit(data, [row.task for row in data], FEATURES).everything.confidence
-    assert confidence(confidence_inputs(1.0, 0.0, 8, examples=1.0)) == pytest.approx(0.9, abs=0.07)
-    assert confidence(confidence_inputs(1.0, 0.0, 8)) == pytest.approx(0.45, abs=0.07)
+    assert confidence(confidence_inputs(1.0, 0.0, 1.0, 8, examples=1.0)) == pytest.approx(0.9, abs=0.07)
+    assert confidence(confidence_inputs(1.0, 0.0, 1.0, 8)) == pytest.approx(0.45, abs=0.07)
 
 
 def test_calibration_error_of_a_certain_but_wrong_rule_is_one():
