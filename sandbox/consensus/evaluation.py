@@ -138,9 +138,7 @@ def learn(tasks: Sequence[ReplayedTask], seed: int = 0, observed: Sequence[Row] 
     return fit(rows, list(dict.fromkeys(row.task for row in rows)), features.NAMES)
 
 
-def election_row(
-    key: str, evidence: Evidence, is_right: Callable[[int], bool], weight: float
-) -> Row | None:
+def election_row(key: str, evidence: Evidence, is_right: Callable[[int], bool], weight: float) -> Row | None:
     """Return what the default rule sees of one election; None where it sees no cluster.
 
     Clusters that keep fewer examples than others are left out, because they never win.
